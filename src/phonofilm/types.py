@@ -1,0 +1,364 @@
+"""The nouns of Phonofilm: everything else is a verb on these.
+
+`Grid` is the one clock. From a duration and a size it yields every length a model needs and every
+token's time in seconds, for picture and sound alike, so that the two can never drift.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Task = Literal["generate", "foley", "animate", "extend", "retake"]
+
+
+def rational(rate: float | int | str | Fraction) -> Fraction:
+    """A frame rate as an exact fraction; 23.976, 29.97 and 59.94 become n·1000/1001.
+
+    Raises:
+        ValueError: the rate is not a positive finite number.
+    """
+    try:
+        exact = Fraction(rate) if isinstance(rate, (str, Fraction)) else Fraction(str(rate))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"frame rate {rate!r} is not a number; try 12, 25 or 30000/1001") from error
+    if exact <= 0:
+        raise ValueError(f"frame rate {rate!r} must be positive")
+    ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
+    is_ntsc = exact.denominator not in (1, 1001) and abs(exact - ntsc) < Fraction(1, 200)
+    return ntsc if is_ntsc else exact.limit_denominator(100_000)
+
+
+def nearest(value: Fraction) -> int:
+    """The one rounding rule: to the nearest integer, halves up."""
+    return math.floor(value + Fraction(1, 2))
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that is seen, heard, or both.
+
+    Attributes:
+        time: onset in seconds from the start of the clip.
+        kind: for instance "impact", "strike", "pass", "blast", "drop", "thunder", "phoneme", "word".
+        box: (x0, y0, x1, y1) of the source at onset, in [0, 1] of the picture, or None if unseen.
+        pan: -1 (left) to 1 (right), or None if it has no place.
+        loudness: level of the sound in dB relative to full scale, or None if it is silent.
+        end: end in seconds where the event lasts.
+        label: the word, phoneme, note or material.
+    """
+
+    time: float
+    kind: str
+    box: tuple[float, float, float, float] | None = None
+    pan: float | None = None
+    loudness: float | None = None
+    end: float | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A piece of film: picture, sound or both.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3] sRGB, or None for sound alone.
+        fps: exact frame rate, or None when there are no frames.
+        waveform: float32 [C, N] in [-1, 1], or None for a silent film.
+        sample_rate: samples per second, or None when there is no waveform.
+        prompt: the text the clip was made from, or its caption.
+        events: what happens in it, where that is known.
+        stems: named parts of the sound ("speech", "effects", "music"), each like `waveform`.
+        metadata: what made the clip, as written into its container.
+    """
+
+    frames: np.ndarray | None = None
+    fps: Fraction | None = None
+    waveform: np.ndarray | None = None
+    sample_rate: int | None = None
+    prompt: str | None = None
+    events: tuple[Event, ...] = ()
+    stems: Mapping[str, np.ndarray] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.frames is not None:
+            if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
+                raise ValueError(f"frames must be uint8 [T, H, W, 3], not {self.frames.dtype} {self.frames.shape}")
+            if self.fps is None:
+                raise ValueError("frames need a frame rate: pass fps")
+            object.__setattr__(self, "fps", rational(self.fps))
+        if self.waveform is not None:
+            if self.waveform.dtype != np.float32 or self.waveform.ndim != 2:
+                raise ValueError(f"waveform must be float32 [C, N], not {self.waveform.dtype} {self.waveform.shape}")
+            if self.sample_rate is None:
+                raise ValueError("a waveform needs a sample rate: pass sample_rate")
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the longer of picture and sound."""
+        return float(max(self.picture_seconds, self.sound_seconds))
+
+    @property
+    def picture_seconds(self) -> Fraction:
+        return Fraction(len(self.frames)) / self.fps if self.frames is not None and self.fps else Fraction(0)
+
+    @property
+    def sound_seconds(self) -> Fraction:
+        if self.waveform is None or not self.sample_rate:
+            return Fraction(0)
+        return Fraction(self.waveform.shape[1], self.sample_rate)
+
+    def with_(self, **changes: Any) -> Clip:
+        """A copy with some attributes replaced."""
+        return replace(self, **changes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the clip; the format follows the name (.mp4 .webm .mkv .wav .gif)."""
+        from phonofilm.media import write_clip
+
+        return write_clip(self, path)
+
+    def _repr_html_(self) -> str:
+        from phonofilm.media.show import html_player
+
+        return html_player(self)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What a model works on: one tensor per stream; an absent stream is None.
+
+    video: [B, C, T, H, W]; audio: [B, C, T]. Noise levels are `Latents` too, with one channel and
+    shapes that broadcast: video [B, 1, T, H or 1, W or 1], audio [B, 1, T].
+    """
+
+    video: torch.Tensor | None = None
+    audio: torch.Tensor | None = None
+
+    def map(self, function: Callable[..., torch.Tensor], *others: Latents) -> Latents:
+        """Apply a function to each stream that is present here (and so must be in all others)."""
+
+        def one(name: str) -> torch.Tensor | None:
+            mine = getattr(self, name)
+            return None if mine is None else function(mine, *(getattr(other, name) for other in others))
+
+        return Latents(one("video"), one("audio"))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a family of models compresses picture and sound into latents and tokens.
+
+    Both codecs are causal: the first latent stands for one frame, each later one for `*_time` frames.
+    """
+
+    video_time: int = 2
+    video_space: int = 8
+    patch: tuple[int, int, int] = (1, 4, 4)
+    sample_rate: int = 16_000
+    mel_hop: int = 400
+    audio_time: int = 4
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where each token lies: bounds [start, end) per axis.
+
+    video: float64 [tokens, 3, 2], axes (seconds, y pixels, x pixels), tokens ordered time, row, column.
+    audio: float64 [tokens, 1, 2], seconds.
+    """
+
+    video: np.ndarray
+    audio: np.ndarray
+
+
+def causal_length(needed: int, factor: int) -> int:
+    """The smallest length 1 + factor·n that covers `needed` frames."""
+    return 1 + factor * math.ceil((max(needed, 1) - 1) / factor)
+
+
+def causal_bounds(count: int, factor: int) -> np.ndarray:
+    """int64 [count, 2]: first frame and end frame of each latent of a causal codec."""
+    start = np.maximum(np.arange(count) * factor - (factor - 1), 0)
+    return np.stack([start, np.arange(count) * factor + 1], axis=-1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every length of one clip, derived from a duration and a size (see `Grid.of`).
+
+    Frames are exact: a clip lasts frames / fps seconds, and the sound is as many samples as come
+    nearest to that, so picture and sound end together within half a sample.
+    """
+
+    frames: int
+    height: int
+    width: int
+    fps: Fraction
+    geometry: Geometry = Geometry()
+
+    @staticmethod
+    def of(
+        seconds: float | Fraction,
+        size: int | tuple[int, int] = 64,
+        fps: float | int | str | Fraction = 12,
+        geometry: Geometry | None = None,
+    ) -> Grid:
+        """The grid of a clip of about `seconds`; size is one side or (width, height) in pixels.
+
+        Raises:
+            ValueError: a duration, size or rate that no clip can have.
+        """
+        exact = Fraction(str(seconds)) if isinstance(seconds, float) and math.isfinite(seconds) else seconds
+        if isinstance(exact, float) or exact <= 0:
+            raise ValueError(f"a clip must last more than 0 seconds, not {seconds}")
+        geometry = geometry or Geometry()
+        width, height = (size, size) if isinstance(size, int) else size
+        step_y, step_x = (geometry.video_space * p for p in geometry.patch[1:])
+        if width < step_x or height < step_y or width % step_x or height % step_y:
+            raise ValueError(f"a size of {width}x{height} must be a multiple of {step_x}x{step_y}")
+        rate = rational(fps)
+        return Grid(max(1, nearest(Fraction(exact) * rate)), height, width, rate, geometry)
+
+    @property
+    def seconds(self) -> Fraction:
+        return Fraction(self.frames) / self.fps
+
+    @property
+    def sample_rate(self) -> int:
+        return self.geometry.sample_rate
+
+    @property
+    def samples(self) -> int:
+        """Samples per channel delivered."""
+        return nearest(self.seconds * self.sample_rate)
+
+    @property
+    def model_frames(self) -> int:
+        """Frames the video codec works on: 1 + k·n, trimmed to `frames` after decoding."""
+        factor, patch = self.geometry.video_time, self.geometry.patch[0]
+        latents = (causal_length(self.frames, factor) - 1) // factor + 1
+        return 1 + (math.ceil(latents / patch) * patch - 1) * factor
+
+    @property
+    def mel_frames(self) -> int:
+        """Mel frames the audio codec works on: 1 + k·n, trimmed to `samples` after decoding."""
+        return causal_length(math.ceil(Fraction(self.samples, self.geometry.mel_hop)), self.geometry.audio_time)
+
+    @property
+    def video_shape(self) -> tuple[int, int, int]:
+        """(T, H, W) of the video latents."""
+        space = self.geometry.video_space
+        latents = (self.model_frames - 1) // self.geometry.video_time + 1
+        return latents, self.height // space, self.width // space
+
+    @property
+    def audio_length(self) -> int:
+        """T of the audio latents, which is also the number of audio tokens."""
+        return (self.mel_frames - 1) // self.geometry.audio_time + 1
+
+    @property
+    def video_tokens(self) -> tuple[int, int, int]:
+        """(T, H, W) of the video tokens."""
+        t, h, w = (n // p for n, p in zip(self.video_shape, self.geometry.patch, strict=True))
+        return t, h, w
+
+    def video_times(self) -> np.ndarray:
+        """float64 [T, 2]: start and end in seconds of each row of video tokens."""
+        bounds = causal_bounds(self.video_shape[0], self.geometry.video_time)
+        patch = self.geometry.patch[0]
+        merged = np.stack([bounds[::patch, 0], bounds[patch - 1 :: patch, 1]], axis=-1)
+        return merged * float(1 / self.fps)
+
+    def audio_times(self) -> np.ndarray:
+        """float64 [T, 2]: start and end in seconds of each audio token."""
+        hop = self.geometry.mel_hop / self.sample_rate
+        return causal_bounds(self.audio_length, self.geometry.audio_time) * hop
+
+    def positions(self) -> Positions:
+        """Bounds of every token of both streams."""
+        t, h, w = self.video_tokens
+        step_y, step_x = (self.geometry.video_space * p for p in self.geometry.patch[1:])
+        times = self.video_times()
+        rows = np.stack([np.arange(h), np.arange(h) + 1], -1) * float(step_y)
+        columns = np.stack([np.arange(w), np.arange(w) + 1], -1) * float(step_x)
+        shape = (t, h, w, 2)
+        axes = [
+            np.broadcast_to(times[:, None, None], shape),
+            np.broadcast_to(rows[None, :, None], shape),
+            np.broadcast_to(columns[None, None, :], shape),
+        ]
+        return Positions(np.stack(axes, -2).reshape(-1, 3, 2), self.audio_times()[:, None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The frozen description of one job; `digest` names its output.
+
+    Attributes:
+        prompt: what to make, in prose; quoted words are spoken.
+        task: "generate" (text, or text and `image`, to both), "foley" (sound for `source`'s picture),
+            "animate" (picture for `source`'s sound), "extend" (`seconds` more after `source`),
+            "retake" (`source` again between the two times of `span`).
+        seconds: duration of what is made; None takes the source's (or the model's own) duration.
+        size: (width, height) in pixels, or None for the model's own.
+        fps: frame rate, or None for the model's own.
+        seed: seed of both noises; `video_seed` and `audio_seed` replace it per modality.
+        steps: network evaluations of the sampler, or None for the model's own.
+        guidance: (video, audio) classifier-free guidance scales, or None for the model's own.
+        modality_guidance: (video, audio) scales of what the other modality adds, or None.
+        negative: what to steer away from.
+        image: uint8 [H, W, 3], the first frame.
+        source: the clip that foley, animate, extend and retake work on.
+        span: (from, to) in seconds, for retake.
+        only: retake only this modality, keeping the other.
+        solver: "euler" or "heun" (second order).
+        model: name of a model, or a path to its weights.
+    """
+
+    prompt: str = ""
+    task: Task = "generate"
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    seed: int = 0
+    video_seed: int | None = None
+    audio_seed: int | None = None
+    steps: int | None = None
+    guidance: tuple[float, float] | None = None
+    modality_guidance: tuple[float, float] | None = None
+    negative: str = ""
+    image: np.ndarray | None = None
+    source: Clip | None = None
+    span: tuple[float, float] | None = None
+    only: Literal["audio", "video"] | None = None
+    solver: Literal["euler", "heun"] = "euler"
+    model: str = "nano"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the output, as 64 hex digits."""
+        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    if isinstance(value, Clip):
+        return [_plain(value.frames), str(value.fps), _plain(value.waveform), value.sample_rate]
+    if isinstance(value, Fraction):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
