@@ -158,6 +158,14 @@ class Latents:
 
 
 @dataclass(frozen=True)
+class Text:
+    """Encoded prompts: token states float [B, L, D] and mask bool [B, L] (True where there is a token)."""
+
+    states: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Geometry:
     """How a family of models compresses picture and sound into latents and tokens.
 
