@@ -1,0 +1,135 @@
+"""Weights on disk: safetensors, never pickle, with all that is needed to build the network again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from phonofilm.config import from_dict, to_dict
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import atomic
+
+if TYPE_CHECKING:
+    import torch
+
+Module = TypeVar("Module", bound="torch.nn.Module")
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] = {}) -> Path:
+    """Write tensors and text metadata atomically.
+
+    Raises:
+        PhonofilmError: the folder is not there or the disk is full.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # safetensors refuses views and shared storage, which tied weights are
+    owned = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        try:
+            save_file(owned, temporary, metadata=dict(metadata))
+        except SafetensorError as error:
+            raise PhonofilmError(f"{path} could not be written: {error}") from error
+    return Path(path)
+
+
+def load_tensors(
+    path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read all tensors of a safetensors file, and its metadata.
+
+    Raises:
+        PhonofilmError: a missing, truncated or corrupt file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise PhonofilmError(f"weights {path} are missing; check the path, or run `phonofilm models`")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
+            return tensors, dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
+
+
+def save_module(
+    path: str | Path,
+    module: torch.nn.Module,
+    *,
+    dtype: torch.dtype | None = None,
+    metadata: Mapping[str, str] = {},
+) -> Path:
+    """Write a network with its class name and `config`; `dtype` narrows the parameters, buffers stay exact.
+
+    Raises:
+        PhonofilmError: a parameter that is not finite (in that dtype), or a file that cannot be written.
+    """
+    tensors = dict(module.state_dict())
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        narrow = parameter.detach().to(dtype or parameter.dtype)
+        if not narrow.isfinite().all():
+            raise PhonofilmError(f"{type(module).__name__}.{name} is not finite as {narrow.dtype}; it was not saved")
+        tensors[name] = narrow
+    config = json.dumps(to_dict(module.config), sort_keys=True)
+    return save_tensors(path, tensors, {**metadata, "kind": type(module).__name__, "config": config})
+
+
+def load_module(
+    cls: type[Module], path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Module:
+    """Build `cls` from the config that lies beside its weights, in evaluation mode.
+
+    Weights stored in a narrow dtype are computed in the network's own (or in `dtype`, where given).
+
+    Raises:
+        PhonofilmError: a missing or corrupt file, weights of another class, or of another shape.
+    """
+    import torch
+
+    tensors, metadata = load_tensors(path)
+    kind = metadata.get("kind")
+    if kind != cls.__name__:
+        raise PhonofilmError(f"weights {path} are of a {kind or 'foreign format'}, where a {cls.__name__} is needed")
+    config = _config(cls, metadata, path)
+    with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: leave the caller's seed alone
+        module = cls(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise PhonofilmError(
+            f"weights {path} do not fit {cls.__name__}: {len(wrong)} tensors differ, "
+            f"the first is {name} ({found.get(name, 'missing')} for {expected.get(name, 'nothing')})"
+        )
+    module.load_state_dict(tensors)
+    return module.to(device=device, dtype=dtype).eval()
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits.
+
+    Raises:
+        PhonofilmError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _config(cls: type, metadata: Mapping[str, str], path: str | Path) -> Any:
+    try:
+        values = json.loads(metadata["config"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise PhonofilmError(f"weights {path} do not say how {cls.__name__} is built (no valid config)") from error
+    try:
+        return from_dict(get_type_hints(cls.__init__)["config"], values)  # type: ignore[misc]
+    except PhonofilmError as error:
+        raise PhonofilmError(f"weights {path} were made for another version of {cls.__name__}: {error}") from error

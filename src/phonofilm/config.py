@@ -1,0 +1,167 @@
+"""The one configuration system: frozen dataclasses, read from TOML recipes, overridden by flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from phonofilm.errors import PhonofilmError
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain, JSON-able values: `from_dict(type(config), to_dict(config)) == config`."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config) if f.init}
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Build a dataclass from plain values; every key is checked against the type of its field.
+
+    Args:
+        where: dotted prefix of the keys, for messages.
+
+    Raises:
+        PhonofilmError: an unknown or missing key, or a value of the wrong type.
+    """
+    hints = get_type_hints(cls)
+    known = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    for key in values:
+        if key not in {f.name for f in known}:
+            raise PhonofilmError(_unknown(f"{where}{key}", key, [f.name for f in known]))
+    arguments = {}
+    for field in known:
+        if field.name in values:
+            arguments[field.name] = _typed(hints[field.name], values[field.name], f"{where}{field.name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise PhonofilmError(f"setting {where}{field.name} is missing; it has no default")
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise PhonofilmError(f"settings of {where.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def read_toml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A recipe as nested dicts, with `key.sub=value` overrides applied.
+
+    The right-hand side is read as TOML where it is TOML (`3`, `1e-3`, `true`, `[1, 2]`), "none" is
+    None, and anything else is text.
+
+    Raises:
+        PhonofilmError: an unreadable file or a malformed override.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PhonofilmError(f"recipe {path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PhonofilmError(f"recipe {path} is not TOML: {error}") from error
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not all(part.strip() for part in key.split(".")):
+            raise PhonofilmError(f"override {override!r} must read key=value or key.sub=value")
+        *parents, last = (part.strip() for part in key.split("."))
+        table = values
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise PhonofilmError(f"override {override!r}: {parent} is a value, not a section")
+        table[last] = _value(text.strip())
+    return values
+
+
+def load_toml(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """Read a recipe into a dataclass, with `key.sub=value` overrides applied (see `read_toml`)."""
+    return from_dict(cls, read_toml(path, overrides))
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, (Fraction, Path)) else value
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """`value` as `hint` wants it: lists become tuples, ints floats, text fractions and paths."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _union(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise PhonofilmError(f"setting {where}={value!r} must be one of {', '.join(map(str, arguments))}")
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise PhonofilmError(f"setting {where} must be a section, not {value!r}")
+        return from_dict(hint, value, f"{where}.")
+    if origin in (tuple, list, Sequence):
+        return _sequence(origin, arguments, value, where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise PhonofilmError(f"setting {where} must be a section, not {value!r}")
+        return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _scalar(hint, value, where)
+
+
+def _union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in options:
+        return None
+    options = tuple(option for option in options if option is not type(None))
+    for option in options[:-1]:
+        try:
+            return _typed(option, value, where)
+        except PhonofilmError:
+            continue
+    return _typed(options[-1], value, where)
+
+
+def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if not isinstance(value, (list, tuple)):
+        raise PhonofilmError(f"setting {where} must be a list, not {value!r}")
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        if len(value) != len(arguments):
+            raise PhonofilmError(f"setting {where} must have {len(arguments)} items, not {len(value)}")
+        return tuple(_typed(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
+    items = [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return items if origin is list else tuple(items)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (Fraction, Path) and isinstance(value, (str, int, Fraction, Path)):
+        try:
+            return hint(value)
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise PhonofilmError(f"setting {where}={value!r} is not a {hint.__name__.lower()}") from error
+    # bool is an int to Python, never to a reader of recipes
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, hint):
+        name = getattr(hint, "__name__", str(hint))
+        raise PhonofilmError(f"setting {where}={value!r} must be of type {name}")
+    return value
+
+
+def _unknown(where: str, key: str, known: Sequence[str]) -> str:
+    close = get_close_matches(key, known, n=1, cutoff=0.7)
+    return f"unknown setting {where}; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}")

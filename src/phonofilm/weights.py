@@ -1,0 +1,51 @@
+"""Where the weights of a named model live, and the one hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from phonofilm.checkpoint import file_sha256
+from phonofilm.errors import PhonofilmError
+
+EMBEDDED = ("nano",)
+PARTS = ("transformer", "video_vae", "audio_vae", "vocoder")
+
+
+def embedded(model: str = "nano") -> Path:
+    """Folder of a model whose weights ship inside the package; it holds one `<part>.safetensors` per part.
+
+    Raises:
+        PhonofilmError: no model of this name ships.
+    """
+    if model not in EMBEDDED:
+        raise PhonofilmError(f"no model named {model!r} ships with Phonofilm; there is {', '.join(EMBEDDED)}")
+    return Path(__file__).parent / "assets" / model
+
+
+def locate(model: str | Path = "nano") -> Path:
+    """Folder of a model given by its name or its path, with all its parts present.
+
+    Raises:
+        PhonofilmError: no such model, or a part of it is missing.
+    """
+    folder = embedded(str(model)) if str(model) in EMBEDDED else Path(model)
+    if not folder.is_dir():
+        raise PhonofilmError(f"no model {str(model)!r}: neither a name ({', '.join(EMBEDDED)}) nor a folder of weights")
+    missing = [f"{part}.safetensors" for part in PARTS if not (folder / f"{part}.safetensors").is_file()]
+    if missing:
+        raise PhonofilmError(f"model {str(model)!r} lacks {', '.join(missing)} in {folder}; install or copy it again")
+    return folder
+
+
+def digest(folder: str | Path) -> str:
+    """SHA-256 over the names and contents of all weights of a folder, as 64 hex digits.
+
+    Raises:
+        PhonofilmError: there are no weights in the folder.
+    """
+    paths = sorted(Path(folder).glob("*.safetensors"))
+    if not paths:
+        raise PhonofilmError(f"there are no weights in {folder}; check the path, or run `phonofilm models`")
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
