@@ -21,9 +21,8 @@ def join_past(x: Tensor, past: Tensor | None, reach: int, start: Start = "repeat
         return torch.cat([past, x], dim=2) if past.shape[2] else x
     if reach == 0:
         return x
-    first = x[:, :, :1]
-    first = first if start == "repeat" else torch.zeros_like(first)
-    return torch.cat([first.expand(-1, -1, reach, *first.shape[3:]), x], dim=2)
+    first = x[:, :, :1] if start == "repeat" else torch.zeros_like(x[:, :, :1])
+    return torch.cat([first] * reach + [x], dim=2)  # copies rather than expand(), which would lose channels_last
 
 
 def keep_past(joined: Tensor, length: int) -> Tensor:
