@@ -1,0 +1,212 @@
+"""Sounds scenes: modal impacts, filtered noise and tones, placed in stereo and in a small room.
+
+Everything is computed for a batch of scenes at once in torch, on CPU or GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+HEAD = 0.00026  # s: greatest difference in arrival between the two ears' microphones
+CONTROL_RATE = 100  # envelopes of continuous sounds, per second
+MODES = 6
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A struck body: a sum of decaying modes and a burst of noise.
+
+    Attributes:
+        time: onset in s. gain: linear peak level. pan: -1 to 1.
+        frequencies: Hz. decays: s to -60 dB. gains: linear, relative to `gain`.
+        click: level of the burst relative to `gain`; click_band: its centre in Hz.
+        stem: "effects", "music" or "speech".
+    """
+
+    time: float
+    gain: float
+    pan: float
+    frequencies: tuple[float, ...]
+    decays: tuple[float, ...]
+    gains: tuple[float, ...]
+    click: float = 0.0
+    click_band: float = 2000.0
+    stem: str = "effects"
+
+
+@dataclass(frozen=True, eq=False)
+class Bed:
+    """A lasting sound: noise in a band under an envelope (rolling, wind, rain, rumble).
+
+    Attributes:
+        level: linear, [K] at CONTROL_RATE. pan: -1 to 1, a number or [K].
+        low, high: edges of the band in Hz. slope: dB per octave above `low`, for rumbles.
+        seed: of the noise. width: 0 one source, 1 decorrelated between the channels.
+    """
+
+    level: np.ndarray
+    pan: np.ndarray | float
+    low: float
+    high: float
+    seed: int
+    slope: float = 0.0
+    width: float = 0.0
+    stem: str = "effects"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A small room: time to -60 dB in s, level of the reverberation relative to the source, seed."""
+
+    decay: float = 0.3
+    level: float = 0.12
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """All sounds of one scene."""
+
+    hits: tuple[Hit, ...] = ()
+    beds: tuple[Bed, ...] = ()
+    room: Room = Room()
+
+
+def stereo_gains(pan: Tensor) -> Tensor:
+    """Constant-power gains: pan [...] in [-1, 1] -> [..., 2] (left, right)."""
+    angle = (pan.clamp(-1, 1) + 1) * (torch.pi / 4)
+    return torch.stack([torch.cos(angle), torch.sin(angle)], -1)
+
+
+def synthesise(
+    scores: Sequence[Score], samples: int, sample_rate: int, device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
+    """Sound a batch of scenes: stems, each float32 [B, 2, samples], that add up to the whole sound."""
+    device = torch.device(device)
+    names = sorted({s.stem for score in scores for s in (*score.hits, *score.beds)} | {"effects"})
+    dry = {name: torch.zeros(len(scores), 2, samples, device=device) for name in names}
+    for name in names:
+        strike(dry[name], [[h for h in score.hits if h.stem == name] for score in scores], sample_rate)
+        blow(dry[name], [[b for b in score.beds if b.stem == name] for score in scores], sample_rate)
+    rooms = impulse_responses([score.room for score in scores], sample_rate, device)
+    wet = {name: sound + convolve(sound, rooms) for name, sound in dry.items()}
+    peak = sum(wet.values(), torch.zeros(())).abs().amax((1, 2), keepdim=True)  # type: ignore[union-attr]
+    return {name: sound / (peak / 0.95).clamp(min=1) for name, sound in wet.items()}
+
+
+def strike(out: Tensor, hits: Sequence[Sequence[Hit]], sample_rate: int) -> None:
+    """Add modal impacts to out [B, 2, N] in place."""
+    flat = [(row, hit) for row, scene in enumerate(hits) for hit in scene if hit.time * sample_rate < out.shape[-1]]
+    for ringing in (False, True):  # short and long sounds apart: a thud need not be computed for seconds
+        group = [(row, hit) for row, hit in flat if (max(hit.decays) > 0.4) == ringing]
+        if group:
+            _strike(out, group, sample_rate)
+
+
+def _strike(out: Tensor, flat: Sequence[tuple[int, Hit]], sample_rate: int) -> None:
+    def table(values: Sequence[Sequence[float]], fill: float) -> Tensor:
+        padded = [(*row, *([fill] * (MODES - len(row)))) for row in values]
+        return torch.tensor(padded, dtype=torch.float32, device=out.device)
+
+    device, length = out.device, out.shape[-1]
+    onset = torch.tensor([hit.time for _, hit in flat], dtype=torch.float64, device=device) * sample_rate
+    window = min(length, int(max(max(hit.decays) for _, hit in flat) * sample_rate * 0.9) + 64)
+    pan = torch.tensor([hit.pan for _, hit in flat], device=device)
+    gain = torch.tensor([hit.gain for _, hit in flat], device=device)
+    frequency, decay, mode = (
+        table([getattr(hit, name) for _, hit in flat], fill)
+        for name, fill in (("frequencies", 0.0), ("decays", 1.0), ("gains", 0.0))
+    )
+    first = onset.ceil()
+    lead = (first - onset).float()  # part of a sample between the true onset and the first sample
+    t = (torch.arange(window, device=device) + lead[:, None]) / sample_rate
+    body = _clicks(flat, t, sample_rate)
+    for m in range(MODES):
+        mode[:, m] *= frequency[:, m] < sample_rate / 2
+        if mode[:, m].abs().max() > 0:
+            swing = torch.sin(2 * torch.pi * frequency[:, m, None] * t)
+            body += swing.mul_(torch.exp(t * (-6.908 / decay[:, m, None]))).mul_(mode[:, m, None])
+    body *= (t * 4000).clamp(max=1) * gain[:, None]
+    row = torch.tensor([row for row, _ in flat], device=device)[:, None] * length
+    for ear, level in enumerate(stereo_gains(pan).unbind(-1)):
+        late = (HEAD / 2 * sample_rate * (1 + (pan if ear == 0 else -pan))).round()
+        place = (first + late).long()[:, None] + torch.arange(window, device=device)
+        heard = body * (level[:, None] * (place < length))
+        lane = torch.zeros(len(out) * length, device=device)
+        lane.index_add_(0, (row + place.clamp(max=length - 1)).reshape(-1), heard.reshape(-1))
+        out[:, ear] += lane.view(len(out), length)
+
+
+def _clicks(flat: Sequence[tuple[int, Hit]], t: Tensor, sample_rate: int) -> Tensor:
+    """Noise bursts of a few milliseconds around each hit's band: [E, W]."""
+    level = torch.tensor([hit.click for _, hit in flat], device=t.device)[:, None]
+    band = torch.tensor([hit.click_band for _, hit in flat], device=t.device)[:, None]
+    short = min(t.shape[1], int(0.03 * sample_rate))
+    noise = torch.stack([_noise((short,), round(hit.time * 1e4) + 7) for _, hit in flat]).to(t.device)
+    burst = noise * torch.sin(2 * torch.pi * band * t[:, :short]) * torch.exp(-t[:, :short] / 0.004) * level * 1.6
+    return torch.nn.functional.pad(burst, (0, t.shape[1] - short))
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> Tensor:
+    # drawn on the CPU, so that a scene sounds the same on every device
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, np.float32))
+
+
+def blow(out: Tensor, beds: Sequence[Sequence[Bed]], sample_rate: int) -> None:
+    """Add lasting noises to out [B, 2, N] in place."""
+    length, device = out.shape[-1], out.device
+    for row, scene in enumerate(beds):
+        for bed in scene:
+            if not bed.level.any():
+                continue
+            shared, apart = _noise((1, length), bed.seed).to(device), _noise((2, length), bed.seed + 1).to(device)
+            noise = band_pass(shared * (1 - bed.width) + apart * bed.width, bed, sample_rate)
+            pan = torch.as_tensor(np.broadcast_to(np.asarray(bed.pan, np.float32), bed.level.shape).copy())
+            gains = stereo_gains(pan).T * torch.from_numpy(np.asarray(bed.level, np.float32))
+            out[row] += noise * _stretch(gains.to(device), length, sample_rate)
+
+
+def _stretch(control: Tensor, samples: int, sample_rate: int) -> Tensor:
+    """Control points [C, K] at CONTROL_RATE, linearly interpolated to [C, samples]."""
+    place = torch.arange(samples, device=control.device) * (CONTROL_RATE / sample_rate)
+    low = place.long().clamp(max=control.shape[1] - 2)
+    return torch.lerp(control[:, low], control[:, low + 1], (place - low).clamp(0, 1))
+
+
+def band_pass(noise: Tensor, bed: Bed, sample_rate: int) -> Tensor:
+    """Shape white noise [C, N] to a bed's band, at unit level."""
+    spectrum = torch.fft.rfft(noise)
+    frequency = torch.linspace(0, sample_rate / 2, spectrum.shape[-1], device=noise.device).clamp(min=1)
+    shape = 1 / (1 + (bed.low / frequency) ** 4) / (1 + (frequency / bed.high) ** 4)
+    shape = shape * (frequency / bed.low).clamp(min=1) ** (bed.slope / 6.02)
+    shaped = torch.fft.irfft(spectrum * shape, noise.shape[-1])
+    return shaped / shaped.square().mean().sqrt().clamp(min=1e-6)
+
+
+def impulse_responses(rooms: Sequence[Room], sample_rate: int, device: torch.device) -> Tensor:
+    """Decaying stereo noise after a first reflection: [B, 2, R]."""
+    length = int(max(room.decay for room in rooms) * sample_rate)
+    t = torch.arange(length) / sample_rate
+    late = (t > 0.007).float()
+    tails = [
+        _noise((2, length), room.seed) * late * torch.exp(-6.908 * t / room.decay) * room.level / (sample_rate**0.5 / 8)
+        for room in rooms
+    ]
+    return torch.stack(tails).to(device)
+
+
+def convolve(sound: Tensor, response: Tensor) -> Tensor:
+    """Convolve sound [B, 2, N] with response [B, 2, R], cut to N samples."""
+    size = next_fast_len(sound.shape[-1] + response.shape[-1], real=True)
+    return torch.fft.irfft(torch.fft.rfft(sound, size) * torch.fft.rfft(response, size), size)[..., : sound.shape[-1]]
+
+
+def mix(stems: Mapping[str, Tensor]) -> Tensor:
+    """The whole sound [B, 2, N] of its stems."""
+    return torch.stack(list(stems.values())).sum(0)
