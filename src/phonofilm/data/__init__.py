@@ -1,0 +1,1 @@
+"""From raw clips to precomputed shards, and back as batches."""

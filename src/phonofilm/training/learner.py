@@ -1,0 +1,120 @@
+"""A network under training: its float32 weights, the copy that computes, optimisers and average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.training.ema import EMA
+from phonofilm.training.optim import Optimisers, lr_scale
+from phonofilm.training.tasks import Batch, RunConfig, Task, generator_for, mix
+
+
+@dataclass
+class Progress:
+    """How far a run is: steps done and seconds spent."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+    def fraction(self, run: RunConfig) -> float:
+        """Share of the run that is over, by steps or by time, whichever is further."""
+        by_time = self.seconds / (60 * run.max_minutes) if run.max_minutes else 0.0
+        return max(self.step / max(run.steps, 1), by_time)
+
+
+class Learner:
+    """Everything a step changes. With precision "bf16" gradients are taken through a bfloat16 copy."""
+
+    def __init__(self, task: Task, model: nn.Module, device: torch.device) -> None:
+        self.task, self.run, self.device = task, task.recipe.run, device
+        self.model = model.to(device).train()
+        self.working = _narrow(self.model) if self.run.precision == "bf16" else self.model
+        self.optimisers = Optimisers(self.model, task.recipe.optim)
+        self.average = EMA(self.model, task.recipe.optim.ema)
+        if self.run.compile:
+            task.compile(self.working)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.run.precision == "autocast":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def step(self, progress: Progress, batches: Iterable[Batch]) -> tuple[dict[str, Tensor], float]:
+        """One optimiser step over `accumulate` batches; returns mean metrics and the gradient's norm."""
+        seed, step, count = self.run.seed, progress.step, self.run.accumulate
+        torch.manual_seed(mix("step", seed, step))  # dropout too is a pure function of the step
+        total: dict[str, Tensor] = {}
+        for part, batch in enumerate(batches):
+            generator = generator_for("loss", seed, step, part)
+            with self.autocast():
+                loss, metrics = self.task.loss(self.working, batch, generator)
+            (loss / count).backward()
+            for name, value in {"loss": loss, **metrics}.items():
+                total[name] = total.get(name, torch.zeros((), device=self.device)) + value.detach() / count
+        self._collect()
+        norm = self.optimisers.step(lr_scale(self.optimisers.config, step, progress.fraction(self.run)))
+        self._spread()
+        self.average.update(self.model, step)
+        return total, norm
+
+    @torch.no_grad()
+    def _collect(self) -> None:
+        """Gradients of the narrow copy become the master's, in float32."""
+        if self.working is self.model:
+            return
+        for narrow, master in zip(self.working.parameters(), self.model.parameters(), strict=True):
+            master.grad = None if narrow.grad is None else narrow.grad.float()
+            narrow.grad = None
+
+    @torch.no_grad()
+    def _spread(self) -> None:
+        """The master's new weights become the narrow copy's."""
+        if self.working is not self.model:
+            torch._foreach_copy_(list(self.working.parameters()), list(self.model.parameters()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, flat: weights, average and optimiser state."""
+        return {
+            **{f"model.{name}": value for name, value in self.model.state_dict().items()},
+            **{f"ema.{name}": value for name, value in self.average.module.state_dict().items()},
+            **{f"optim.{name}": value for name, value in self.optimisers.tensors()},
+        }
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `tensors` gave."""
+        load_weights(self.model, _under("model.", tensors), "the checkpoint")
+        load_weights(self.average.module, _under("ema.", tensors), "the checkpoint")
+        self.optimisers.load(_under("optim.", tensors))
+        self._spread()
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Strict load.
+
+    Raises:
+        PhonofilmError: other names or shapes than this module's.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise PhonofilmError(f"{where} does not fit the recipe's model: {first}") from error
+
+
+def _narrow(model: nn.Module) -> nn.Module:
+    """A bfloat16 copy; buffers (rotary tables, latent statistics) stay as they are."""
+    copy = deepcopy(model)
+    for parameter in copy.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
+    return copy
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

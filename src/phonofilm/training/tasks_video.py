@@ -1,0 +1,97 @@
+"""The video autoencoder's task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from phonofilm.codecs.video_loss import VideoLossConfig, video_loss
+from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
+from phonofilm.data.clips import to_model_frames
+from phonofilm.errors import PhonofilmError
+from phonofilm.training.optim import OptimConfig
+from phonofilm.training.pictures import save_frames
+from phonofilm.training.tasks import Batch, RunConfig, generator_for
+from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut, dtype_of
+
+
+@dataclass(frozen=True)
+class VideoVAERecipe:
+    """recipes/video_vae.toml"""
+
+    kind: Literal["video_vae"]
+    run: RunConfig
+    optim: OptimConfig = OptimConfig()
+    data: ClipsConfig = ClipsConfig()
+    model: VideoVAEConfig = VideoVAEConfig()
+    loss: VideoLossConfig = field(default_factory=VideoLossConfig)
+
+
+class VideoVAETask:
+    """Random windows of clips through the autoencoder."""
+
+    Recipe = VideoVAERecipe
+    filename = "video_vae.safetensors"
+
+    def __init__(self, recipe: VideoVAERecipe) -> None:
+        if recipe.data.window % recipe.model.time != 1:
+            raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n frames, not {recipe.data.window}")
+        self.recipe = recipe
+        self.clips = ClipRows(recipe.data, recipe.run)
+
+    def build(self) -> VideoVAE:
+        return VideoVAE(self.recipe.model)
+
+    def batch(self, step: int) -> Batch:
+        """frames uint8 [B, window, H, W, 3], one random window of each clip."""
+        frames, window = self.clips.source.frames(self.clips.training(step)), self.recipe.data.window
+        generator = generator_for("window", self.recipe.run.seed, step)
+        starts = [cut(frames.shape[1], window, generator) for _ in frames]
+        return {"frames": torch.stack([f[s : s + window] for f, s in zip(frames, starts, strict=True)])}
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = to_model_frames(batch["frames"], self.recipe.data.window)
+        return video_loss(model, frames.to(dtype_of(model)), generator, self.recipe.loss)  # type: ignore[arg-type]
+
+    def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """PSNR in dB of held-out clips, over all pixels and weighted by how much they change."""
+        squares, moving, last = [], [], None
+        for frames in self._whole(self.clips.held_out(), model):
+            decoded = model.decode(model.encode(frames)[0])[0].float()  # type: ignore[operator]
+            error = (decoded - frames).square().mean(1) / 4
+            change = frames.diff(dim=2).abs().mean(1).flatten(1) + 1e-6
+            squares.append(error.mean(dim=(1, 2, 3)))
+            moving.append((error[:, 1:].flatten(1) * change).sum(1) / change.sum(1))
+            last = frames, decoded
+        if last is not None:
+            save_frames(folder / f"{step:07d}.png", last[0][:4], last[1][:4])
+        return {"psnr": _decibel(torch.cat(squares)), "psnr_moving": _decibel(torch.cat(moving))}
+
+    def finish(self, model: nn.Module) -> None:
+        """Latents of whole training clips get unit variance."""
+        model.calibrate(self._whole(self.clips.sample(0, 16), model))  # type: ignore[operator]
+
+    def compile(self, model: nn.Module) -> None:
+        for name in ("encode_raw", "decode_raw"):
+            setattr(model, name, torch.compile(getattr(model, name)))
+
+    def provenance(self) -> dict[str, str]:
+        return {"data": self.clips.source.digest()}
+
+    def _whole(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
+        device = next(model.parameters()).device
+        for rows in batches:
+            frames = self.clips.source.frames(rows)
+            time = self.recipe.model.time
+            count = frames.shape[1] + (1 - frames.shape[1]) % time
+            yield to_model_frames(frames, count).to(device)
+
+
+def _decibel(squares: Tensor) -> float:
+    """PSNR of each clip, averaged."""
+    return float((-10 * squares.clamp_min(1e-10).log10()).mean())
