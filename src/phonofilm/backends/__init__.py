@@ -1,0 +1,7 @@
+"""Backends: everything that turns a `Request` into a `Clip`."""
+
+from __future__ import annotations
+
+from phonofilm.backends.base import Backend, load
+
+__all__ = ["Backend", "load"]

@@ -1,0 +1,100 @@
+"""The one-method interface of every model, and the one place that finds a model by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from phonofilm.errors import Cancelled, PhonofilmError
+from phonofilm.types import Clip, Request
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) at the start of every stage and at every step of it."""
+
+Cancel = Callable[[], bool]
+"""Asked between steps; True stops the job."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that is ready to work."""
+
+    def generate(
+        self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
+    ) -> Clip:
+        """Do one job; `request` is a `Request`, or a prompt with fields of `Request` as keywords.
+
+        What the user should know about the result (a size made by resizing, a prompt far from what the
+        model knows) stands in `metadata["notices"]`, one line each.
+
+        Raises:
+            PhonofilmError: a request that makes no sense.
+            Cancelled: `cancel` said so.
+        """
+
+
+class Watch:
+    """The job's line to whoever waits for it: it reports progress and notices, and hears of a cancel."""
+
+    def __init__(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
+        self.progress, self.cancel = progress, cancel
+        self.notices: list[str] = []
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report a step.
+
+        Raises:
+            Cancelled: the job is no longer wanted.
+        """
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("cancelled; nothing was written")
+        if self.progress is not None:
+            self.progress(stage, done, total)
+
+    def notice(self, line: str) -> None:
+        """Note what the user should know, once."""
+        if line not in self.notices:
+            self.notices.append(line)
+
+
+def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Backend:
+    """Load a model by its name ("nano") or the folder of its weights.
+
+    Args:
+        device: "auto" (the best there is), "cpu", "cuda" or "mps".
+        options: passed on to the backend, for instance `dtype=torch.bfloat16`.
+
+    Raises:
+        PhonofilmError: no such model or device, or weights that are missing, corrupt or of another network.
+    """
+    if str(model) == "fake":
+        from phonofilm.backends.fake import FakeBackend
+
+        return FakeBackend()
+    from phonofilm.backends.native import NativeBackend
+
+    return NativeBackend.load(model, device=device, **options)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """A torch device from its name, checked to be there.
+
+    Raises:
+        PhonofilmError: unknown, or not on this machine.
+    """
+    import torch
+
+    if name.split(":")[0] not in DEVICES:
+        raise PhonofilmError(f"unknown device {name!r}; choose one of {', '.join(DEVICES)}")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, found in there.items() if found))
+    if not there[name.split(":")[0]]:
+        raise PhonofilmError(f"there is no {name} device for torch on this machine; use --device cpu, or auto")
+    return torch.device(name)

@@ -1,0 +1,92 @@
+"""A backend without a network: a flash and a beep. Command line, server and pages are tested on it in milliseconds."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from phonofilm.backends.base import Cancel, Progress, Watch
+from phonofilm.backends.canvas import Canvas
+from phonofilm.backends.layout import Trained, deliver, lay_out, work_out
+from phonofilm.backends.requests import as_request
+from phonofilm.types import Clip, Event, Request, nearest
+
+PERIOD = Fraction(1)
+"""Seconds from one flash to the next."""
+FLASH = Fraction(1, 6)
+BEEP = Fraction(1, 10)
+
+
+class FakeBackend:
+    """Flashes white and beeps at the same instants, half a second into every second.
+
+    Deterministic: the seed decides the colour between flashes, the pitch and the pan. It goes through the
+    same layout as every other backend, so all tasks, sizes, rates and durations work.
+    """
+
+    def __init__(self, trained: Trained | None = None) -> None:
+        self.trained = trained or Trained()
+
+    def generate(
+        self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
+    ) -> Clip:
+        """See `Backend.generate`."""
+        request, watch = as_request(request, fields), Watch(progress, cancel)
+        watch("text", 0, 1)
+        job = work_out(request, self.trained)
+        canvas = lay_out(job, self.trained)
+        spans = canvas.spans(self.trained.frames)
+        times = flash_times(Fraction(len(canvas.frame_states)) / canvas.fps)
+        for number, span in enumerate(spans):
+            watch("sampling", number, len(spans))
+            grid = self.trained.grid(len(span))
+            start = Fraction(span.start) / canvas.fps
+            here = [time - start for time in times]
+            canvas.write(span, _flashes(canvas, span, here, request.seed), _beeps(grid.samples, canvas, here, request))
+        watch("decoding", 0, 1)
+        frames, waveform = deliver(job, canvas)
+        return Clip(
+            frames=frames,
+            fps=job.fps if frames is not None else None,
+            waveform=waveform,
+            sample_rate=job.sample_rate if waveform is not None else None,
+            prompt=request.prompt or None,
+            events=tuple(Event(float(time), "flash") for time in times if time < job.seconds),
+            metadata={"model": "fake", "weights": "none", "seed": str(request.seed), "task": request.task},
+        )
+
+
+def flash_times(seconds: Fraction) -> list[Fraction]:
+    """Half a second into every second; a clip shorter than that flashes at its middle."""
+    times = [PERIOD / 2 + PERIOD * n for n in range(int(seconds / PERIOD) + 1)]
+    return [time for time in times if time < seconds] or [seconds / 2]
+
+
+def _flashes(canvas: Canvas, span: range, times: list[Fraction], seed: int) -> np.ndarray | None:
+    if canvas.frames is None:
+        return None
+    frames = np.empty((len(span), *canvas.frames.shape[1:]), np.uint8)
+    frames[:] = np.random.default_rng(seed).integers(10, 90, 3)
+    for time in times:
+        first, last = (nearest(moment * canvas.fps) for moment in (time, time + FLASH))
+        frames[max(first, 0) : max(last, first + 1, 0)] = 255
+    return frames
+
+
+def _beeps(samples: int, canvas: Canvas, times: list[Fraction], request: Request) -> np.ndarray | None:
+    if canvas.waveform is None:
+        return None
+    random = np.random.default_rng(request.seed)
+    pitch, pan = random.uniform(400, 1200), random.uniform(0.2, 0.8)
+    beep = nearest(BEEP * canvas.sample_rate)
+    tone = 0.5 * np.sin(2 * np.pi * pitch * np.arange(beep) / canvas.sample_rate)
+    waveform = np.zeros((2, samples), np.float32)
+    for time in times:
+        start = nearest(time * canvas.sample_rate)
+        part = slice(max(start, 0), min(max(start + beep, 0), samples))
+        if part.start < part.stop:
+            shape = tone[part.start - start : part.stop - start]
+            waveform[:, part] = np.outer([np.sqrt(1 - pan), np.sqrt(pan)], shape)
+    return waveform

@@ -1,0 +1,188 @@
+"""From a request to a canvas, and from the finished canvas to the clip that was asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from phonofilm.backends.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
+from phonofilm.backends.fit import at_rate, crossfaded, frame_indices, resized, stereo, to_length
+from phonofilm.types import Clip, Geometry, Grid, Request, nearest
+
+Interval = tuple[Fraction, Fraction]
+NOTHING: Interval = (Fraction(0), Fraction(0))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The grid a model was trained on: size (width, height), frame rate, seconds, and how it compresses."""
+
+    size: tuple[int, int] = (64, 64)
+    fps: Fraction = Fraction(12)
+    seconds: Fraction = Fraction(4)
+    geometry: Geometry = field(default_factory=Geometry)
+
+    def grid(self, frames: int) -> Grid:
+        width, height = self.size
+        return Grid(frames, height, width, self.fps, self.geometry)
+
+    @property
+    def frames(self) -> int:
+        return max(1, nearest(self.seconds * self.fps))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request worked out: what is handed over in the end, and which part of it is to make.
+
+    Attributes:
+        source: the clip to work on, without the stream that is to be made afresh.
+        frames, size, fps, samples, sample_rate: of the clip handed over.
+        picture, sound: the seconds [from, to) to make of each stream; None where the stream is absent.
+    """
+
+    request: Request
+    source: Clip
+    frames: int
+    size: tuple[int, int]
+    fps: Fraction
+    sample_rate: int
+    picture: Interval | None
+    sound: Interval | None
+
+    @property
+    def seconds(self) -> Fraction:
+        return Fraction(self.frames) / self.fps
+
+    @property
+    def samples(self) -> int:
+        return nearest(self.seconds * self.sample_rate)
+
+
+def work_out(request: Request, trained: Trained) -> Job:
+    """Lengths, sizes, rates and what is to make, from a checked request."""
+    source = _worked_on(request)
+    fps = source.fps or request.fps or trained.fps
+    size = _size(source.frames) if source.frames is not None else (request.size or trained.size)
+    rate = source.sample_rate or trained.geometry.sample_rate
+    if request.task == "generate":
+        length = max(1, nearest(_exact(request.seconds or trained.seconds) * fps))
+    else:
+        length = len(source.frames) if source.frames is not None else math.ceil(source.sound_seconds * fps)
+    if request.task == "extend":
+        length += max(1, nearest(_exact(request.seconds or 0) * fps))
+    picture, sound = _to_make(request, source, Fraction(length) / fps)
+    return Job(request, source, length, size, fps, rate, picture, sound)
+
+
+def _worked_on(request: Request) -> Clip:
+    source = request.source or Clip()
+    if request.task == "foley":
+        return source.with_(waveform=None, sample_rate=None)
+    if request.task == "animate":
+        return source.with_(frames=None, fps=None)
+    return source
+
+
+def _to_make(request: Request, source: Clip, total: Fraction) -> tuple[Interval | None, Interval | None]:
+    whole = (Fraction(0), total)
+    if request.task == "generate":
+        return whole, whole
+    if request.task == "foley":
+        return NOTHING, whole
+    if request.task == "animate":
+        return whole, NOTHING
+    if request.task == "extend":
+        made: Interval = (source.picture_seconds or source.sound_seconds, total)
+    else:
+        start, end = request.span or (0, 0)
+        made = (_exact(start), min(_exact(end), total))
+    # a stream that the source lacks stays absent: nothing of its past is known
+    picture = None if source.frames is None else NOTHING if request.only == "audio" else made
+    sound = None if source.waveform is None else NOTHING if request.only == "video" else made
+    return picture, sound
+
+
+def lay_out(job: Job, trained: Trained) -> Canvas:
+    """The canvas of a job, with all that is given drawn on it."""
+    fps, rate = trained.fps, trained.geometry.sample_rate
+    length = max(1, math.ceil(job.seconds * fps))
+    samples = nearest(Fraction(length) / fps * rate)
+    canvas = Canvas(fps, rate, None, None, np.full(length, KEEP, np.int8), np.full(samples, KEEP, np.int8))
+    source, (width, height) = job.source, trained.size
+    if job.picture is not None:
+        canvas.frames = np.zeros((length, height, width, 3), np.uint8)
+        if source.frames is not None and source.fps is not None:
+            indices = frame_indices(length, fps, len(source.frames), source.fps)
+            canvas.frames[:] = resized(source.frames[indices], trained.size)
+        canvas.frame_states[_touched(job.picture, fps, length)] = MAKE
+        if job.request.image is not None:
+            canvas.frames[0] = resized(job.request.image[None], trained.size)[0]
+            canvas.frame_states[0] = HINT
+    if job.sound is not None:
+        canvas.waveform = np.zeros((2, samples), np.float32)
+        if source.waveform is not None and source.sample_rate:
+            canvas.waveform[:] = to_length(at_rate(stereo(source.waveform), source.sample_rate, rate), samples)
+        canvas.sample_states[_between(job.sound, Fraction(rate), samples)] = MAKE
+        if job.sound[1] >= job.seconds > job.sound[0]:  # the canvas may end a little after the clip
+            canvas.sample_states[nearest(job.sound[0] * rate) :] = MAKE
+    return canvas
+
+
+def deliver(job: Job, canvas: Canvas) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Picture and sound as asked for; what was given and not to be made again is handed back untouched."""
+    return _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+
+
+def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
+    if job.picture is None or canvas.frames is None:
+        return None
+    source = job.source.frames
+    if job.picture == NOTHING:
+        return source
+    fresh = _between(job.picture, job.fps, job.frames)
+    indices = frame_indices(job.frames, job.fps, len(canvas.frames), canvas.fps)
+    made = resized(canvas.frames[indices[fresh]], job.size)
+    if source is None:
+        return made
+    return np.concatenate([source[: fresh.start], made, source[fresh.stop :]])
+
+
+def _deliver_sound(job: Job, canvas: Canvas) -> np.ndarray | None:
+    if job.sound is None or canvas.waveform is None:
+        return None
+    source = job.source.waveform
+    if job.sound == NOTHING and source is not None:
+        return to_length(source, job.samples)
+    made = to_length(at_rate(canvas.waveform, canvas.sample_rate, job.sample_rate), job.samples)
+    if source is None:
+        return made
+    keep = np.ones(job.samples, bool)
+    keep[_between(job.sound, Fraction(job.sample_rate), job.samples)] = False
+    kept = to_length(stereo(source), job.samples)
+    return crossfaded(kept, made, keep, nearest(FADE_SECONDS * job.sample_rate))
+
+
+def _between(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames or samples that begin within an interval, to the nearest."""
+    start, end = (min(nearest(second * rate), length) for second in interval)
+    return slice(start, end)
+
+
+def _touched(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames of which more than a quarter lies within an interval: those cannot be given."""
+    if interval == NOTHING:
+        return slice(0, 0)
+    start, end = interval
+    return slice(max(0, math.ceil(start * rate - Fraction(3, 4))), min(length, math.floor(end * rate + Fraction(3, 4))))
+
+
+def _exact(seconds: float | Fraction) -> Fraction:
+    return seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
+
+
+def _size(frames: np.ndarray) -> tuple[int, int]:
+    return frames.shape[2], frames.shape[1]
