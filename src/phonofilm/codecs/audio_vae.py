@@ -40,7 +40,7 @@ class AudioVAEConfig:
 
 
 class Expand(nn.Module):
-    """The mirror of a strided causal convolution: n latents -> 1 + time·(n - 1) frames at the start, time·n after it."""
+    """The mirror of a strided causal convolution: the first latent makes one frame, every later one `time`."""
 
     def __init__(self, channels: int, time: int) -> None:
         super().__init__()
@@ -70,15 +70,11 @@ class AudioVAE(nn.Module):
             return [ConvNeXtBlock(width, config.kernel, config.expansion) for _ in range(count)]
 
         fast, slow = config.blocks
-        self.encoder = CausalStack(
-            [CausalConv1d(frames, width, 1), *blocks(fast)]
-            + [CausalConv1d(width, width, config.time, stride=config.time), *blocks(slow)]
-            + [CausalConv1d(width, config.latents * 2, 1)]
-        )
-        self.decoder = CausalStack(
-            [CausalConv1d(config.latents, width, 3), *blocks(slow), Expand(width, config.time), *blocks(fast)]
-            + [CausalConv1d(width, frames, 3)]
-        )
+        down = CausalConv1d(width, width, config.time, stride=config.time)
+        begin, end = CausalConv1d(frames, width, 1), CausalConv1d(width, config.latents * 2, 1)
+        self.encoder = CausalStack([begin, *blocks(fast), down, *blocks(slow), end])
+        begin, end = CausalConv1d(config.latents, width, 3), CausalConv1d(width, frames, 3)
+        self.decoder = CausalStack([begin, *blocks(slow), Expand(width, config.time), *blocks(fast), end])
         self.register_buffer("latent_mean", torch.zeros(config.latents, 1))
         self.register_buffer("latent_std", torch.ones(config.latents, 1))
 

@@ -34,9 +34,10 @@ class ConvNeXtBlock(nn.Module):
 class CausalStack(nn.ModuleList):
     """Causal layers one after the other; their memories travel as one tuple."""
 
-    def forward(self, x: Tensor, pasts: Sequence[Tensor] | None = None) -> tuple[Tensor, Pasts]:
+    def forward(self, x: Tensor, pasts: Pasts | None = None) -> tuple[Tensor, Pasts]:
+        before: Sequence[Tensor | None] = pasts or [None] * len(self)
         kept = []
-        for layer, past in zip(self, pasts or [None] * len(self), strict=True):
+        for layer, past in zip(self, before, strict=True):
             x, past = layer(x, past)
             kept.append(past)
         return x, tuple(kept)

@@ -66,7 +66,7 @@ class VocoderState(NamedTuple):
     phase: Tensor  # [B, oscillators] in cycles, float64 where the device has it
     frequency: Tensor  # [B, oscillators] in Hz
     tail: Tensor  # [B, 2, step]
-    index: int  # updates so far: the noise is a function of it
+    time: int  # updates so far: the noise is a function of it
 
 
 class Vocoder(nn.Module):
@@ -130,7 +130,7 @@ class Vocoder(nn.Module):
         self, controls: Controls, pasts: Pasts = (), state: VocoderState | None = None
     ) -> tuple[Tensor, VocoderState]:
         """The bank and the noise: levels and frequencies to waveform [B, 2, t·step]."""
-        step, index = self.config.step, state.index if state else 0
+        step, index = self.config.step, state.time if state else 0
         phase, frequency = self._phase(controls.frequency, state)
         window = torch.hann_window(2 * step, device=phase.device)
         # Amplitudes of tones add up under Hann, powers of independent noise under its square root.
