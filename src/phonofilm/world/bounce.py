@@ -194,7 +194,7 @@ def _dust(mine: list[Contact], size: float, times: np.ndarray) -> Layer:
     return Layer(
         contact[:, 0],
         contact[:, 1] - np.where(upright & (contact[:, 3] != 0), 0.02, 0.0),
-        radius=0.03 + 0.025 * grown,
+        radius=0.036 + 0.028 * grown,
         angle=np.arctan2(contact[:, 2], -contact[:, 3]),
         opacity=np.where(visible > 0.05, np.minimum(visible, 1), 0.0),
         soft=0.01,
