@@ -1,0 +1,72 @@
+"""What a file says about itself: made by a model, from which prompt, seed and weights.
+
+Every container keeps a title and a comment, whatever else it can or cannot keep, so all is said there:
+the comment is a sentence for people followed by one JSON object for programs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from phonofilm.types import Clip, Event
+
+SENTENCE = "AI-generated video with sound, made by Phonofilm."
+# IPTC's term for media made wholly by a trained model; C2PA manifests use the same one
+TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+def provenance(*, prompt: str, seed: int, model: str, weights: str, **more: Any) -> dict[str, str]:
+    """`Clip.metadata` of something a model made; `weights` is a hash, `more` is whatever else decided it."""
+    said = {"ai_generated": True, "digital_source_type": TRAINED_ALGORITHMIC_MEDIA, "prompt": prompt}
+    said |= {"seed": seed, "model": model, "weights": weights, **more}
+    return {key: _text(value) for key, value in said.items() if value is not None}
+
+
+def to_tags(clip: Clip, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Container tags (title, comment) that hold the prompt, the metadata and the events of a clip."""
+    said = {**clip.metadata, **metadata}
+    if clip.prompt is not None:
+        said.setdefault("prompt", clip.prompt)
+    if clip.fps is not None:
+        said["fps"] = str(clip.fps)
+    if clip.events:
+        events = [{k: v for k, v in asdict(event).items() if v is not None} for event in clip.events]
+        said["events"] = json.dumps(events, ensure_ascii=False)
+    if not said:
+        return {}
+    body = json.dumps(said, ensure_ascii=False).replace("\x00", "")
+    comment = f"{SENTENCE} {body}" if said.get("ai_generated") == "true" else body
+    return (
+        {"title": said["prompt"].replace("\x00", ""), "comment": comment} if "prompt" in said else {"comment": comment}
+    )
+
+
+def from_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """What `to_tags` wrote; the tags of a foreign file come back as they are."""
+    plain = {key.lower(): value for key, value in tags.items()}
+    comment = plain.get("comment", "")
+    try:
+        said = json.loads(comment[comment.index("{") :])
+    except ValueError:
+        return plain
+    return {str(key): _text(value) for key, value in said.items()} if isinstance(said, dict) else plain
+
+
+def to_events(metadata: Mapping[str, str]) -> tuple[Event, ...]:
+    """The events that were written with a clip, if any."""
+    try:
+        return tuple(_event(values) for values in json.loads(metadata.get("events", "[]")))
+    except (ValueError, TypeError):
+        return ()
+
+
+def _event(values: dict[str, Any]) -> Event:
+    box = values.pop("box", None)
+    return Event(**values, box=None if box is None else (box[0], box[1], box[2], box[3]))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,103 @@
+"""Other rates, sizes and channels, with nothing moved in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from phonofilm.types import nearest
+
+
+def resample_audio(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """float32 [C, N] at another rate, [C, nearest(N · to / from)], by a linear-phase polyphase filter.
+
+    The filter is symmetric, so nothing moves in time; it is flat to 90 % of the lower Nyquist rate and
+    80 dB down past it.
+    """
+    if from_rate == to_rate or waveform.shape[1] == 0:
+        return waveform
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(to_rate, from_rate)
+    resampled = resample_poly(waveform, ratio.numerator, ratio.denominator, axis=1, window=_lowpass(ratio))
+    return resampled[:, : nearest(waveform.shape[1] * ratio)].astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _lowpass(ratio: Fraction) -> np.ndarray:
+    from scipy.signal import firwin
+
+    slowest = max(ratio.numerator, ratio.denominator)
+    return firwin(2 * 48 * slowest + 1, 0.95 / slowest, window=("kaiser", 8.0))
+
+
+# ITU-R BS.775 downmix of L R C LFE Ls Rs (and of its prefixes) to stereo; the LFE is left out
+_HALF = 0.5**0.5
+_TO_STEREO = {
+    3: [[1, 0, _HALF], [0, 1, _HALF]],
+    4: [[1, 0, _HALF, 0], [0, 1, 0, _HALF]],
+    5: [[1, 0, _HALF, _HALF, 0], [0, 1, _HALF, 0, _HALF]],
+    6: [[1, 0, _HALF, 0, _HALF, 0], [0, 1, _HALF, 0, 0, _HALF]],
+    8: [[1, 0, _HALF, 0, _HALF, 0, _HALF, 0], [0, 1, _HALF, 0, 0, _HALF, 0, _HALF]],
+}
+
+
+def mix(waveform: np.ndarray, channels: int) -> np.ndarray:
+    """float32 [C, N] as 1 or 2 channels: mono is doubled, stereo averaged, surround folded by ITU-R BS.775."""
+    count = waveform.shape[0]
+    if count == channels:
+        return waveform
+    if channels not in (1, 2):
+        raise ValueError(f"sound can be mixed to 1 or 2 channels, not {channels}")
+    if count == 1:
+        return np.repeat(waveform, 2, axis=0)
+    if count in _TO_STEREO:
+        matrix = np.asarray(_TO_STEREO[count], np.float32)
+        waveform = matrix / matrix.sum(axis=1, keepdims=True) @ waveform
+    elif count > 2:
+        waveform = np.stack([waveform[0::2].mean(axis=0), waveform[1::2].mean(axis=0)])
+    return waveform if channels == 2 else waveform.mean(axis=0, keepdims=True)
+
+
+def on_clock(times: Sequence[float], seconds: float, fps: Fraction, slack: float = 0.0) -> np.ndarray:
+    """Which frame shows at each tick of a clock: int64 [nearest(seconds · fps)] indices into `times`.
+
+    Args:
+        times: ascending start of each frame, in seconds; the first one also covers what lies before it.
+        slack: how much later than its tick a frame may be stamped (containers round to milliseconds).
+    """
+    ticks = np.arange(max(1, nearest(Fraction(seconds) * fps))) * float(1 / fps)
+    return np.maximum(np.searchsorted(np.asarray(times) - slack, ticks, side="right") - 1, 0)
+
+
+def resample_frames(frames: np.ndarray, from_fps: Fraction, to_fps: Fraction) -> np.ndarray:
+    """uint8 [T, H, W, 3] at another rate, [nearest(T · to / from), H, W, 3]; each tick takes the frame on show."""
+    if from_fps == to_fps:
+        return frames
+    # exact in integers: tick k shows frame floor(k · from / to)
+    ratio = Fraction(from_fps) / Fraction(to_fps)
+    ticks = np.arange(max(1, nearest(len(frames) / ratio)), dtype=np.int64)
+    return frames[np.minimum(ticks * ratio.numerator // ratio.denominator, len(frames) - 1)]
+
+
+def resize_frames(frames: np.ndarray, size: tuple[int, int], crop: bool = True) -> np.ndarray:
+    """uint8 [T, H, W, 3] as [T, height, width, 3]; size is (width, height).
+
+    Args:
+        crop: keep the shape of things and cut what is over at the edges; otherwise stretch.
+    """
+    width, height = size
+    _, old_height, old_width, _ = frames.shape
+    if (old_width, old_height) == size:
+        return frames
+    box = (0.0, 0.0, float(old_width), float(old_height))
+    if crop:
+        scale = min(old_width / width, old_height / height)
+        left, top = (old_width - width * scale) / 2, (old_height - height * scale) / 2
+        box = (left, top, left + width * scale, top + height * scale)
+    resized = (Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS, box) for frame in frames)
+    return np.stack([np.asarray(image) for image in resized])

@@ -1,0 +1,221 @@
+"""A `Clip` becomes a file: whole or not at all, tagged, and on time to the sample."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import atomic
+from phonofilm.media.gif import slowed, write_gif
+from phonofilm.media.metadata import to_tags
+from phonofilm.media.resample import resample_audio
+from phonofilm.types import Clip
+
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+SCALING = (
+    Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
+)
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Container:
+    """How one kind of file is written: format and codecs in FFmpeg's names.
+
+    Attributes:
+        rates: sample rates the sound may have, or None for any.
+    """
+
+    format: str
+    video: str | None
+    audio: str
+    pixels: str = "yuv420p"
+    video_options: Mapping[str, str] = field(default_factory=dict)
+    audio_options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    rates: tuple[int, ...] | None = None
+
+
+AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
+# The edit list (on by default, and asked for) is what hides the 1024 samples an AAC encoder starts with
+MP4 = Container(
+    "mp4",
+    "libx264",
+    "aac",
+    video_options={"crf": "14", "preset": "medium"},
+    options={"movflags": "+faststart", "use_editlist": "1"},
+    rates=AAC_RATES,
+)
+CONTAINERS = {
+    ".mp4": MP4,
+    ".m4v": MP4,
+    ".mov": Container("mov", MP4.video, MP4.audio, MP4.pixels, MP4.video_options, {}, MP4.options, AAC_RATES),
+    ".webm": Container(
+        "webm",
+        "libvpx-vp9",
+        "libopus",
+        video_options={"crf": "18", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
+        rates=(48_000,),
+    ),
+    ".mkv": Container("matroska", "ffv1", "pcm_f32le", "bgr0", video_options={"level": "3", "slicecrc": "1"}),
+    ".wav": Container("wav", None, "pcm_s24le"),
+}
+AV1_OPTIONS = {"crf": "24", "preset": "8"}
+FORMATS = (*CONTAINERS, ".gif")
+
+
+def check_output(path: str | Path) -> Path:
+    """The path, once it is known that a clip could be written there; ask before hours of work, not after.
+
+    Raises:
+        PhonofilmError: an unknown format, or a folder that is not there.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise PhonofilmError(f"{path.name}: unknown output format {path.suffix or '(none)'}; use {' '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise PhonofilmError(f"folder {path.parent} does not exist; create it first: mkdir -p {path.parent}")
+    return path
+
+
+def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | None = None, codec: str = "") -> Path:
+    """Write a clip atomically; the format follows the name.
+
+    .mp4 .m4v .mov are H.264 (4:2:0, BT.709) + AAC; .webm is VP9 + Opus at 48 kHz; .mkv is lossless (FFV1 + PCM);
+    .wav is the sound alone; .gif is the picture alone. Odd sizes grow by one pixel where the codec needs even ones.
+
+    Args:
+        metadata: said in the container besides `clip.metadata`, the prompt and the events.
+        codec: "av1" for AV1 in place of VP9 in .webm.
+
+    Raises:
+        PhonofilmError: an unknown format, nothing to write in it, sound that is not finite, a full disk.
+    """
+    path = check_output(path)
+    _check_content(clip, path)
+    if path.suffix.lower() == ".gif":
+        clip = slowed(clip)
+    tags = to_tags(clip, metadata or {})
+    with atomic(path) as temporary:
+        if path.suffix.lower() == ".gif":
+            write_gif(clip, temporary, tags.get("comment", ""))
+        else:
+            _mux(clip, temporary, _container(path, codec), tags)
+    return path
+
+
+def _container(path: Path, codec: str) -> Container:
+    container = CONTAINERS[path.suffix.lower()]
+    if codec == "av1" and container.format == "webm":
+        return Container("webm", "libsvtav1", container.audio, video_options=AV1_OPTIONS, rates=container.rates)
+    if codec:
+        raise PhonofilmError(f"codec {codec!r} does not go into {path.suffix}; only .webm has a choice: av1")
+    return container
+
+
+def _check_content(clip: Clip, path: Path) -> None:
+    has_frames = clip.frames is not None and len(clip.frames) > 0
+    has_sound = clip.waveform is not None and clip.waveform.shape[1] > 0
+    if path.suffix.lower() == ".wav" and not has_sound:
+        raise PhonofilmError(f"{path.name}: the clip has no sound, which is all that .wav holds; use .mp4")
+    if path.suffix.lower() == ".gif" and not has_frames:
+        raise PhonofilmError(f"{path.name}: the clip has no picture, which is all that .gif holds; use .wav")
+    if not has_frames and not has_sound:
+        raise PhonofilmError(f"{path.name}: the clip is empty, there is neither picture nor sound to write")
+    if clip.waveform is not None and not np.isfinite(clip.waveform).all():
+        raise PhonofilmError(f"{path.name}: the sound holds values that are not finite; nothing was written")
+    if clip.waveform is not None and clip.waveform.shape[0] not in LAYOUTS:
+        raise PhonofilmError(f"{path.name}: {clip.waveform.shape[0]} channels of sound; 1 to 8 can be written")
+
+
+def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> None:
+    try:
+        # bit-exact: the same clip gives the same bytes, without the random ids and dates of a muxer
+        options = {**kind.options, "fflags": "+bitexact"}
+        with av.open(path, "w", format=kind.format, options=options) as output:
+            output.metadata.update(tags)
+            tracks = []
+            if clip.frames is not None and len(clip.frames) and kind.video:
+                tracks.append(_picture(output, clip, kind))
+            if clip.waveform is not None and clip.waveform.shape[1]:
+                tracks.append(_sound(output, clip, kind))
+            for _, stream, frame in heapq.merge(*tracks, key=lambda item: item[0]):
+                output.mux(stream.encode(frame))
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise PhonofilmError(f"the clip cannot be written as {path.suffix}: {error}") from error
+
+
+def _picture(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fraction, Any, Any]]:
+    """The stream is made at once; what is returned yields (time, stream, frame), and None at the end to flush."""
+    assert clip.frames is not None
+    assert clip.fps is not None
+    yuv = kind.pixels == "yuv420p"
+    frames, tick = (_even(clip.frames) if yuv else clip.frames), 1 / clip.fps
+    stream = output.add_stream(kind.video, rate=clip.fps, options=dict(kind.video_options))
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt = kind.pixels
+    stream.time_base = stream.codec_context.time_base = tick
+    if yuv:
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
+        context.color_range = ColorRange.MPEG.value
+
+    def encode() -> Iterator[tuple[Fraction, Any, Any]]:
+        for index, pixels in enumerate(frames):
+            frame = _frame(pixels, kind.pixels)
+            frame.pts, frame.time_base = index, tick
+            yield index * tick, stream, frame
+        yield len(frames) * tick, stream, None
+
+    return encode()
+
+
+def _frame(pixels: np.ndarray, format: str) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    if format != "yuv420p":
+        return frame.reformat(format=format)
+    frame = frame.reformat(
+        format=format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=SCALING
+    )
+    frame.color_primaries = frame.color_trc = Colorspace.ITU709.value
+    return frame
+
+
+def _even(frames: np.ndarray) -> np.ndarray:
+    height, width = frames.shape[1:3]
+    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _sound(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fraction, Any, Any]]:
+    assert clip.waveform is not None
+    assert clip.sample_rate is not None
+    rate = clip.sample_rate
+    if kind.rates is not None and rate not in kind.rates:
+        rate = next((r for r in kind.rates if r >= rate), kind.rates[-1])
+    waveform = np.clip(resample_audio(clip.waveform, clip.sample_rate, rate), -1, 1)
+    channels, length = waveform.shape
+    stream = output.add_stream(kind.audio, rate=rate, layout=LAYOUTS[channels], options=dict(kind.audio_options))
+    if not kind.audio.startswith("pcm"):
+        # AAC holds 6144 bits a channel and block at most
+        stream.bit_rate = channels * min(128_000, 6 * rate)
+
+    def encode() -> Iterator[tuple[Fraction, Any, Any]]:
+        for start in range(0, length, BLOCK):
+            block = np.ascontiguousarray(waveform[:, start : start + BLOCK])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=LAYOUTS[channels])
+            frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            yield Fraction(start, rate), stream, frame
+        yield Fraction(length, rate), stream, None
+
+    return encode()
