@@ -1,0 +1,188 @@
+"""What describes a dual-stream transformer: one frozen dataclass, and the presets made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+StreamName = Literal["video", "audio"]
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """One of the two streams.
+
+    Attributes:
+        channels: channels of its latents.
+        width: channels of a token inside the network.
+        heads: heads of its self-attention; a head is width / heads wide.
+        text_heads: heads, as wide as those, of its attention to the text.
+        layers: blocks it takes part in; the shallower stream takes part in evenly spaced ones.
+        patch: latents to a token along (time, y, x), or along (time,) for sound.
+        extent: position at which the slowest rotation has turned half a circle, per axis of `patch`, in seconds
+            and pixels.
+        text_width: channels of the text states it is given.
+        text_projection: whether a two-layer projection brings the text to `width` first.
+    """
+
+    channels: int
+    width: int
+    heads: int
+    text_heads: int
+    layers: int
+    patch: tuple[int, ...]
+    extent: tuple[float, ...]
+    text_width: int
+    text_projection: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"a width of {self.width} does not divide into {self.heads} heads of even width")
+        if len(self.patch) != len(self.extent):
+            raise ValueError(f"patch {self.patch} and extent {self.extent} must have the same axes")
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def context_width(self) -> int:
+        """Channels of the text that its blocks see."""
+        return self.width if self.text_projection else self.text_width
+
+
+@dataclass(frozen=True)
+class Door:
+    """A named way in for a condition that attaches later; zero-initialised, so that it changes nothing at first.
+
+    Attributes:
+        name: the key of the condition in `AVTransformer.forward(conditions=...)`.
+        stream: whose tokens it reaches.
+        width: channels of the condition, which has one vector for each token of that stream.
+        at: "tokens" adds to the tokens before the first block; "modulation" adds to the embedded noise level, so
+            that it acts through the adaptive normalisation of every block.
+    """
+
+    name: str
+    stream: StreamName
+    width: int
+    at: Literal["tokens", "modulation"] = "tokens"
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The whole network. What is not a size is a choice that LTX-2 or LTX-2.3 made, or that `nano` makes for speed.
+
+    Attributes:
+        video, audio: the streams.
+        exchange_heads: heads of the attention between the streams.
+        exchange_head_width: channels of such a head.
+        feed_forward: hidden width of the feed-forward layers over the width of the stream.
+        gated_attention: a learned gate for each head of every attention (LTX-2.3).
+        text_modulation: noise levels modulate the attention to the text, on both sides (LTX-2.3).
+        shared_timestep: one embedding of the noise level per stream serves all its modulations; LTX-2 has one each.
+        absolute_space: a learned embedding of (y, x) is added to the video tokens. With four tokens to a frame,
+            relative rotations alone leave each token to find out where it is.
+        norm: "rms" as in LTX-2, or "layer", which has a fused CPU kernel for the backward pass.
+        activation: "gelu_tanh" as in LTX-2, or the exact "gelu", six times as fast on a CPU in bfloat16.
+        rotary_base: ratio of the fastest rotation to the slowest.
+        eps: of every normalisation.
+        doors: ways in for later conditions.
+    """
+
+    video: StreamConfig
+    audio: StreamConfig
+    exchange_heads: int
+    exchange_head_width: int
+    feed_forward: float = 4.0
+    gated_attention: bool = False
+    text_modulation: bool = False
+    shared_timestep: bool = False
+    absolute_space: bool = False
+    norm: Literal["rms", "layer"] = "rms"
+    activation: Literal["gelu_tanh", "gelu"] = "gelu_tanh"
+    rotary_base: float = 10_000.0
+    eps: float = 1e-6
+    doors: tuple[Door, ...] = ()
+
+    @property
+    def layers(self) -> int:
+        return max(self.video.layers, self.audio.layers)
+
+    @property
+    def exchange_width(self) -> int:
+        return self.exchange_heads * self.exchange_head_width
+
+    def present(self, stream: StreamConfig) -> list[bool]:
+        """For each block, whether the stream takes part in it; always in the last ones of equal runs."""
+        total = self.layers
+        return [(i + 1) * stream.layers // total > i * stream.layers // total for i in range(total)]
+
+
+def _ours(video: StreamConfig, audio: StreamConfig, exchange_heads: int) -> TransformerConfig:
+    """Our own presets differ in size only; their choices make a step on a CPU cheap."""
+    return TransformerConfig(
+        video,
+        audio,
+        exchange_heads=exchange_heads,
+        exchange_head_width=64,
+        feed_forward=2.5,
+        shared_timestep=True,
+        absolute_space=True,
+        norm="layer",
+        activation="gelu",
+        rotary_base=256.0,
+    )
+
+
+def _video(width: int, heads: int, text_heads: int, layers: int) -> StreamConfig:
+    return StreamConfig(8, width, heads, text_heads, layers, (1, 4, 4), (20.0, 2048.0, 2048.0), text_width=384)
+
+
+def _audio(width: int, heads: int, text_heads: int, layers: int) -> StreamConfig:
+    return StreamConfig(64, width, heads, text_heads, layers, (1,), (20.0,), text_width=384)
+
+
+def _ltx2(
+    text_width: tuple[int, int], text_projection: bool, gated_attention: bool, text_modulation: bool
+) -> TransformerConfig:
+    """The published sizes: 14B parameters for picture and 5B for sound."""
+    video = StreamConfig(
+        channels=128,
+        width=4096,
+        heads=32,
+        text_heads=32,
+        layers=48,
+        patch=(1, 1, 1),
+        extent=(20.0, 2048.0, 2048.0),
+        text_width=text_width[0],
+        text_projection=text_projection,
+    )
+    audio = StreamConfig(
+        channels=128,
+        width=2048,
+        heads=32,
+        text_heads=32,
+        layers=48,
+        patch=(1,),
+        extent=(20.0,),
+        text_width=text_width[1],
+        text_projection=text_projection,
+    )
+    return TransformerConfig(
+        video,
+        audio,
+        exchange_heads=32,
+        exchange_head_width=64,
+        gated_attention=gated_attention,
+        text_modulation=text_modulation,
+    )
+
+
+PRESETS: dict[str, TransformerConfig] = {
+    "nano": _ours(_video(256, 4, 2, layers=8), _audio(160, 2, 1, layers=6), exchange_heads=2),
+    "small": _ours(_video(512, 8, 4, layers=12), _audio(256, 4, 2, layers=12), exchange_heads=4),
+    "base": _ours(_video(1024, 16, 8, layers=24), _audio(512, 8, 4, layers=24), exchange_heads=8),
+    "ltx2": _ltx2((3840, 3840), text_projection=True, gated_attention=False, text_modulation=False),
+    "ltx2_3": _ltx2((4096, 2048), text_projection=False, gated_attention=True, text_modulation=True),
+}

@@ -1,0 +1,78 @@
+"""Rotary positions in seconds and pixels (Su et al., 2104.09864; axes and frequencies as in LTX-2)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Rotary(NamedTuple):
+    """Tables that rotate queries or keys: cos and signed sin, each [N, H, 2, R] for heads of 2·R channels."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+class Places(NamedTuple):
+    """Where the tokens of a stream are, as its layers need it.
+
+    Attributes:
+        alone: tables of the self-attention.
+        exchange: tables of the time axis alone, for the attention between the streams.
+        space: [N, features] of the place in the picture; no features for sound.
+    """
+
+    alone: Rotary
+    exchange: Rotary
+    space: Tensor
+
+
+def rotary(
+    bounds: np.ndarray,
+    extent: tuple[float, ...],
+    heads: int,
+    head_width: int,
+    base: float,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Rotary:
+    """Rotation tables of tokens.
+
+    A token lies at the midpoint of its bounds. Each axis has frequencies from pi/extent to base·pi/extent, in
+    geometric steps; the frequencies of all axes, slowest first, fill the heads one after the other, and channels
+    left over at the start do not turn.
+
+    Args:
+        bounds: [N, axes, 2] start and end of each token along each axis.
+        extent: per axis, in the unit of the bounds.
+        base: ratio of the fastest frequency to the slowest.
+    """
+    half, axes = heads * head_width // 2, bounds.shape[1]
+    count = half // axes
+    # float32 from here on is LTX-2's own arithmetic; its frequencies are so high that float64 would not match.
+    start, end = torch.from_numpy(np.ascontiguousarray(bounds, dtype=np.float32)).to(device).unbind(-1)
+    limits = torch.tensor(extent, dtype=torch.float32, device=device)
+    place = (start + end) / 2 / limits * 2 - 1
+    exponent = torch.linspace(0, 1, count, dtype=torch.float64)
+    frequency = (base**exponent * (math.pi / 2)).to(device=device, dtype=torch.float32)
+    angle = (place.unsqueeze(1) * frequency.unsqueeze(1)).flatten(1)
+    angle = torch.nn.functional.pad(angle, (half - axes * count, 0)).unflatten(1, (heads, 1, -1))
+    cos, sin = angle.cos(), angle.sin()
+    return Rotary(torch.cat([cos, cos], 2).to(dtype), torch.cat([-sin, sin], 2).to(dtype))
+
+
+def fourier(bounds: np.ndarray, frequencies: int, device: torch.device | str = "cpu") -> Tensor:
+    """Waves with a period of 4096, 2048, ... units at the midpoint of each token: [N, axes·2·frequencies]."""
+    place = torch.from_numpy(bounds.mean(-1)).to(device=device, dtype=torch.float32)
+    angle = place.unsqueeze(-1) * (2 * math.pi / 4096) * 2.0 ** torch.arange(frequencies, device=device)
+    return torch.cat([angle.sin(), angle.cos()], -1).flatten(1)
+
+
+def rotate(x: Tensor, tables: Rotary) -> Tensor:
+    """Turn x [B, N, H, 2R] by its positions: channel r of a head pairs with channel r + R."""
+    pairs = x.unflatten(-1, (2, -1))
+    return torch.addcmul(pairs * tables.cos, pairs.flip(-2), tables.sin).flatten(-2)

@@ -1,0 +1,135 @@
+"""The two ends of a stream: how latents come in and go out, and what noise level and text tell its blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phonofilm.model.block import Conditioning, Exchange
+from phonofilm.model.config import Door, StreamName, TransformerConfig
+from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
+from phonofilm.model.rope import Places
+from phonofilm.model.tokens import noise_levels, patchify, unpatchify
+from phonofilm.types import Text
+
+SPACE_FREQUENCIES = 8
+
+
+class Entered(NamedTuple):
+    """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D]."""
+
+    tokens: Tensor
+    levels: Tensor
+    embedded: Tensor
+
+    @property
+    def noisiest(self) -> Tensor:
+        """[B, 1] the noise level of the stream as a whole: given tokens have 0 and do not count."""
+        return self.levels.amax(1, keepdim=True)
+
+
+class Stream(nn.Module):
+    """One stream's layers outside the blocks."""
+
+    def __init__(self, config: TransformerConfig, name: StreamName) -> None:
+        super().__init__()
+        self.config = stream = config.video if name == "video" else config.audio
+        self.eps = config.eps
+        width, own = stream.width, not config.shared_timestep
+        size = stream.channels * math.prod(stream.patch)
+        placed = config.absolute_space and name == "video"
+        self.patchify = nn.Linear(size, width)
+        self.space = nn.Linear(4 * SPACE_FREQUENCIES, width) if placed else None
+        self.text = TextProjection(stream.text_width, width) if stream.text_projection else None
+        self.timestep = NoiseEmbedder(width)
+        self.modulation = AdaLN(width, 9 if config.text_modulation else 6)
+        self.exchange_timestep = NoiseEmbedder(width) if own else None
+        self.exchange_modulation = AdaLN(width, 4)
+        self.gate_timestep = NoiseEmbedder(width) if own else None
+        self.gate_modulation = AdaLN(width, 1)
+        self.text_timestep = NoiseEmbedder(width) if own and config.text_modulation else None
+        self.text_modulation = AdaLN(width, 2) if config.text_modulation else None
+        doors = [door for door in config.doors if door.stream == name]
+        self.token_doors = _doors([door for door in doors if door.at == "tokens"], width)
+        self.modulation_doors = _doors([door for door in doors if door.at == "modulation"], width)
+        self.table = nn.Parameter(torch.zeros(2, width))
+        self.out = nn.Linear(width, size)
+
+    def start_as_zero(self) -> None:
+        """Predict zero, whatever comes in; doors shut."""
+        for layer in (self.out, self.token_doors, self.modulation_doors):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+    def enter(
+        self, latents: Tensor | None, sigma: Tensor | None, places: Places, conditions: Mapping[str, Tensor]
+    ) -> Entered | None:
+        """Latents [B, C, ...] and their noise levels, as tokens; None where the stream is absent.
+
+        Raises:
+            ValueError: latents that do not match the noise levels, the positions or the patches.
+        """
+        if latents is None:
+            return None
+        if sigma is None:
+            raise ValueError("latents need a noise level: give sigma for each stream that is present")
+        stream, shape, dtype = self.config, tuple(latents.shape[2:]), self.patchify.weight.dtype
+        tokens = self.patchify(patchify(latents, stream.patch).to(dtype))
+        if tokens.shape[1] != len(places.space):
+            raise ValueError(
+                f"latents of {shape} make {tokens.shape[1]} tokens, not {len(places.space)} as the positions"
+            )
+        if self.space is not None:
+            tokens = tokens + self.space(places.space)
+        levels = noise_levels(sigma, shape, stream.patch)
+        embedded = self.timestep(levels)
+        for name, door in self.token_doors.items():
+            tokens = tokens + door(conditions[name].to(dtype)) if name in conditions else tokens
+        for name, door in self.modulation_doors.items():
+            if name in conditions:
+                spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
+                embedded = spelled_out + door(conditions[name].to(dtype))
+        return Entered(tokens, levels, embedded)
+
+    def condition(
+        self, own: Entered | None, other: Entered | None, text: Text, places: Places, exchange: Tensor | None
+    ) -> Conditioning | None:
+        """What the blocks tell this stream, given the other one, or None where that is absent."""
+        if own is None:
+            return None
+        dtype = own.tokens.dtype
+        states = text.states.to(self.patchify.weight.dtype)
+        text_levels, between = None, None
+        if self.text_modulation is not None:
+            text_levels = self.text_modulation((self.text_timestep or self.timestep)(own.noisiest))
+        if other is not None:
+            embedded = own.embedded if self.exchange_timestep is None else self.exchange_timestep(own.levels)
+            gate = self.gate_modulation((self.gate_timestep or self.timestep)(other.noisiest))
+            on = None if exchange is None else exchange.to(dtype)[:, None, None]
+            between = Exchange(self.exchange_modulation(embedded), gate, on)
+        return Conditioning(
+            levels=self.modulation(own.embedded),
+            text=states if self.text is None else self.text(states),
+            text_bias=torch.where(text.mask, 0.0, -1e4).to(dtype)[:, None, None],
+            text_levels=text_levels,
+            places=places,
+            exchange=between,
+        )
+
+    def leave(self, x: Tensor | None, entered: Entered | None, like: Tensor | None) -> Tensor | None:
+        """Tokens [B, N, D] to latents in the shape and dtype of `like`."""
+        if x is None or entered is None or like is None:
+            return None
+        shift, scale = (self.table.to(x.dtype) + entered.embedded.unsqueeze(2)).unbind(2)
+        normed = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        tokens = self.out(modulate(normed, scale, shift))
+        return unpatchify(tokens, tuple(like.shape[2:]), self.config.patch).to(like.dtype)
+
+
+def _doors(doors: list[Door], width: int) -> nn.ModuleDict:
+    return nn.ModuleDict({door.name: nn.Linear(door.width, width) for door in doors})

@@ -1,0 +1,115 @@
+"""The dual-stream audio-video transformer: LTX-2's network, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phonofilm.model.block import Block, StreamBlock
+from phonofilm.model.config import PRESETS, StreamConfig, TransformerConfig
+from phonofilm.model.layers import AdaLN
+from phonofilm.model.rope import Places, Rotary, fourier, rotary
+from phonofilm.model.stream import SPACE_FREQUENCIES, Stream
+from phonofilm.types import Latents, Positions, Text
+
+__all__ = ["PRESETS", "AVTransformer", "TransformerConfig"]
+
+
+class AVTransformer(nn.Module):
+    """Video and audio latents at any noise levels, and a text, to a raw prediction for both.
+
+    The presets are `nano`, `small`, `base` (ours) and `ltx2`, `ltx2_3`, into which published weights load (see
+    `phonofilm.model.names`). For bfloat16 either convert the module or use autocast.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.video = Stream(config, "video")
+        self.audio = Stream(config, "audio")
+        both = zip(config.present(config.video), config.present(config.audio), strict=True)
+        self.blocks = nn.ModuleList([Block(config, has_video, has_audio) for has_video, has_audio in both])
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise so that each block starts as the identity, the noise level says nothing, the output is zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, AdaLN):
+                nn.init.zeros_(module.linear.weight)
+            elif isinstance(module, StreamBlock):
+                module.start_as_identity()
+            elif isinstance(module, Stream):
+                module.start_as_zero()
+
+    def places(self, positions: Positions, device: torch.device | str = "cpu") -> tuple[Places, Places]:
+        """What the positions say to the video and to the audio stream.
+
+        `forward` computes this from positions at every call; give it the result instead to compute it once.
+        """
+        config, weight = self.config, self.video.patchify.weight
+        autocast = torch.is_autocast_enabled(weight.device.type)
+        dtype = torch.get_autocast_dtype(weight.device.type) if autocast else weight.dtype
+        seconds = (max(config.video.extent[0], config.audio.extent[0]),)
+
+        def tables(bounds: np.ndarray, extent: tuple[float, ...], heads: int, head_width: int) -> Rotary:
+            return rotary(bounds, extent, heads, head_width, config.rotary_base, device, dtype)
+
+        def one(bounds: np.ndarray, stream: StreamConfig) -> Places:
+            return Places(
+                alone=tables(bounds, stream.extent, stream.heads, stream.head_width),
+                exchange=tables(bounds[:, :1], seconds, config.exchange_heads, config.exchange_head_width),
+                space=fourier(bounds[:, 1:], SPACE_FREQUENCIES, device).to(dtype),
+            )
+
+        return one(positions.video, config.video), one(positions.audio, config.audio)
+
+    def forward(
+        self,
+        latents: Latents,
+        sigma: Latents,
+        text: Text,
+        positions: Positions | tuple[Places, Places],
+        *,
+        exchange: Tensor | None = None,
+        audio_text: Text | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
+    ) -> Latents:
+        """Predict from noisy latents.
+
+        Args:
+            latents: of both streams; an absent one is None, and the other then runs alone.
+            sigma: noise levels in [0, 1], as little expanded as they are known: [B, 1, 1, 1, 1] for one level per
+                sample, [B, 1, T, 1, 1] per time step, [B, 1, T, H, W] in full; for sound [B, 1, 1] or [B, 1, T].
+            text: for both streams, or for the video alone where `audio_text` is given.
+            positions: of the tokens, or their `places`.
+            exchange: bool [B], False where the streams of a sample must not see each other; None means all may.
+            conditions: [B, tokens, width] for doors of the config, by name; a door without a condition stays shut.
+
+        Returns:
+            Raw predictions in the shapes and dtypes of the latents.
+
+        Raises:
+            ValueError: shapes that do not fit each other, or a condition without a door.
+        """
+        conditions = conditions or {}
+        if unknown := set(conditions) - {door.name for door in self.config.doors}:
+            raise ValueError(f"no door for condition {sorted(unknown)}: add it to the config's doors")
+        some = latents.audio if latents.video is None else latents.video
+        if some is None:
+            raise ValueError("both streams are absent: give video latents, audio latents or both")
+        at_video, at_audio = self.places(positions, some.device) if isinstance(positions, Positions) else positions
+        video = self.video.enter(latents.video, sigma.video, at_video, conditions)
+        audio = self.audio.enter(latents.audio, sigma.audio, at_audio, conditions)
+        to_video = self.video.condition(video, audio, text, at_video, exchange)
+        to_audio = self.audio.condition(audio, video, audio_text or text, at_audio, exchange)
+        x, y = video and video.tokens, audio and audio.tokens
+        for block in self.blocks:
+            x, y = block(x, y, to_video, to_audio)
+        return Latents(self.video.leave(x, video, latents.video), self.audio.leave(y, audio, latents.audio))
