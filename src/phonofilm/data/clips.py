@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from phonofilm.data.building import read_facts
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 
@@ -25,6 +27,11 @@ class ClipBatch:
 
 class ClipSource(Protocol):
     """Clips by row number; the same row is always the same clip."""
+
+    @property
+    def fps(self) -> Fraction | int: ...
+    @property
+    def sample_rate(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> ClipBatch:
         """Whole clips."""
@@ -47,6 +54,8 @@ class RawStore:
     def __init__(self, folder: str | Path) -> None:
         self.records = read_manifest(Path(folder) / "manifest.jsonl")
         self.shards = Shards(folder, "clips")
+        facts = read_facts(Path(folder))
+        self.fps, self.sample_rate = Fraction(facts["fps"]), int(facts["sample_rate"])
 
     def __len__(self) -> int:
         return len(self.shards)

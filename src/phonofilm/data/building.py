@@ -1,0 +1,111 @@
+"""What writing any store needs: shards that are kept when whole, facts that must agree, a line of progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from phonofilm.checkpoint import save_tensors
+from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import write_bytes
+
+Rows = Sequence[int]
+FACTS = "store.json"
+
+
+def open_folder(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Make a store's folder, or check that what is in it was made from the same things.
+
+    Raises:
+        PhonofilmError: its shards were made from something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = json.loads(json.dumps(dict(facts)))
+    if (folder / FACTS).exists() and {**read_facts(folder), "count": 0} != {**wanted, "count": 0}:
+        raise PhonofilmError(f"{folder} holds shards made from something else; choose another folder, or delete it")
+    write_bytes(folder / FACTS, json.dumps(wanted, indent=1).encode())
+
+
+def close_folder(folder: Path, prefix: str, count: int, size: int) -> None:
+    """Put the shards' manifests together and write down how many clips there are."""
+    parts = [_manifest(folder, prefix, number) for number, _ in shards(count, size)]
+    write_manifest(folder / "manifest.jsonl", (record for part in parts for record in read_manifest(part)))
+    write_bytes(folder / FACTS, json.dumps({**read_facts(folder), "count": count}, indent=1).encode())
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a store was made from.
+
+    Raises:
+        PhonofilmError: there is no store.
+    """
+    try:
+        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PhonofilmError(f"{folder} is not a store; write one: python -m phonofilm.data.precompute") from error
+
+
+def shards(count: int, size: int) -> Iterator[tuple[int, Rows]]:
+    """(number, rows) of each shard."""
+    for number, start in enumerate(range(0, count, size)):
+        yield number, range(start, min(start + size, count))
+
+
+def missing(folder: Path, prefix: str, count: int, size: int) -> list[tuple[int, Rows]]:
+    """Shards still to be written; they are written atomically, so one that is there is whole.
+
+    A last shard that an earlier, smaller store cut short is written again.
+    """
+    todo = []
+    for number, rows in shards(count, size):
+        part = _manifest(folder, prefix, number)
+        whole = _shard(folder, prefix, number).exists() and part.exists() and len(read_manifest(part)) == len(rows)
+        if not whole:
+            todo.append((number, rows))
+    return todo
+
+
+def write_shard(
+    folder: Path, prefix: str, number: int, tensors: Mapping[str, Tensor], records: Iterable[ClipRecord]
+) -> None:
+    """Write a shard's manifest, then its tensors: where tensors are, all is there."""
+    name = _shard(folder, prefix, number).name
+    placed = [replace(record, shard=name, row=row) for row, record in enumerate(records)]
+    write_manifest(_manifest(folder, prefix, number), placed)
+    save_tensors(folder / name, tensors)
+
+
+def batches(rows: Rows, size: int) -> Iterator[Rows]:
+    """Rows in runs of `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+class Meter:
+    """A line on the terminal that says how far, how fast and how long still."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self.total, self.done, self.begun = total, done, done
+        self.since = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self.done += count
+        speed = (self.done - self.begun) / max(time.monotonic() - self.since, 1e-9)
+        left = (self.total - self.done) / max(speed, 1e-9) / 60
+        print(f"{self.done}/{self.total} clips  {speed:.1f}/s  {left:.0f} min left", file=sys.stderr, flush=True)
+
+
+def _shard(folder: Path, prefix: str, number: int) -> Path:
+    return folder / f"{prefix}-{number:05d}.safetensors"
+
+
+def _manifest(folder: Path, prefix: str, number: int) -> Path:
+    return folder / f"{prefix}-{number:05d}.jsonl"

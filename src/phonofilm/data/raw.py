@@ -1,0 +1,48 @@
+"""Raw stores: frames and sound of clips as they are, in shards."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from phonofilm.data.building import Meter, Rows, batches, close_folder, missing, open_folder, write_shard
+from phonofilm.data.clips import ClipSource
+
+PREFIX = "clips"
+Job = tuple[ClipSource, Path, int, Rows, int]
+
+
+def write_raw(
+    source: ClipSource, count: int, folder: Path, *, shard: int = 250, batch: int = 8, workers: int = 1
+) -> Path:
+    """Write rows 0 to `count` of a source as a raw store; shards that are there already are kept.
+
+    Raises:
+        PhonofilmError: the folder holds a store of something else.
+    """
+    facts = {"kind": "raw", "source": source.digest(), "fps": str(source.fps), "sample_rate": source.sample_rate}
+    open_folder(folder, {**facts, "shard": shard})
+    jobs = [(source, folder, number, rows, batch) for number, rows in missing(folder, PREFIX, count, shard)]
+    meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _ in jobs))
+    if workers > 1:
+        with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for done in pool.map(_write, jobs):
+                meter.add(done)
+    else:
+        for job in jobs:
+            meter.add(_write(job))
+    close_folder(folder, PREFIX, count, shard)
+    return folder
+
+
+def _write(job: Job) -> int:
+    source, folder, number, rows, size = job
+    clips = [source.read(some) for some in batches(rows, size)]
+    tensors = {
+        "frames": torch.cat([clip.frames for clip in clips]),
+        "waveform": torch.cat([clip.waveform.half() for clip in clips]),
+    }
+    write_shard(folder, PREFIX, number, tensors, [record for clip in clips for record in clip.records])
+    return len(rows)
