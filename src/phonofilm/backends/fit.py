@@ -22,45 +22,6 @@ def frame_indices(count: int, rate: Fraction, source_count: int, source_rate: Fr
     return np.clip(np.array(indices, dtype=np.int64), 0, source_count - 1)
 
 
-def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [T, H, W, 3] at (width, height), antialiased; unchanged where it fits already."""
-    width, height = size
-    if frames.shape[1:3] == (height, width):
-        return frames
-    import torch
-    from torch.nn.functional import interpolate
-
-    made = np.empty((len(frames), height, width, 3), np.uint8)
-    # frame by frame: a long film at full size in float32 would not fit in memory
-    for index, frame in enumerate(frames):
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
-        fitted = interpolate(pixels, (height, width), mode="bicubic", antialias=True, align_corners=False)
-        made[index] = fitted[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
-    return made
-
-
-def stereo(waveform: np.ndarray) -> np.ndarray:
-    """float32 [2, N] from any number of channels: one is doubled, of more the front pair is taken with the rest mixed in."""
-    channels = len(waveform)
-    if channels == 2:
-        return waveform
-    if channels == 1:
-        return np.repeat(waveform, 2, axis=0)
-    others = waveform[2:].sum(axis=0) * np.float32(math.sqrt(0.5))
-    mixed = (waveform[:2] + others).astype(np.float32)
-    return mixed / max(1.0, float(np.abs(mixed).max()))
-
-
-def at_rate(waveform: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """float32 [C, N'] at another sample rate, by a polyphase filter without delay."""
-    if rate == target:
-        return waveform
-    from scipy.signal import resample_poly
-
-    divisor = math.gcd(rate, target)
-    return resample_poly(waveform, target // divisor, rate // divisor, axis=-1).astype(np.float32)
-
-
 def to_length(waveform: np.ndarray, samples: int) -> np.ndarray:
     """float32 [C, samples]: cut, or filled up with silence."""
     if waveform.shape[-1] >= samples:

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from phonofilm.backends.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
-from phonofilm.backends.fit import at_rate, crossfaded, frame_indices, resized, stereo, to_length
+from phonofilm.backends.fit import crossfaded, frame_indices, to_length
+from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Geometry, Grid, Request, nearest
 
 Interval = tuple[Fraction, Fraction]
@@ -117,15 +118,16 @@ def lay_out(job: Job, trained: Trained) -> Canvas:
         canvas.frames = np.zeros((length, height, width, 3), np.uint8)
         if source.frames is not None and source.fps is not None:
             indices = frame_indices(length, fps, len(source.frames), source.fps)
-            canvas.frames[:] = resized(source.frames[indices], trained.size)
+            canvas.frames[:] = resize_frames(source.frames[indices], trained.size, crop=False)
         canvas.frame_states[_touched(job.picture, fps, length)] = MAKE
         if job.request.image is not None:
-            canvas.frames[0] = resized(job.request.image[None], trained.size)[0]
+            canvas.frames[0] = resize_frames(job.request.image[None], trained.size, crop=False)[0]
             canvas.frame_states[0] = HINT
     if job.sound is not None:
         canvas.waveform = np.zeros((2, samples), np.float32)
         if source.waveform is not None and source.sample_rate:
-            canvas.waveform[:] = to_length(at_rate(stereo(source.waveform), source.sample_rate, rate), samples)
+            sound = resample_audio(mix(source.waveform, 2), source.sample_rate, rate)
+            canvas.waveform[:] = to_length(sound, samples)
         canvas.sample_states[_between(job.sound, Fraction(rate), samples)] = MAKE
         if job.sound[1] >= job.seconds > job.sound[0]:  # the canvas may end a little after the clip
             canvas.sample_states[nearest(job.sound[0] * rate) :] = MAKE
@@ -145,7 +147,7 @@ def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
         return source
     fresh = _between(job.picture, job.fps, job.frames)
     indices = frame_indices(job.frames, job.fps, len(canvas.frames), canvas.fps)
-    made = resized(canvas.frames[indices[fresh]], job.size)
+    made = _stretched(canvas.frames[indices[fresh]], job.size)
     if source is None:
         return made
     return np.concatenate([source[: fresh.start], made, source[fresh.stop :]])
@@ -157,13 +159,19 @@ def _deliver_sound(job: Job, canvas: Canvas) -> np.ndarray | None:
     source = job.source.waveform
     if job.sound == NOTHING and source is not None:
         return to_length(source, job.samples)
-    made = to_length(at_rate(canvas.waveform, canvas.sample_rate, job.sample_rate), job.samples)
+    made = to_length(resample_audio(canvas.waveform, canvas.sample_rate, job.sample_rate), job.samples)
     if source is None:
         return made
     keep = np.ones(job.samples, bool)
     keep[_between(job.sound, Fraction(job.sample_rate), job.samples)] = False
-    kept = to_length(stereo(source), job.samples)
+    kept = to_length(mix(source, 2), job.samples)
     return crossfaded(kept, made, keep, nearest(FADE_SECONDS * job.sample_rate))
+
+
+def _stretched(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A wide picture is squeezed on its way in and stretched on its way out: nothing is cropped away."""
+    width, height = size
+    return resize_frames(frames, size, crop=False) if len(frames) else np.empty((0, height, width, 3), np.uint8)
 
 
 def _between(interval: Interval, rate: Fraction, length: int) -> slice:

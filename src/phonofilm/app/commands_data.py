@@ -1,0 +1,134 @@
+"""The commands for those who build: data, training, scores. All they need besides the core is an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from phonofilm.app.options import Debug, Json, parse_size
+from phonofilm.app.session import Session
+from phonofilm.errors import PhonofilmError
+
+EXTRA_OF = {"pymunk": "world", "tensorboard": "train", "matplotlib": "train"}
+
+
+def world(
+    ctx: typer.Context,
+    families: Annotated[list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike; several are mixed.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write into.")],
+    count: Annotated[int, typer.Option("--count", "-n", metavar="COUNT", help="How many clips.")] = 100,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each clip is.")] = 4.0,
+    size: Annotated[str, typer.Option(metavar="N", help="Side of the square picture; with --mp4 WxH too.")] = "64",
+    fps: Annotated[int, typer.Option(metavar="RATE", help="Frames a second.")] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first clip of each family.")] = 0,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that draw.")] = 1,
+    mp4: Annotated[bool, typer.Option("--mp4", help="Write films to look at instead of shards to train on.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw clips of Foley World, with their exact truth: shards and a manifest, resumable.
+
+    [dim]$[/] phonofilm world bounce -n 100 -o data/
+    [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
+    [dim]$[/] phonofilm world strike -n 5 --mp4 --size 512x384 --fps 30 -o look/
+    """
+    from phonofilm.app.world import write_films, write_shards
+    from phonofilm.world import FAMILIES
+
+    with _session(ctx).report("world") as report, extras():
+        for family in families:
+            if family not in FAMILIES:
+                raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
+        sides = parse_size(size)
+        if count < 1 or workers < 1 or fps < 1 or not 0 < seconds <= 600 or sides is None or min(sides) < 16:
+            raise PhonofilmError("-n, --workers and --fps start at 1, --size at 16, and --seconds ends at 600")
+        if not output.parent.is_dir():
+            raise PhonofilmError(f"folder {output.parent} does not exist; create it first: mkdir -p {output.parent}")
+        if mp4:
+            write_films(_session(ctx), report, families, count, output, seconds, sides, fps, seed)
+        else:
+            write_shards(report, families, count, output, seconds, sides, fps, seed, workers)
+        report.add(folder=str(output), count=count, families=list(families))
+        report.say(str(output))
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="A recipe, see recipes/.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as run.steps=100.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train what a recipe says, on one CPU or one GPU, and print where the weights are.
+
+    [dim]$[/] phonofilm train recipes/nano.toml
+    [dim]$[/] phonofilm train recipes/nano.toml --set run.device=cuda --set run.batch=64
+    [dim]$[/] phonofilm train recipes/nano.toml --resume
+    """
+    from phonofilm.training import train as run
+
+    with _session(ctx).report("train") as report, extras():
+        weights = run(recipe, settings or [], resume)
+        report.add(weights=str(weights))
+        report.say(str(weights))
+
+
+def score(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips, made by anyone.")],
+    truth: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of true clips of the same names.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score clips from their files alone: sync, colour, material, pitch, pan, silence, flicker.
+
+    [dim]$[/] phonofilm score clips/
+    [dim]$[/] phonofilm score clips/ --truth held-out/ --json
+    """
+    with _session(ctx).report("score") as report, extras():
+        if not folder.is_dir():
+            raise PhonofilmError(f"folder {folder} does not exist; name a folder of clips")
+        from phonofilm.evaluation.score import score_folder
+
+        scores = score_folder(folder, truth=truth)
+        report.add(scores=scores)
+        for name, value in _flat(scores):
+            report.say(f"{name:<40} {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+@contextmanager
+def extras() -> Iterator[None]:
+    """Turn the absence of an optional package into one line that says how to get it.
+
+    Raises:
+        PhonofilmError: such a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        extra = EXTRA_OF[package]
+        raise PhonofilmError(
+            f"this needs {package}, which is not installed: pip install 'phonofilm[{extra}]'"
+        ) from error
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _session(ctx: typer.Context) -> Session:
+    return ctx.obj if isinstance(ctx.obj, Session) else Session()

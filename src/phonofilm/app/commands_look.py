@@ -1,0 +1,117 @@
+"""The commands that show: a clip as one picture, what made a file, what works here, which models there are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from phonofilm.app.options import Debug, Json
+from phonofilm.app.session import Session
+from phonofilm.errors import PhonofilmError
+
+ClipArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
+
+
+def _session(ctx: typer.Context) -> Session:
+    return ctx.obj if isinstance(ctx.obj, Session) else Session()
+
+
+def sheet(
+    ctx: typer.Context,
+    clip: ClipArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PNG", help="The picture to write.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a clip on one page: frames on a time axis, waveform, spectrogram, events.
+
+    [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
+    """
+    from phonofilm.media import read_clip
+    from phonofilm.media.sheet import write_sheet
+
+    with _session(ctx).report("sheet") as report:
+        if output.suffix.lower() != ".png":
+            raise PhonofilmError(f"{output.name}: a sheet is a picture; name it .png")
+        report.progress("reading", 0, 1)
+        source = read_clip(clip)
+        report.progress("drawing", 0, 1)
+        write_sheet(source, output)
+        report.add(path=str(output))
+        report.say(str(output))
+
+
+def info(ctx: typer.Context, clip: ClipArgument, json: Json = False, debug: Debug = False) -> None:
+    """Say what is in a file and what made it: prompt, seed, model, weights.
+
+    [dim]$[/] phonofilm info ball.mp4
+    [dim]$[/] phonofilm info ball.mp4 --json
+    """
+    from phonofilm.media import probe
+
+    with _session(ctx).report("info") as report:
+        found = dataclasses.asdict(probe(clip))
+        known = {name: value for name, value in found.items() if value is not None and name != "metadata"}
+        known = {
+            name: list(v) if isinstance(v, tuple) else v if isinstance(v, (int, float)) else str(v)
+            for name, v in known.items()
+        }
+        report.add(**known, metadata=found["metadata"])
+        for name, value in known.items():
+            text = "x".join(map(str, value)) if isinstance(value, list) else value
+            report.say(f"{name.replace('_', ' '):>14}  {f'{text:g}' if isinstance(text, float) else text}")
+        for name, value in found["metadata"].items():
+            for line in str(value).splitlines() or [""]:
+                report.say(f"{name.replace('_', ' '):>14}  {line}")
+
+
+def doctor(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
+    """Say what works on this machine, and for what does not, how to get it.
+
+    [dim]$[/] phonofilm doctor
+    """
+    from phonofilm.app.doctor import examine
+
+    with _session(ctx).report("doctor") as report:
+        checks = examine()
+        for check in checks:
+            mark = "ok  " if check.works else ("MISS" if check.needed else "-   ")
+            report.say(f"{mark} {check.name:<14} {check.found}")
+        broken = [check.name for check in checks if check.needed and not check.works]
+        report.add(healthy=not broken, checks=[dataclasses.asdict(check) for check in checks])
+        report.say("everything that generation needs is there" if not broken else f"missing: {', '.join(broken)}")
+    if broken:
+        raise typer.Exit(1)
+
+
+def models(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
+    """List the models that --model takes, and whether their weights are here.
+
+    [dim]$[/] phonofilm models
+    """
+    from phonofilm.weights import EMBEDDED
+
+    with _session(ctx).report("models") as report:
+        rows = [_describe(name) for name in EMBEDDED]
+        report.add(models=rows)
+        for row in rows:
+            state = f"{row['megabytes']} MB, weights {row['weights'][:12]}" if row["present"] else row["problem"]
+            report.say(f"{row['name']:<8} {row['knows']}")
+            report.say(f"{'':<8} {state}")
+        report.say("a folder of weights of your own works too: --model runs/mine")
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from phonofilm.backends.familiar import KNOWS
+    from phonofilm.weights import digest, locate
+
+    row: dict[str, Any] = {"name": name, "knows": KNOWS, "present": False}
+    try:
+        folder = locate(name)
+    except PhonofilmError as error:
+        return row | {"problem": str(error)}
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+    return row | {"present": True, "megabytes": round(size, 1), "weights": digest(folder), "folder": str(folder)}

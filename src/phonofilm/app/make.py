@@ -1,0 +1,57 @@
+"""One request becomes one file, and the facts about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from phonofilm.app.session import Report, Session
+from phonofilm.types import Clip, Request
+
+
+def numbered(output: Path, count: int) -> list[Path]:
+    """The names of `count` outputs: the one given, or that with -1, -2, … before its suffix."""
+    if count == 1:
+        return [output]
+    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
+
+
+class Maker:
+    """A model that is loaded once and makes clip after clip; `made` holds the facts of each."""
+
+    def __init__(self, session: Session, report: Report, model: str, device: str) -> None:
+        from phonofilm.backends import load
+
+        self.session, self.report = session, report
+        self.made: list[dict[str, Any]] = []
+        report.progress("loading", 0, 1)
+        self.backend = load(model, device=device)
+
+    def make(self, request: Request, path: Path) -> dict[str, Any]:
+        """Generate and write; returns the facts about what was written.
+
+        Raises:
+            Cancelled: the session was interrupted.
+            PhonofilmError: the request, or the writing, is not possible.
+        """
+        from phonofilm.media import write_clip
+
+        clip = self.backend.generate(request, self.report.progress, self.session.cancelled)
+        for line in clip.metadata.get("notices", "").splitlines():
+            self.report.notice(line)
+        self.report.progress("writing", 0, 1)
+        write_clip(clip, path)
+        self.made.append(facts(clip, path, request.seed))
+        return self.made[-1]
+
+
+def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
+    """What a program wants to know about a written clip."""
+    known: dict[str, Any] = {"path": str(path), "seconds": round(clip.seconds, 6), "seed": seed}
+    if clip.frames is not None:
+        count, height, width, _ = clip.frames.shape
+        known |= {"frames": count, "width": width, "height": height, "fps": str(clip.fps)}
+    if clip.waveform is not None:
+        channels, samples = clip.waveform.shape
+        known |= {"samples": samples, "channels": channels, "sample_rate": clip.sample_rate}
+    return known | {name: clip.metadata[name] for name in ("prompt", "model", "weights") if name in clip.metadata}
