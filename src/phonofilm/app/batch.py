@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from phonofilm.app.make import Maker
 from phonofilm.app.options import parse_guidance, parse_size
 from phonofilm.app.session import Report, Session
+from phonofilm.backends.base import fingerprint
 from phonofilm.backends.requests import as_request
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
@@ -27,9 +29,10 @@ class Item:
     name: str
     request: Request
 
-    def path(self, folder: Path) -> Path:
-        """Named by what decides the content, so that a file that is there is the one that is wanted."""
-        return folder / f"{self.name}-{self.request.digest[:10]}{SUFFIX}"
+    def path(self, folder: Path, weights: str) -> Path:
+        """Named by all that decides the content, so that a file that is there is the one that is wanted."""
+        decided = hashlib.sha256(f"{self.request.digest} {weights}".encode()).hexdigest()
+        return folder / f"{self.name}-{decided[:10]}{SUFFIX}"
 
 
 def run_batch(
@@ -49,16 +52,21 @@ def run_batch(
         raise PhonofilmError(f"folder {folder.parent} does not exist; create it first: mkdir -p {folder.parent}")
     if folder.exists() and not folder.is_dir():
         raise PhonofilmError(f"{folder} is a file; with --prompts, -o names a folder")
-    wanted = [item for item in items if not (resume and item.path(folder).exists())]
-    if len(wanted) < len(items):
-        report.notice(f"{len(items) - len(wanted)} of {len(items)} clips are there already and kept")
-    maker = Maker(session, report, base.model, device) if wanted else None
-    folder.mkdir(exist_ok=True)
-    for item in wanted if maker else []:
-        report.say(maker.make(item.request, item.path(folder))["path"])  # type: ignore[union-attr]
-    _write_index(folder, items)
-    made = maker.made if maker else []
-    report.add(outputs=made, model=base.model, kept=len(items) - len(wanted), index=str(folder / INDEX))
+    weights = fingerprint(base.model)
+    paths = [item.path(folder, weights) for item in items]
+    wanted = [(item, path) for item, path in zip(items, paths, strict=True) if not (resume and path.exists())]
+    kept = len(items) - len(wanted)
+    if kept:
+        report.notice(f"{kept} of {len(items)} clips are there already and kept")
+    made: list[dict[str, Any]] = []
+    if wanted:
+        maker = Maker(session, report, base.model, device)
+        folder.mkdir(exist_ok=True)
+        for item, path in wanted:
+            made.append(maker.make(item.request, path))
+            report.say(str(path))
+    _write_index(folder, items, paths)
+    report.add(outputs=made, model=base.model, kept=kept, index=str(folder / INDEX))
 
 
 def read_items(path: Path, base: Request) -> list[Item]:
@@ -73,7 +81,7 @@ def read_items(path: Path, base: Request) -> list[Item]:
         raise PhonofilmError(f"{path} is not text; write one JSON object or string a line") from error
     except OSError as error:
         raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
-    items = []
+    items: list[Item] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
@@ -118,14 +126,14 @@ def _field(key: str, value: Any) -> Any:
     if key == "image":
         from phonofilm.media import read_image
 
-        return read_image(value)
+        return read_image(str(value))
     return value
 
 
-def _write_index(folder: Path, items: list[Item]) -> None:
+def _write_index(folder: Path, items: list[Item], paths: list[Path]) -> None:
     """Which file came from which prompt and seed, for whoever scores or shows the folder."""
     rows = [
-        {"path": item.path(folder).name, "name": item.name, "prompt": item.request.prompt, "seed": item.request.seed}
-        for item in items
+        {"path": path.name, "name": item.name, "prompt": item.request.prompt, "seed": item.request.seed}
+        for item, path in zip(items, paths, strict=True)
     ]
     write_bytes(folder / INDEX, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())

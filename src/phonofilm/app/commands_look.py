@@ -31,7 +31,7 @@ def sheet(
     [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
     """
     from phonofilm.media import read_clip
-    from phonofilm.media.sheet import write_sheet
+    from phonofilm.media.sheet import sheet as write_sheet
 
     with _session(ctx).report("sheet") as report:
         if output.suffix.lower() != ".png":

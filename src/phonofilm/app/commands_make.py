@@ -259,6 +259,7 @@ def _make(session: Session, report: Report, requests: list[Any], output: Path, d
         check(request)
         check_output(path)
     maker = Maker(session, report, requests[0].model, device)
-    for request, path in zip(requests, paths, strict=True):
-        report.say(str(maker.make(request, path)["path"]))
-    report.add(outputs=maker.made, model=requests[0].model)
+    made = [maker.make(request, path) for request, path in zip(requests, paths, strict=True)]
+    for path in paths:
+        report.say(str(path))
+    report.add(outputs=made, model=requests[0].model)

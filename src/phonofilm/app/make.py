@@ -17,13 +17,12 @@ def numbered(output: Path, count: int) -> list[Path]:
 
 
 class Maker:
-    """A model that is loaded once and makes clip after clip; `made` holds the facts of each."""
+    """A model that is loaded once and makes clip after clip."""
 
     def __init__(self, session: Session, report: Report, model: str, device: str) -> None:
         from phonofilm.backends import load
 
         self.session, self.report = session, report
-        self.made: list[dict[str, Any]] = []
         report.progress("loading", 0, 1)
         self.backend = load(model, device=device)
 
@@ -41,8 +40,7 @@ class Maker:
             self.report.notice(line)
         self.report.progress("writing", 0, 1)
         write_clip(clip, path)
-        self.made.append(facts(clip, path, request.seed))
-        return self.made[-1]
+        return facts(clip, path, request.seed)
 
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:

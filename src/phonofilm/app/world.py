@@ -29,7 +29,7 @@ def write_shards(
         PhonofilmError: a picture that is not square, or a folder that holds something else.
     """
     from phonofilm.data.clips import WorldSource
-    from phonofilm.data.precompute import write_raw
+    from phonofilm.data.raw import write_raw
 
     if size[0] != size[1]:
         raise PhonofilmError("shards hold square pictures; give --size one number, or write films with --mp4")

@@ -18,6 +18,19 @@ Progress = Callable[[str, int, int], None]
 Cancel = Callable[[], bool]
 """Asked between steps; True stops the job."""
 
+_DECIDES = (
+    "task",
+    "negative",
+    "video_seed",
+    "audio_seed",
+    "steps",
+    "guidance",
+    "modality_guidance",
+    "solver",
+    "span",
+    "only",
+)
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -80,6 +93,38 @@ def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Ba
     from phonofilm.backends.native import NativeBackend
 
     return NativeBackend.load(model, device=device, **options)
+
+
+def fingerprint(model: str | Path = "nano") -> str:
+    """The hash of a model's weights, without loading them.
+
+    Raises:
+        PhonofilmError: no such model.
+    """
+    if str(model) == "fake":
+        return "none"
+    from phonofilm.weights import digest, locate
+
+    return digest(locate(model))
+
+
+def made_by(request: Request, model: str, weights: str, notices: list[str]) -> dict[str, str]:
+    """`Clip.metadata` of what a backend made: everything that decided it, so that it can be made again."""
+    from phonofilm import __version__
+    from phonofilm.media import provenance
+
+    decided = {name: value for name in _DECIDES if (value := getattr(request, name)) not in (None, "")}
+    facts = {name: list(value) if isinstance(value, tuple) else str(value) for name, value in decided.items()}
+    return provenance(
+        prompt=request.prompt,
+        seed=request.seed,
+        model=model,
+        weights=weights,
+        generator=f"phonofilm {__version__}",
+        **facts,
+        request=request.digest,
+        notices="\n".join(notices) or None,
+    )
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.base import Cancel, Progress, Watch
+from phonofilm.backends.base import Cancel, Progress, Watch, made_by
 from phonofilm.backends.canvas import Canvas
 from phonofilm.backends.layout import Trained, deliver, lay_out, work_out
 from phonofilm.backends.requests import as_request
@@ -54,7 +54,7 @@ class FakeBackend:
             sample_rate=job.sample_rate if waveform is not None else None,
             prompt=request.prompt or None,
             events=tuple(Event(float(time), "flash") for time in times if time < job.seconds),
-            metadata={"model": "fake", "weights": "none", "seed": str(request.seed), "task": request.task},
+            metadata=made_by(request, "fake", "none", watch.notices),
         )
 
 

@@ -34,14 +34,14 @@ def crossfaded(kept: np.ndarray, made: np.ndarray, keep: np.ndarray, ramp: int) 
 
     Two sounds cut hard at a join click; where all or nothing is kept there is no join.
     """
-    edges = np.flatnonzero(np.diff(keep.astype(np.int8)))
     weight = keep.astype(np.float32)
     fade = (np.arange(ramp, dtype=np.float32) + 0.5) / max(ramp, 1)
-    for edge in edges:
-        if keep[edge]:  # kept, then made: fade out over the samples up to the edge
-            start = max(0, edge + 1 - ramp)
-            weight[start : edge + 1] = np.minimum(weight[start : edge + 1], fade[::-1][-(edge + 1 - start) :])
+    edges: list[int] = np.flatnonzero(np.diff(keep.astype(np.int8))).tolist()
+    for edge in edges:  # the last sample before a join
+        if keep[edge]:
+            part = weight[max(0, edge + 1 - ramp) : edge + 1]
+            np.minimum(part, fade[::-1][ramp - len(part) :], out=part)
         else:
-            end = min(len(keep), edge + 1 + ramp)
-            weight[edge + 1 : end] = np.minimum(weight[edge + 1 : end], fade[: end - edge - 1])
+            part = weight[edge + 1 : edge + 1 + ramp]
+            np.minimum(part, fade[: len(part)], out=part)
     return (weight * kept + (1 - weight) * made).astype(np.float32)
