@@ -55,7 +55,6 @@ def strike(rng: np.random.Generator, params: Mapping[str, Any], way: str) -> str
     pace = "slowly" if params["beat"] > 0.64 else "quickly" if params["beat"] < 0.48 else "steadily"
     size = NUMBERS[params["bars"]]
     if way == "repeat":
-        times = NUMBERS[len(colours)]
         template = pick(
             rng,
             (

@@ -126,7 +126,8 @@ def paint(canvas: Tensor, rows: Tensor, scale: int) -> None:
     flat = canvas.view(batch * frames, height * width, 3)
     under = flat[seen[:, None], index]
     alpha, light, gloss = (v.reshape(len(seen), -1, 1) for v in (alpha, light, gloss))
-    flat[seen[:, None], index] = torch.lerp(under, colour * light + gloss, alpha)
+    lit = colour * light
+    flat[seen[:, None], index] = torch.lerp(under, lit + gloss * (1 - lit), alpha)
 
 
 def primitive(dx: Tensor, dy: Tensor, p: dict[str, Tensor], pixel: float) -> tuple[Tensor, Tensor, Tensor]:

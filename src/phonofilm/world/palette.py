@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.90, 0.12, 0.12),
-    "orange": (0.98, 0.52, 0.08),
+    "orange": (0.96, 0.46, 0.06),
     "yellow": (0.98, 0.88, 0.15),
     "green": (0.15, 0.72, 0.22),
     "cyan": (0.15, 0.80, 0.85),
