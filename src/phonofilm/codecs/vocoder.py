@@ -54,7 +54,7 @@ class VocoderConfig:
 class Controls(NamedTuple):
     """What the network decides, per update of the levels (t): frequencies in Hz, amplitudes per channel."""
 
-    frequency: Tensor  # [B, t, oscillators]
+    frequency: Tensor  # [B, t, oscillators], float64 where the device has it
     tones: Tensor  # [B, t, 2, oscillators]
     noise: Tensor  # [B, t, 2, step + 1]
 
@@ -117,7 +117,8 @@ class Vocoder(nn.Module):
         features = self.norm(rearrange(features, "b c t -> b t c"))
 
         offset = config.reach * self.cell * torch.tanh(self.frequencies(features))
-        frequency = repeat(mel_to_hertz(self.centres + offset), "b t k -> b (t s) k", s=config.subframes)
+        mel_position = self.centres.to(_exact(offset)) + offset.to(_exact(offset))
+        frequency = repeat(mel_to_hertz(mel_position), "b t k -> b (t s) k", s=config.subframes)
 
         gain = rearrange(self.levels(features), "b t (s k) -> b (t s) 1 k", s=config.subframes).clamp_max(4.0).exp()
         amplitude = denormalise(mel, config.mel).clamp_min(1e-12).log() / 2
@@ -144,7 +145,7 @@ class Vocoder(nn.Module):
 
     def _phase(self, frequency: Tensor, state: VocoderState | None) -> tuple[Tensor, Tensor]:
         """Cycles [B, t, k] at the centre of each window, the integral of the frequency, and the last frequency."""
-        exact = frequency.detach().to(torch.float32 if frequency.device.type == "mps" else torch.float64)
+        exact = frequency.detach().to(_exact(frequency))
         if state is None:
             # Golden-ratio phases: a bank that starts all in phase would begin every clip with a click.
             golden = torch.arange(exact.shape[-1], device=exact.device, dtype=exact.dtype) * 0.6180339887498949
@@ -154,6 +155,11 @@ class Vocoder(nn.Module):
         mean = (torch.cat([before, exact[:, :-1]], dim=1) + exact) / 2
         advance = (mean * (self.config.step / self.config.mel.sample_rate)).cumsum(1)
         return (start[:, None] + advance) % 1.0, exact[:, -1]
+
+
+def _exact(x: Tensor) -> torch.dtype:
+    """Phase is a long sum, so frequency needs more than float32 where the device has it (Metal has not)."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 def _tones(frequency: Tensor, phase: Tensor, amplitude: Tensor, step: int) -> Tensor:
