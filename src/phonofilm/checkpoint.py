@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from phonofilm.config import from_dict, to_dict
 from phonofilm.errors import PhonofilmError
@@ -129,7 +130,9 @@ def _config(cls: type, metadata: Mapping[str, str], path: str | Path) -> Any:
         values = json.loads(metadata["config"])
     except (KeyError, json.JSONDecodeError) as error:
         raise PhonofilmError(f"weights {path} do not say how {cls.__name__} is built (no valid config)") from error
+    hint = get_type_hints(cls.__init__)["config"]  # type: ignore[misc]
+    kind = next(option for option in (*get_args(hint), hint) if is_dataclass(option))  # it may be `Config | None`
     try:
-        return from_dict(get_type_hints(cls.__init__)["config"], values)  # type: ignore[misc]
+        return from_dict(kind, values)
     except PhonofilmError as error:
         raise PhonofilmError(f"weights {path} were made for another version of {cls.__name__}: {error}") from error
