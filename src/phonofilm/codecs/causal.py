@@ -27,7 +27,7 @@ def join_past(x: Tensor, past: Tensor | None, reach: int, start: Start = "repeat
 
 def keep_past(joined: Tensor, length: int) -> Tensor:
     """The last `length` steps of [B, C, T, ...], which the next call needs."""
-    return joined[:, :, joined.shape[2] - length :]
+    return joined[:, :, joined.shape[2] - length :].clone()  # a view would keep the whole chunk alive
 
 
 def check_steps(steps: int, stride: int, begins: bool) -> None:

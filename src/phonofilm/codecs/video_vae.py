@@ -177,7 +177,14 @@ class VideoVAE(nn.Module):
         return (raw - self._spread(self.latent_mean)) / self._spread(self.latent_std), state
 
     def decode(self, latents: Tensor, state: Past | None = None) -> tuple[Tensor, Past]:
-        """Frames from normalised latents, in [-1, 1]."""
+        """Frames from normalised latents, in [-1, 1].
+
+        Raises:
+            ValueError: latents that are not this codec's.
+        """
+        if latents.ndim != 5 or latents.shape[1] != self.config.channels:
+            shape = tuple(latents.shape)
+            raise ValueError(f"latents of shape {shape} given to a codec of {self.config.channels} channels")
         raw = latents * self._spread(self.latent_std) + self._spread(self.latent_mean)
         frames, state = self.decode_raw(raw, state)
         return frames.clamp(-1, 1), state
@@ -214,6 +221,8 @@ class VideoVAE(nn.Module):
         self.latent_std.copy_((squares / count - mean.square()).clamp_min(1e-6).sqrt())
 
     def _check(self, frames: Tensor, begins: bool) -> None:
+        if frames.ndim != 5 or frames.shape[1] != 3:
+            raise ValueError(f"frames of shape {tuple(frames.shape)} given, where [B, 3, T, H, W] is needed")
         count, height, width = frames.shape[2:]
         if count < 1 or (count - begins) % 2:
             legal = "1 + 2·n at the start of a clip" if begins else "2·n after the start of a clip"
