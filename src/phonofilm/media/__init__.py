@@ -1,4 +1,7 @@
-"""Files to clips and back; the only room that knows PyAV."""
+"""Files to clips and back, and clips on a page; the only room that knows PyAV.
+
+The contact sheet is `phonofilm.media.sheet.sheet`.
+"""
 
 from phonofilm.media.metadata import provenance
 from phonofilm.media.read import Info, probe, read_clip, read_image, read_metadata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -12,7 +13,7 @@ import av
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.media.resample import on_clock, resize_frames
+from phonofilm.media.resample import on_clock, resample_frames, resize_frames
 from phonofilm.media.write import SCALING
 from phonofilm.types import nearest, rational
 
@@ -22,6 +23,7 @@ HD_HEIGHT = 720
 # Containers round time stamps to milliseconds; gaps below this are rounding, not silence
 AUDIO_GAP = Fraction(1, 50)
 CODEC_BLOCK = 2048
+SHORT_LEAD = Fraction(1, 10)
 
 
 @contextmanager
@@ -105,6 +107,17 @@ class Decoded:
     def starts(self) -> list[Fraction]:
         return [*self.frame_times[:1], *self.block_times[:1]]
 
+    @property
+    def origin(self) -> Fraction:
+        """Time zero of the clip: where the earlier stream starts.
+
+        A picture that starts a little later than the sound is time zero all the same, since sound can
+        be placed to the sample, and frames cannot. What is stamped before zero was never to be shown.
+        """
+        first = max(Fraction(0), min(self.starts()))
+        later = self.frame_times[0] - first if self.frame_times else Fraction(0)
+        return first + later if 0 < later <= SHORT_LEAD else first
+
     def add_frame(self, frame: Any, size: tuple[int, int] | None) -> None:
         tick = 1 / (self.rates[0] if self.rates else Fraction(25))
         time = self.frame_end if frame.pts is None else frame.pts * frame.time_base
@@ -120,51 +133,56 @@ class Decoded:
         self.block_times.append(self.sound_end if frame.pts is None else frame.pts * frame.time_base)
         self.blocks.append(block)
 
-    def picture(self, origin: Fraction, written_fps: str | None) -> tuple[np.ndarray | None, Fraction]:
-        """uint8 [T, H, W, 3] on a constant clock that starts at `origin`, and its rate."""
+    def picture(self, fps: Fraction | None, written: str | None) -> tuple[np.ndarray | None, Fraction]:
+        """uint8 [T, H, W, 3] on a constant clock that starts at `origin`, and its rate.
+
+        Args:
+            fps: the rate of the clock, or None for the film's own (or, where it varies, the nearest common one).
+            written: the rate that Phonofilm noted in the container, if it did.
+        """
         if not self.frames:
             return None, Fraction(0)
         order = sorted(range(len(self.frames)), key=self.frame_times.__getitem__)
-        times = [self.frame_times[index] - origin for index in order]
+        times = [self.frame_times[index] - self.origin for index in order]
         frames = np.stack([self.frames[index] for index in order])
-        end = float(self.frame_end - origin)
-        rates = self._rates(written_fps)
-        fitting = [r for r in rates if all(abs(time - k / r) <= self.slack for k, time in enumerate(times))]
-        if fitting:
-            # a still last frame may be held: its duration says for how long
-            held = nearest(self.frame_end * fitting[0] - origin * fitting[0]) - len(frames)
-            return frames if held <= 0 else np.concatenate([frames, frames[-1:].repeat(held, axis=0)]), fitting[0]
-        closest = min(FILM_RATES, key=lambda r: abs(float(r) * end / len(frames) - 1))
-        rate = rates[0] if written_fps and rates else closest
-        return frames[on_clock([float(time) for time in times], end, rate, float(self.slack))], rate
+        end = self.frame_end - self.origin
+        rates = self._rates(written)
+        for rate in rates:
+            if all(abs(time - times[0] - k / rate) <= self.slack for k, time in enumerate(times)):
+                # the first frame covers a late start, and the last one is held as long as it says
+                before = nearest(times[0] * rate)
+                after = max(0, nearest(end * rate) - before - len(frames))
+                frames = np.concatenate([frames[:1].repeat(before, 0), frames, frames[-1:].repeat(after, 0)])
+                return resample_frames(frames, rate, fps or rate), fps or rate
+        usual = float(np.median(np.diff([float(time) for time in times]))) or 1.0
+        own = rates[0] if written and rates else min(FILM_RATES, key=lambda r: abs(math.log(float(r) * usual)))
+        return frames[on_clock([float(time) for time in times], float(end), fps or own, float(self.slack))], fps or own
 
-    def _rates(self, written_fps: str | None) -> list[Fraction]:
+    def _rates(self, written: str | None) -> list[Fraction]:
         """Constant rates to try, the likeliest first."""
         try:
-            return [rational(written_fps), *self.rates] if written_fps else self.rates
+            return [rational(written), *self.rates] if written else self.rates
         except ValueError:
             return self.rates
 
-    def sound(self, origin: Fraction) -> np.ndarray | None:
+    def sound(self) -> np.ndarray | None:
         """float32 [C, N] from `origin` on: a late start and real gaps are silence, overlaps are cut."""
         if not self.blocks:
             return None
         parts: list[np.ndarray] = []
         position = 0
         for time, block in zip(self.block_times, self.blocks, strict=True):
-            due = nearest((time - origin) * self.sample_rate)
-            late = due - position
+            late = nearest((time - self.origin) * self.sample_rate) - position
             if not parts or abs(late) > AUDIO_GAP * self.sample_rate:
-                if late > 0:
-                    parts.append(np.zeros((len(block), late), np.float32))
-                block = block[:, max(0, -late) :]
-                position += max(0, late)
+                block = np.pad(block[:, max(0, -late) :], ((0, 0), (max(0, late), 0)))
             parts.append(block)
             position += block.shape[1]
-        # a codec fills its last block: what is over the declared end was never recorded
-        over = position - self.samples if self.samples is not None else 0
         waveform = np.concatenate(parts, axis=1)
-        return waveform[:, : self.samples] if 0 < over < CODEC_BLOCK else waveform
+        if self.samples is None:
+            return waveform
+        # a codec fills its last block: what is over the declared end was never recorded
+        end = nearest((self.block_times[0] - self.origin) * self.sample_rate) + self.samples
+        return waveform[:, :end] if 0 < waveform.shape[1] - end < CODEC_BLOCK else waveform
 
 
 def decode(container: Any, path: Path, size: tuple[int, int] | None, seconds: float | None) -> Decoded:

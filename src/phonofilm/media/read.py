@@ -14,7 +14,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media.decode import declared_seconds, decode, opened, streams
 from phonofilm.media.gif import gif_comment
 from phonofilm.media.metadata import from_tags, to_events
-from phonofilm.media.resample import mix, resample_audio, resample_frames, resize_frames
+from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, nearest, rational
 
 
@@ -64,11 +64,8 @@ def read_clip(
     with opened(path) as container:
         decoded = decode(container, path, size, seconds)
         metadata = _metadata(container, path)
-    origin = max(Fraction(0), min(decoded.starts()))
-    frames, rate = decoded.picture(origin, metadata.get("fps"))
-    waveform = decoded.sound(origin)
-    if frames is not None and fps is not None:
-        frames, rate = resample_frames(frames, rate, rational(fps)), rational(fps)
+    frames, rate = decoded.picture(None if fps is None else rational(fps), metadata.get("fps"))
+    waveform = decoded.sound()
     found_rate = decoded.sample_rate
     if waveform is not None:
         waveform = waveform if channels is None else mix(waveform, channels)

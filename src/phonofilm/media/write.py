@@ -141,6 +141,9 @@ def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> No
     try:
         # bit-exact: the same clip gives the same bytes, without the random ids and dates of a muxer
         options = {**kind.options, "fflags": "+bitexact"}
+        if "use_editlist" in options and clip.sample_rate:
+            # an edit list counts in the movie's units; in milliseconds it could not end on a sample
+            options["movie_timescale"] = str(_rate(clip.sample_rate, kind))
         with av.open(path, "w", format=kind.format, options=options) as output:
             output.metadata.update(tags)
             tracks = []
@@ -197,12 +200,17 @@ def _even(frames: np.ndarray) -> np.ndarray:
     return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
+def _rate(rate: int, kind: Container) -> int:
+    """The sample rate itself where the codec has it, or the next higher one."""
+    if kind.rates is None or rate in kind.rates:
+        return rate
+    return next((r for r in kind.rates if r >= rate), kind.rates[-1])
+
+
 def _sound(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fraction, Any, Any]]:
     assert clip.waveform is not None
     assert clip.sample_rate is not None
-    rate = clip.sample_rate
-    if kind.rates is not None and rate not in kind.rates:
-        rate = next((r for r in kind.rates if r >= rate), kind.rates[-1])
+    rate = _rate(clip.sample_rate, kind)
     waveform = np.clip(resample_audio(clip.waveform, clip.sample_rate, rate), -1, 1)
     channels, length = waveform.shape
     stream = output.add_stream(kind.audio, rate=rate, layout=LAYOUTS[channels], options=dict(kind.audio_options))
