@@ -73,6 +73,8 @@ def kaldi_log_mel(waveform: Tensor, bands: int, sample_rate: int) -> Tensor:
     """
     window, hop = sample_rate * 25 // 1000, sample_rate * 10 // 1000
     fft = 2 ** math.ceil(math.log2(window))
+    if waveform.shape[-1] < window:
+        return waveform.new_zeros(*waveform.shape[:-1], 0, bands, dtype=torch.float32)
     x = frames(waveform.float(), window, hop)
     x = x - x.mean(-1, keepdim=True)
     x = x - 0.97 * torch.cat([x[..., :1], x[..., :-1]], -1)

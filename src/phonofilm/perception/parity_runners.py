@@ -54,7 +54,7 @@ def imagebind_whole(fixture: Fixture, device: torch.device) -> dict[str, Tensor]
     network = published.build(ImageBind, fixture.weights(), device)
     frames = _draw(fixture, "frames", device)
     image, film = frames[:1], rearrange(frames, "t c h w -> 1 c t h w")
-    outputs = {}
+    outputs: dict[str, Tensor] = {}
     for name, x in (("image", image), ("video", film)):
         raw = network.vision_raw(x)
         outputs |= {f"{name}_embedding_raw": raw[0], f"{name}_embedding": nn.functional.normalize(raw, dim=-1)[0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,8 @@ def to_tensor(frames: np.ndarray | Tensor) -> Tensor:
     Raises:
         ValueError: the frames have another type or shape.
     """
-    x = torch.as_tensor(frames)
+    # Decoded frames may be read-only, which torch does not share.
+    x = torch.from_numpy(np.require(frames, requirements="W")) if isinstance(frames, np.ndarray) else frames
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[-1] != 3:
         raise ValueError(f"frames must be uint8 [T, H, W, 3], not {x.dtype} {tuple(x.shape)}")
     return rearrange(x, "t h w c -> t c h w").float()

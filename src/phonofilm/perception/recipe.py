@@ -19,16 +19,11 @@ from phonofilm.errors import PhonofilmError
 
 Array = np.ndarray
 
+PLAIN = "abs arange clip concatenate cos exp float32 float64 linspace maximum minimum ones sin sqrt stack where zeros"
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "numpy.random.Generator": np.random.Generator,
     "numpy.random.PCG64": np.random.PCG64,
-    **{
-        f"numpy.{name}": getattr(np, name)
-        for name in (
-            "abs arange clip concatenate cos exp float32 float64 linspace maximum minimum ones repeat sin sqrt "
-            "stack tanh tile where zeros"
-        ).split()
-    },
+    **{f"numpy.{name}": getattr(np, name) for name in PLAIN.split()},
 }
 VALUES: Mapping[str, Any] = {"numpy.pi": np.pi, "numpy.float32": np.float32, "numpy.float64": np.float64}
 METHODS: Mapping[type, frozenset[str]] = {

@@ -107,7 +107,7 @@ class Backbone(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         x = self.embeddings(mel)
-        for layer in self.encoder["layer"]:
+        for layer in self.encoder["layer"].children():
             x = layer(x)
         return self.layernorm(x)
 

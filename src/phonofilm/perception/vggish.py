@@ -71,6 +71,8 @@ def log_mel_examples(waveform: Tensor) -> Tensor:
     Returns:
         float32 [N // 15360 or so, 96, 64]; no example if the sound is shorter than 0.975 s.
     """
+    if waveform.shape[-1] < 400 + 95 * 160:
+        return waveform.new_zeros(0, 96, 64, dtype=torch.float32)
     x = frames(waveform.double(), 400, 160) * torch.hann_window(400, dtype=torch.float64, device=waveform.device)
     bank = mel_bank(64, 125.0, 7500.0, 512, VGGish.sample_rate, kaldi=True).to(waveform.device)
     log_mel = torch.log(torch.fft.rfft(x, 512).abs() @ bank + 0.01)
