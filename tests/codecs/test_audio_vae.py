@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -71,9 +73,10 @@ def test_it_learns_attacks_and_pan() -> None:
     """A few seconds of training stand for hours: attacks at random frames, at random places left or right."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    vae = AudioVAE(CONFIG)
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=4e-3)
-    for _ in range(150):
+    vae = AudioVAE(replace(CONFIG, latents=24, width=64))
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=8e-3)
+    for step in range(200):
+        optimiser.param_groups[0]["lr"] = 8e-3 * min(1.0, (step + 1) / 10, (200 - step) / 100)
         optimiser.zero_grad()
         loss, _ = audio_vae_loss(vae, impacts(32, generator)[0], generator)
         loss.backward()
@@ -81,11 +84,11 @@ def test_it_learns_attacks_and_pan() -> None:
     mel, onset, louder = impacts(64, generator)
     with torch.no_grad():
         decoded, _ = vae.decode(vae.encode(mel)[0])
-    assert (decoded - mel).abs().mean() < 0.5 * (mel - mel.mean(0)).abs().mean()
+    assert (decoded - mel).abs().mean() < 0.25 * (mel - mel.mean(0)).abs().mean()
     found = decoded.mean((1, 2)).diff(dim=-1).argmax(-1) + 1
     assert ((found - onset).abs() <= 1).float().mean() > 0.95
     difference = (decoded[:, 0] - decoded[:, 1]).mean((1, 2))
-    assert (difference.sign() == louder).float().mean() > 0.95
+    assert (difference.sign() == louder).float().mean() > 0.9
 
 
 def impacts(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
