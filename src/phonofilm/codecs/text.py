@@ -106,8 +106,8 @@ class TextEncoder:
         folder = Path(folder) if folder is not None else package_folder()
         weights = _verified(folder / "model.safetensors", WEIGHTS_SHA256)
         tokenizer = Tokenizer.from_file(str(_verified(folder / "tokenizer.json", TOKENIZER_SHA256)))
-        with torch.device("meta"):
-            network = Bert()
+        # Not on the meta device: its first use imports what takes ten times as long as drawing these numbers.
+        network = Bert()
         network.load_state_dict(_renamed(load_file(weights)), assign=True)
         return TextEncoder(network.to(device), tokenizer)
 
