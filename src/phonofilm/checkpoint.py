@@ -58,6 +58,23 @@ def load_tensors(
         raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file, without its tensors.
+
+    Raises:
+        PhonofilmError: a missing, truncated or corrupt file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise PhonofilmError(f"weights {path} are missing; check the path, or run `phonofilm models`")
+    try:
+        with safe_open(path, framework="np") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
+
+
 def save_module(
     path: str | Path,
     module: torch.nn.Module,

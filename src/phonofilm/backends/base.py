@@ -52,7 +52,7 @@ class Backend(Protocol):
         """
 
 
-class Watch:
+class Monitor:
     """The job's line to whoever waits for it: it reports progress and notices, and hears of a cancel."""
 
     def __init__(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
@@ -69,6 +69,10 @@ class Watch:
             raise Cancelled("cancelled; nothing was written")
         if self.progress is not None:
             self.progress(stage, done, total)
+
+    def within(self, stage: str, part: int, parts: int) -> Callable[[int, int], None]:
+        """Progress of one of several equal parts of a stage, as (done, total) of that part."""
+        return lambda done, total: self(stage, part * total + done, parts * total)
 
     def notice(self, line: str) -> None:
         """Note what the user should know, once."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.base import Cancel, Progress, Watch, made_by
+from phonofilm.backends.base import Cancel, Monitor, Progress, made_by
 from phonofilm.backends.canvas import Canvas
-from phonofilm.backends.layout import Trained, deliver, lay_out, work_out
+from phonofilm.backends.layout import deliver, lay_out, work_out
 from phonofilm.backends.requests import as_request
+from phonofilm.backends.trained import Trained
 from phonofilm.types import Clip, Event, Request, nearest
 
 PERIOD = Fraction(1)
@@ -33,29 +34,21 @@ class FakeBackend:
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
         """See `Backend.generate`."""
-        request, watch = as_request(request, fields), Watch(progress, cancel)
-        watch("text", 0, 1)
+        request, monitor = as_request(request, {**fields, "model": "fake"}), Monitor(progress, cancel)
+        monitor("text", 0, 1)
         job = work_out(request, self.trained)
         canvas = lay_out(job, self.trained)
         spans = canvas.spans(self.trained.frames)
         times = flash_times(Fraction(len(canvas.frame_states)) / canvas.fps)
         for number, span in enumerate(spans):
-            watch("sampling", number, len(spans))
+            monitor("sampling", number, len(spans))
             grid = self.trained.grid(len(span))
             start = Fraction(span.start) / canvas.fps
             here = [time - start for time in times]
             canvas.write(span, _flashes(canvas, span, here, request.seed), _beeps(grid.samples, canvas, here, request))
-        watch("decoding", 0, 1)
-        frames, waveform = deliver(job, canvas)
-        return Clip(
-            frames=frames,
-            fps=job.fps if frames is not None else None,
-            waveform=waveform,
-            sample_rate=job.sample_rate if waveform is not None else None,
-            prompt=request.prompt or None,
-            events=tuple(Event(float(time), "flash") for time in times if time < job.seconds),
-            metadata=made_by(request, "fake", "none", watch.notices),
-        )
+        monitor("decoding", 0, 1)
+        events = tuple(Event(float(time), "flash") for time in times if time < job.seconds)
+        return deliver(job, canvas, made_by(request, "fake", "none", monitor.notices)).with_(events=events)
 
 
 def flash_times(seconds: Fraction) -> list[Fraction]:

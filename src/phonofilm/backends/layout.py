@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from phonofilm.backends.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
 from phonofilm.backends.fit import crossfaded, frame_indices, to_length
+from phonofilm.backends.trained import Trained
 from phonofilm.media.resample import mix, resample_audio, resize_frames
-from phonofilm.types import Clip, Geometry, Grid, Request, nearest
+from phonofilm.types import Clip, Request, nearest
 
 Interval = tuple[Fraction, Fraction]
 NOTHING: Interval = (Fraction(0), Fraction(0))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The grid a model was trained on: size (width, height), frame rate, seconds, and how it compresses."""
-
-    size: tuple[int, int] = (64, 64)
-    fps: Fraction = Fraction(12)
-    seconds: Fraction = Fraction(4)
-    geometry: Geometry = field(default_factory=Geometry)
-
-    def grid(self, frames: int) -> Grid:
-        width, height = self.size
-        return Grid(frames, height, width, self.fps, self.geometry)
-
-    @property
-    def frames(self) -> int:
-        return max(1, nearest(self.seconds * self.fps))
 
 
 @dataclass(frozen=True)
@@ -119,7 +103,7 @@ def lay_out(job: Job, trained: Trained) -> Canvas:
         if source.frames is not None and source.fps is not None:
             indices = frame_indices(length, fps, len(source.frames), source.fps)
             canvas.frames[:] = resize_frames(source.frames[indices], trained.size, crop=False)
-        canvas.frame_states[_touched(job.picture, fps, length)] = MAKE
+        canvas.frame_states[_touched(_to_edge(job.picture, job, canvas), fps, length)] = MAKE
         if job.request.image is not None:
             canvas.frames[0] = resize_frames(job.request.image[None], trained.size, crop=False)[0]
             canvas.frame_states[0] = HINT
@@ -128,15 +112,21 @@ def lay_out(job: Job, trained: Trained) -> Canvas:
         if source.waveform is not None and source.sample_rate:
             sound = resample_audio(mix(source.waveform, 2), source.sample_rate, rate)
             canvas.waveform[:] = to_length(sound, samples)
-        canvas.sample_states[_between(job.sound, Fraction(rate), samples)] = MAKE
-        if job.sound[1] >= job.seconds > job.sound[0]:  # the canvas may end a little after the clip
-            canvas.sample_states[nearest(job.sound[0] * rate) :] = MAKE
+        canvas.sample_states[_between(_to_edge(job.sound, job, canvas), Fraction(rate), samples)] = MAKE
     return canvas
 
 
-def deliver(job: Job, canvas: Canvas) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Picture and sound as asked for; what was given and not to be made again is handed back untouched."""
-    return _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
+    """The clip that was asked for; what was given and not to be made again is handed back untouched."""
+    frames, waveform = _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+    return Clip(
+        frames=frames,
+        fps=None if frames is None else job.fps,
+        waveform=waveform,
+        sample_rate=None if waveform is None else job.sample_rate,
+        prompt=job.request.prompt or None,
+        metadata=metadata,
+    )
 
 
 def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
@@ -180,12 +170,16 @@ def _between(interval: Interval, rate: Fraction, length: int) -> slice:
     return slice(start, end)
 
 
-def _touched(interval: Interval, rate: Fraction, length: int) -> slice:
-    """Frames of which more than a quarter lies within an interval: those cannot be given."""
-    if interval == NOTHING:
-        return slice(0, 0)
+def _to_edge(interval: Interval, job: Job, canvas: Canvas) -> Interval:
+    """What is made to the end of the clip is made to the end of the canvas, which may be a little later."""
     start, end = interval
-    return slice(max(0, math.ceil(start * rate - Fraction(3, 4))), min(length, math.floor(end * rate + Fraction(3, 4))))
+    return (start, Fraction(len(canvas.frame_states)) / canvas.fps) if start < end == job.seconds else interval
+
+
+def _touched(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames of which any part lies within an interval: those cannot be given."""
+    start, end = interval
+    return slice(0, 0) if interval == NOTHING else slice(math.floor(start * rate), min(length, math.ceil(end * rate)))
 
 
 def _exact(seconds: float | Fraction) -> Fraction:

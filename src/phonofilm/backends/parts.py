@@ -1,0 +1,93 @@
+"""The parts of a model of ours: five networks that must belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from phonofilm.backends.trained import Trained
+from phonofilm.checkpoint import load_module, read_metadata
+from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.text import TextEncoder
+from phonofilm.codecs.video_vae import VideoVAE
+from phonofilm.codecs.vocoder import Vocoder
+from phonofilm.errors import PhonofilmError
+from phonofilm.model.transformer import AVTransformer
+from phonofilm.types import Geometry
+from phonofilm.weights import digest, locate
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Transformer, codecs and text encoder, all on one device, and what is known about them.
+
+    Attributes:
+        trained: the grid and the sampling that the transformer's weights name.
+        weights: one hash over all weights.
+    """
+
+    transformer: AVTransformer
+    video_vae: VideoVAE
+    audio_vae: AudioVAE
+    vocoder: Vocoder
+    text: TextEncoder
+    trained: Trained
+    weights: str
+
+    @staticmethod
+    def load(model: str | Path, device: torch.device) -> Parts:
+        """Read a model by its name or the folder of its weights.
+
+        Raises:
+            PhonofilmError: a part that is missing, corrupt, of another network, or that does not fit.
+        """
+        folder = locate(model)
+        transformer = load_module(AVTransformer, folder / "transformer.safetensors", device)
+        video_vae = load_module(VideoVAE, folder / "video_vae.safetensors", device)
+        audio_vae = load_module(AudioVAE, folder / "audio_vae.safetensors", device)
+        vocoder = load_module(Vocoder, folder / "vocoder.safetensors", device)
+        text = TextEncoder.load(device)
+        _check(folder, transformer, video_vae, audio_vae, vocoder, text)
+        metadata = read_metadata(folder / "transformer.safetensors")
+        trained = Trained.read(metadata, _geometry(transformer, video_vae, audio_vae), str(folder))
+        return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, digest(folder))
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the video and of the audio latents."""
+        return self.transformer.config.video.channels, self.transformer.config.audio.channels
+
+
+def _geometry(transformer: AVTransformer, video_vae: VideoVAE, audio_vae: AudioVAE) -> Geometry:
+    time, rows, columns = transformer.config.video.patch
+    mel = audio_vae.config.mel
+    return Geometry(
+        video_time=video_vae.config.time,
+        video_space=video_vae.config.space,
+        patch=(time, rows, columns),
+        sample_rate=mel.sample_rate,
+        mel_hop=mel.hop,
+        audio_time=audio_vae.config.time,
+    )
+
+
+def _check(
+    folder: Path,
+    transformer: AVTransformer,
+    video_vae: VideoVAE,
+    audio_vae: AudioVAE,
+    vocoder: Vocoder,
+    text: TextEncoder,
+) -> None:
+    streams = transformer.config
+    pairs = {
+        "video latents": (streams.video.channels, video_vae.config.channels),
+        "audio latents": (streams.audio.channels, audio_vae.config.latents),
+        "mel spectrograms": (vocoder.config.mel, audio_vae.config.mel),
+        "text states": (streams.video.text_width, text.width),
+    }
+    for what, (one, other) in pairs.items():
+        if one != other:
+            raise PhonofilmError(f"the weights in {folder} do not belong together: {what} are {one} and {other}")

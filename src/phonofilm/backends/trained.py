@@ -1,0 +1,69 @@
+"""What a model's weights say about how they were trained, and so how they want to be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal
+
+from phonofilm.config import from_dict
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Geometry, Grid, nearest
+
+KEY = "trained"
+"""The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The grid a model was trained on, and the sampling that suits it.
+
+    Attributes:
+        size: (width, height) in pixels.
+        fps, seconds: frame rate and duration.
+        prediction: what the network predicts, see `sampling.Denoiser`.
+        steps: network evaluations unless a request says otherwise.
+        shift: of the noise schedule: more than 1 spends more steps near pure noise.
+        guidance, modality_guidance: (video, audio) scales unless a request says otherwise; 1 is none.
+        rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
+        geometry: how the codecs compress.
+    """
+
+    size: tuple[int, int] = (64, 64)
+    fps: Fraction = Fraction(12)
+    seconds: Fraction = Fraction(4)
+    prediction: Literal["sample", "velocity"] = "sample"
+    steps: int = 24
+    shift: float = 3.0
+    guidance: tuple[float, float] = (1.0, 1.0)
+    modality_guidance: tuple[float, float] = (1.0, 1.0)
+    rescale: float = 0.0
+    geometry: Geometry = field(default_factory=Geometry)
+
+    @staticmethod
+    def read(metadata: Mapping[str, str], geometry: Geometry, where: str) -> Trained:
+        """From the metadata of weights; what they do not say is the default.
+
+        Raises:
+            PhonofilmError: the entry is not valid.
+        """
+        try:
+            values = json.loads(metadata.get(KEY, "{}"))
+        except json.JSONDecodeError as error:
+            raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
+        return replace(from_dict(Trained, values, f"{where} {KEY}."), geometry=geometry)
+
+    def grid(self, frames: int) -> Grid:
+        """The grid of a clip, or a window, of so many frames."""
+        width, height = self.size
+        return Grid(frames, height, width, self.fps, self.geometry)
+
+    @property
+    def frames(self) -> int:
+        """Frames of one window."""
+        return max(1, nearest(self.seconds * self.fps))
+
+    def __str__(self) -> str:
+        return f"{self.size[0]}x{self.size[1]}, {float(self.fps):g} fps, {float(self.seconds):g} s"
