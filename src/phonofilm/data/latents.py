@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -32,7 +31,7 @@ NULL = "null.safetensors"
 class TextStates(Protocol):
     """What is asked of a text encoder."""
 
-    def encode(self, prompts: list[str]) -> Text:
+    def encode(self, prompts: Sequence[str]) -> Text:
         """Token states, padded to the longest prompt."""
 
 
@@ -52,14 +51,13 @@ class Encoder:
         Raises:
             PhonofilmError: missing or corrupt weights.
         """
-        from phonofilm.codecs.text import TextEncoder
+        from phonofilm.codecs.text import WEIGHTS_SHA256, TextEncoder
 
         paths = {name: folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae")}
         video = load_module(VideoVAE, paths["video_vae"], device)
         audio = load_module(AudioVAE, paths["audio_vae"], device)
-        text = TextEncoder.load(device)
         hashes = {name: file_sha256(path) for name, path in paths.items()}
-        return Encoder(video, audio, text, {**hashes, "text": _text_hash(text)})
+        return Encoder(video, audio, TextEncoder.load(device), {**hashes, "text": WEIGHTS_SHA256})
 
     def grid(self, clips: ClipSource) -> Grid:
         """The grid of a source's clips; all of them have the same."""
@@ -147,10 +145,11 @@ class LatentStore:
     def text(self, rows: Sequence[int | None]) -> Text:
         """Token states of the captions, padded to the longest of these; None gives the empty prompt's."""
         states = [self.null_states if row is None else self._states(row) for row in rows]
-        longest = max(len(s) for s in states)
-        padded = torch.stack([F.pad(s, (0, 0, 0, longest - len(s))) for s in states])
         lengths = torch.tensor([len(s) for s in states])
-        return Text(padded, torch.arange(longest) < lengths[:, None])
+        padded = torch.zeros(len(states), int(lengths.max()), states[0].shape[-1], dtype=torch.float16)
+        for row, s in zip(padded, states, strict=True):
+            row[: len(s)] = s
+        return Text(padded, torch.arange(padded.shape[1]) < lengths[:, None])
 
     def captions(self, rows: Sequence[int]) -> list[str]:
         records = read_manifest(self.folder / "manifest.jsonl")
@@ -175,12 +174,3 @@ def _join(encoded: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     for part in encoded:
         part["text"] = F.pad(part["text"], (0, 0, 0, longest - part["text"].shape[1]))
     return {name: torch.cat([part[name] for part in encoded]) for name in encoded[0]}
-
-
-def _text_hash(text: torch.nn.Module) -> str:
-    """SHA-256 of a text encoder's weights, whatever file they came from."""
-    total = hashlib.sha256()
-    for name, tensor in text.state_dict().items():
-        total.update(name.encode())
-        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()

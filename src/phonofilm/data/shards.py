@@ -57,7 +57,11 @@ class Shards:
 
     def rows(self, name: str, indices: Sequence[int]) -> Tensor:
         """Rows stacked to [len(indices), ...]."""
-        return torch.stack([self.row(name, index) for index in indices])
+        first = self.row(name, indices[0])
+        stacked = torch.empty((len(indices), *first.shape), dtype=first.dtype)
+        for place, index in enumerate(indices):  # not torch.stack, which float16 must not reach under CPU autocast
+            stacked[place] = self.row(name, index)
+        return stacked
 
     def digest(self) -> str:
         """SHA-256 over the shards' names and bytes: names the data a network was trained on."""
