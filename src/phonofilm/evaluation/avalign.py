@@ -47,10 +47,10 @@ def av_align(audio_peaks: ArrayLike, video_peaks: ArrayLike, fps: float, variant
     return hits / (len(sounds) + len(moves) - hits + softening)
 
 
-def _known(variant: str) -> Variant:
-    if variant == "tempotokens" or variant == "javisbench":
-        return variant
-    raise ValueError(f"unknown AV-Align variant {variant!r}: choose tempotokens or javisbench")
+def _known(variant: Variant) -> Variant:
+    if variant not in ("tempotokens", "javisbench"):
+        raise ValueError(f"unknown AV-Align variant {variant!r}: choose tempotokens or javisbench")
+    return variant
 
 
 def _positive(fps: float) -> float:

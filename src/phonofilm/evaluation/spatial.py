@@ -140,7 +140,7 @@ def spatial_hits(
     frames = np.rint(heard[:, 0] / sound_rate * box_rate)
     near = np.abs(frames[:, None] - seen[None, :, 0]) <= tolerance
     touch = (seen[None, :, 2] >= heard[:, None, 1] - reach) & (seen[None, :, 1] <= heard[:, None, 1] + reach)
-    return (near & touch).any(axis=1)
+    return np.asarray((near & touch).any(axis=1), dtype=np.bool_)
 
 
 def spatial_av_align(clips: Sequence[ArrayLike | None]) -> float | None:
