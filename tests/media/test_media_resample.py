@@ -16,7 +16,7 @@ from phonofilm.types import nearest
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(RATES), st.sampled_from(RATES), st.floats(100, 3000))
 def test_a_tone_stays_in_place(rate: int, other: int, hertz: float) -> None:
     def tone(r: int) -> np.ndarray:

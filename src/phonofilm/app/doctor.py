@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from phonofilm.errors import PhonofilmError
 
-EXTRAS = {"world": ("pymunk",), "train": ("pymunk", "tensorboard", "matplotlib")}
-ENCODERS = {"libx264": ".mp4", "aac": ".mp4", "libvpx-vp9": ".webm", "libopus": ".webm", "ffv1": ".mkv"}
+EXTRAS = {"world": ("pymunk",), "train": ("pymunk", "tensorboard")}
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,11 @@ def _mps() -> str:
 
 
 def _media() -> str:
-    import av
+    from phonofilm.media import FORMATS, unwritable
 
-    missing = {kind for name, kind in ENCODERS.items() if name not in av.codecs_available}
-    if missing:
-        raise PhonofilmError(f"PyAV {av.__version__} cannot write {', '.join(sorted(missing))}: pip install -U av")
-    return f"PyAV {av.__version__}, writes {' '.join(sorted(set(ENCODERS.values())))} .wav .gif"
+    if missing := unwritable():
+        raise PhonofilmError(f"PyAV cannot write {' '.join(sorted(missing))}: pip install --force-reinstall av")
+    return f"reads what FFmpeg reads, writes {' '.join(FORMATS)}"
 
 
 def _text() -> str:

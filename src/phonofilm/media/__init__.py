@@ -6,7 +6,7 @@ The contact sheet is `phonofilm.media.sheet.sheet`.
 from phonofilm.media.metadata import provenance
 from phonofilm.media.read import Info, probe, read_clip, read_image, read_metadata
 from phonofilm.media.resample import mix, resample_audio, resample_frames, resize_frames
-from phonofilm.media.write import FORMATS, check_output, write_clip
+from phonofilm.media.write import FORMATS, check_output, unwritable, write_clip
 
 __all__ = [
     "FORMATS",
@@ -21,5 +21,6 @@ __all__ = [
     "resample_audio",
     "resample_frames",
     "resize_frames",
+    "unwritable",
     "write_clip",
 ]

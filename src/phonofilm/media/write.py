@@ -73,6 +73,12 @@ AV1_OPTIONS = {"crf": "24", "preset": "8"}
 FORMATS = (*CONTAINERS, ".gif")
 
 
+def unwritable() -> set[str]:
+    """The formats whose codecs this build of PyAV lacks; empty with its own wheels."""
+    needed = {suffix: {kind.video, kind.audio} - {None} for suffix, kind in CONTAINERS.items()}
+    return {suffix for suffix, codecs in needed.items() if not codecs <= av.codecs_available}
+
+
 def check_output(path: str | Path) -> Path:
     """The path, once it is known that a clip could be written there; ask before hours of work, not after.
 

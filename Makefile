@@ -1,0 +1,46 @@
+# Every target sets up what it needs, once; PHONOFILM_TORCH=auto|cpu|cuda|skip chooses the build of PyTorch.
+PYTHON ?= python3
+BIN := .venv/bin
+CORE := .venv/.phonofilm-core
+DEV := .venv/.phonofilm-dev
+PROMPT ?= A red wooden ball falls and bounces on a stone floor.
+
+.PHONY: setup demo test test-slow check results bench clean
+
+setup: $(DEV)
+
+$(CORE): pyproject.toml scripts/setup
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Phonofilm needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; choose with make PYTHON=python3.12")'
+	@$(PYTHON) scripts/setup
+	@touch $@
+
+$(DEV): $(CORE)
+	@$(PYTHON) scripts/setup --dev
+	@touch $@
+
+demo: $(CORE)
+	@mkdir -p out
+	$(BIN)/phonofilm generate "$(PROMPT)" -o out/demo.mp4
+	$(BIN)/phonofilm sheet out/demo.mp4 -o out/demo.png
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -m slow
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# the tables of README.md and docs/results.md, from the shipped weights
+results: $(DEV)
+	$(BIN)/python scripts/results.py
+
+# time and memory of our network beside others', for docs/performance.md
+bench: $(DEV)
+	$(BIN)/python scripts/bench.py
+
+clean:
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,84 @@
+"""Clips refuse what is no film; requests are named by all that decides their output."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from phonofilm.types import Clip, Latents, Request
+
+FRAMES = np.zeros((6, 4, 4, 3), np.uint8)
+SOUND = np.zeros((2, 8000), np.float32)
+
+
+def test_a_clip_knows_its_durations() -> None:
+    clip = Clip(FRAMES, 12, SOUND, 16_000)
+    assert (clip.picture_seconds, clip.sound_seconds, clip.seconds) == (Fraction(1, 2), Fraction(1, 2), 0.5)
+    assert clip.with_(frames=None).picture_seconds == 0
+    assert Clip().seconds == 0
+    assert Clip(FRAMES, 29.97).fps == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"frames": FRAMES}, "frames need a frame rate"),
+        ({"frames": FRAMES.astype(np.float32), "fps": 12}, "frames must be uint8"),
+        ({"frames": FRAMES[..., :2], "fps": 12}, "frames must be uint8"),
+        ({"frames": FRAMES, "fps": 0}, "frame rate"),
+        ({"waveform": SOUND}, "a waveform needs a sample rate"),
+        ({"waveform": SOUND[0], "sample_rate": 16_000}, "waveform must be float32"),
+        ({"waveform": SOUND.astype(np.float64), "sample_rate": 16_000}, "waveform must be float32"),
+    ],
+)
+def test_what_is_no_clip(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Clip(**arguments)
+
+
+def test_latents_map_each_stream_that_is_there() -> None:
+    both = Latents(torch.ones(1, 2, 3, 4, 4), torch.ones(1, 2, 5))
+    doubled = both.map(torch.add, both)
+    assert float(doubled.video.sum() + doubled.audio.sum()) == 2 * (96 + 10)
+    assert Latents(audio=both.audio).map(torch.neg).video is None
+
+
+def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    other = {
+        "prompt": "a ball",
+        "task": "foley",
+        "seconds": 2.0,
+        "size": (64, 64),
+        "fps": Fraction(12),
+        "seed": 1,
+        "video_seed": 1,
+        "audio_seed": 1,
+        "steps": 8,
+        "guidance": (2.0, 2.0),
+        "modality_guidance": (1.0, 1.0),
+        "negative": "rain",
+        "image": picture,
+        "source": Clip(FRAMES, 12, SOUND, 16_000),
+        "span": (0.0, 1.0),
+        "only": "audio",
+        "solver": "heun",
+        "model": "small",
+    }
+    assert other.keys() == {field.name for field in fields(Request)}
+    digests = {Request(**{name: value}).digest for name, value in other.items()} | {Request().digest}
+    assert len(digests) == len(other) + 1
+    assert Request(**other).digest == Request(**{**other, "image": picture.copy()}).digest
+
+
+def test_a_request_sees_a_single_changed_pixel_and_sample() -> None:
+    first = Request(source=Clip(FRAMES, 12, SOUND, 16_000))
+    changed, louder = FRAMES.copy(), SOUND.copy()
+    changed[3, 2, 1, 0], louder[1, 77] = 1, 0.1
+    assert Request(source=Clip(changed, 12, SOUND, 16_000)).digest != first.digest
+    assert Request(source=Clip(FRAMES, 12, louder, 16_000)).digest != first.digest
+    assert Request(source=Clip(FRAMES.copy(), 12, SOUND.copy(), 16_000)).digest == first.digest
