@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from phonofilm.errors import Cancelled, PhonofilmError
-from phonofilm.types import Clip, Event, Grid, Latents, Request
 
 if TYPE_CHECKING:
     from phonofilm.backends.base import Backend
+    from phonofilm.errors import Cancelled, PhonofilmError
+    from phonofilm.types import Clip, Event, Grid, Latents, Request
 
 __version__ = "0.1.0"
 __all__ = ["Cancelled", "Clip", "Event", "Grid", "Latents", "PhonofilmError", "Request", "load"]
+
+_ROOMS = {"Cancelled": "errors", "PhonofilmError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """The nouns are imported when they are first asked for, which keeps the command line's help instant."""
+    if name not in __all__:
+        raise AttributeError(f"module 'phonofilm' has no attribute {name!r}")
+    return getattr(import_module(f"phonofilm.{_ROOMS.get(name, 'types')}"), name)
 
 
 def load(model: str = "nano", device: str = "auto", **options: Any) -> Backend:

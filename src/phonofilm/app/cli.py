@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 
-FAILED, MISUSED = 1, 2
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if session.cancelled():  # a library turned the interrupt into an error of its own
                 return _stopped(session)
             return _failed(session, error)
-        return _stopped(session) if session.cancelled() else code
+        return _stopped(session) if session.cancelled() or code == INTERRUPTED else code
 
 
 def _run(session: Session, arguments: list[str]) -> int:

@@ -1,0 +1,289 @@
+"""The command line in this process, on the fake backend: what it writes, says and refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from phonofilm import Clip
+from phonofilm.app.cli import main
+from phonofilm.app.commands import app
+from phonofilm.media import read_clip, write_clip
+
+COMMANDS = [
+    "generate",
+    "foley",
+    "animate",
+    "extend",
+    "retake",
+    "sheet",
+    "info",
+    "doctor",
+    "models",
+    "world",
+    "train",
+    "score",
+]
+MAKING = ["generate", "a red ball", "-o", "out.mp4", "--model", "fake", "--seconds", "0.5"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def film(folder) -> Path:
+    assert main([*MAKING[:3], "film.mp4", *MAKING[4:], "--fps", "12", "--seed", "3"]) == 0
+    return folder / "film.mp4"
+
+
+def ran(capsys, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def answer(capsys, *arguments: str) -> dict:
+    """The one JSON object of a command that went well."""
+    code, out, err = ran(capsys, *arguments, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    found = json.loads(out)
+    assert found["ok"] is True
+    assert found["command"] == arguments[0]
+    assert isinstance(found["notices"], list)
+    assert all(isinstance(seconds, float) for seconds in found["stages"].values())
+    return found
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_worth_reading(command):
+    result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    assert "$ phonofilm" in result.output
+    if command:
+        assert f"$ phonofilm {command}" in result.output
+        assert "--json" in result.output
+    else:
+        assert all(name in result.output for name in COMMANDS)
+
+
+def test_nothing_asked_is_answered_with_help(capsys):
+    code, out, _ = ran(capsys)
+    assert code == 0
+    assert "generate" in out
+    assert ran(capsys, "--version")[1].startswith("phonofilm ")
+
+
+def test_generate_writes_and_says_where_and_how_long(capsys, folder):
+    code, out, err = ran(capsys, *MAKING)
+    assert (code, out) == (0, "out.mp4\n")
+    assert [stage for stage in ("start-up", "text", "sampling", "decoding", "writing") if f"{stage} " not in err] == []
+    clip = read_clip("out.mp4")
+    assert clip.frames.shape == (6, 64, 64, 3)
+    assert clip.metadata["prompt"] == "a red ball"
+    assert os.listdir(folder) == ["out.mp4"]
+
+
+def test_generate_as_json(capsys):
+    found = answer(capsys, *MAKING, "--size", "48x32", "--fps", "23.976", "--seed", "9")
+    (made,) = found["outputs"]
+    assert made["path"] == "out.mp4"
+    assert (made["width"], made["height"], made["fps"], made["seed"]) == (48, 32, "24000/1001", 9)
+    assert made["frames"] == 12
+    assert abs(made["samples"] / made["sample_rate"] - made["frames"] * 1001 / 24_000) < 1 / made["sample_rate"]
+
+
+def test_the_same_seed_writes_the_same_bytes(capsys, folder):
+    main([*MAKING, "-n", "2"])
+    main([*MAKING[:3], "again.mp4", *MAKING[4:], "--seed", "1"])
+    assert (folder / "out-2.mp4").read_bytes() == (folder / "again.mp4").read_bytes()
+    assert (folder / "out-1.mp4").read_bytes() != (folder / "out-2.mp4").read_bytes()
+    assert sorted(os.listdir(folder)) == ["again.mp4", "out-1.mp4", "out-2.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".wav", ".gif", ".mov"])
+def test_every_format(capsys, folder, suffix):
+    assert main([*MAKING[:3], f"out{suffix}", *MAKING[4:]]) == 0
+    assert os.listdir(folder) == [f"out{suffix}"]
+
+
+def test_foley_animate_extend_retake(capsys, film):
+    source = read_clip(film)
+    for name, arguments in {
+        "foley": [],
+        "animate": ["--size", "32"],
+        "extend": ["--seconds", "1"],
+        "retake": ["--from", "0.1", "--to", "0.4", "--video-only"],
+    }.items():
+        (made,) = answer(capsys, name, "film.mp4", "-o", "out.mkv", "--model", "fake", *arguments)["outputs"]
+        clip = read_clip(made["path"])
+        assert clip.frames is not None
+        assert clip.waveform is not None
+        if name == "foley":
+            assert (clip.frames == source.frames).all()
+        if name == "extend":
+            assert (clip.frames[:6] == source.frames).all()
+            assert len(clip.frames) == 18
+            assert clip.prompt == "a red ball"  # the clip's own, as none was given
+        if name in ("animate", "retake"):
+            samples = source.waveform.shape[1]
+            assert np.abs(clip.waveform[:, :samples] - source.waveform).max() < 1e-6
+
+
+def test_sheet_and_info(capsys, film, folder):
+    assert answer(capsys, "sheet", "film.mp4", "-o", "film.png")["path"] == "film.png"
+    assert (folder / "film.png").read_bytes().startswith(b"\x89PNG")
+    found = answer(capsys, "info", "film.mp4")
+    assert found["metadata"]["seed"] == "3"
+    assert found["metadata"]["ai_generated"] == "true"
+    assert found["size"] == [64, 64]
+    assert "a red ball" in ran(capsys, "info", "film.mp4")[1]
+
+
+def test_doctor_and_models(capsys):
+    capsys.readouterr()
+    main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    checks = {check["name"]: check for check in found["checks"]}
+    assert checks["torch"]["works"]
+    assert checks["media"]["works"]
+    assert found["healthy"] == all(check["works"] for check in found["checks"] if check["needed"])
+    assert [model["name"] for model in answer(capsys, "models")["models"]] == ["nano"]
+
+
+BAD = {
+    "empty prompt": (["generate", "", "-o", "out.mp4"], "the prompt is empty"),
+    "no prompt": (["generate", "-o", "out.mp4"], "the prompt is empty"),
+    "no output": (["generate", "x"], "say what to write"),
+    "unknown option": (["generate", "x", "-o", "out.mp4", "--secnds", "3"], "No such option: --secnds"),
+    "unknown command": (["generat", "x"], "No such command 'generat'"),
+    "unknown model": (["generate", "x", "-o", "out.mp4", "--model", "mega"], "no model 'mega'"),
+    "unknown device": (["generate", "x", "-o", "out.mp4", "--device", "gpu"], "unknown device 'gpu'"),
+    "unknown format": (["generate", "x", "-o", "out.avi"], "unknown output format .avi"),
+    "no format": (["generate", "x", "-o", "out"], "unknown output format (none)"),
+    "no such folder": (["generate", "x", "-o", "nowhere/out.mp4"], "folder nowhere does not exist"),
+    "output is a folder": (["generate", "x", "-o", "folder.mp4", "--model", "fake"], "is a folder"),
+    "negative duration": (["generate", "x", "-o", "out.mp4", "--seconds", "-3"], "a duration of -3 s is not possible"),
+    "huge duration": (["generate", "x", "-o", "out.mp4", "--seconds", "1e8"], "a duration of 1e+08 s is not possible"),
+    "no duration": (["generate", "x", "-o", "out.mp4", "--seconds", "long"], "Invalid value for '--seconds'"),
+    "not a number": (["generate", "x", "-o", "out.mp4", "--seconds", "nan"], "a duration of nan s is not possible"),
+    "bad size": (["generate", "x", "-o", "out.mp4", "--size", "big"], "a size of 'big' is not possible"),
+    "negative size": (["generate", "x", "-o", "out.mp4", "--size", "-64x64"], "a side of -64 pixels"),
+    "bad rate": (["generate", "x", "-o", "out.mp4", "--fps", "0"], "frame rate"),
+    "bad guidance": (["generate", "x", "-o", "out.mp4", "--guidance", "1,2,3"], "a guidance of '1,2,3'"),
+    "no clips": (["generate", "x", "-o", "out.mp4", "-n", "0"], "0 clips cannot be made"),
+    "missing image": (["generate", "x", "-o", "out.mp4", "--image", "no.png"], "no.png"),
+    "image is text": (["generate", "x", "-o", "out.mp4", "--image", "text.mp4"], "is not a picture"),
+    "missing video": (["foley", "no.mp4", "-o", "out.mp4"], "no.mp4"),
+    "empty video": (["foley", "empty.mp4", "-o", "out.mp4"], "empty.mp4"),
+    "text named mp4": (["foley", "text.mp4", "-o", "out.mp4"], "text.mp4"),
+    "truncated video": (["foley", "cut.mp4", "-o", "out.mp4"], "cut.mp4"),
+    "a folder for a video": (["foley", "folder.mp4", "-o", "out.mp4"], "folder.mp4"),
+    "foley without picture": (["foley", "sound.wav", "-o", "out.mp4"], "foley needs a picture"),
+    "animate without sound": (["animate", "silent.mp4", "-o", "out.mp4"], "animate needs sound"),
+    "extend by nothing": (["extend", "film.mp4", "-o", "out.mp4"], "Missing option '--seconds'"),
+    "extend backwards": (["extend", "film.mp4", "-o", "out.mp4", "--seconds", "-1"], "a duration of -1 s"),
+    "retake backwards": (["retake", "film.mp4", "-o", "out.mp4", "--from", "2", "--to", "1"], "from 2 to 1 s"),
+    "retake past the end": (
+        ["retake", "film.mp4", "-o", "out.mp4", "--from", "9", "--to", "10"],
+        "after the clip's end",
+    ),
+    "retake of both alone": (
+        ["retake", "film.mp4", "-o", "out.mp4", "--from", "0", "--to", "1", "--audio-only", "--video-only"],
+        "exclude each other",
+    ),
+    "sheet of text": (["sheet", "text.mp4", "-o", "out.png"], "text.mp4"),
+    "sheet as jpg": (["sheet", "film.mp4", "-o", "out.jpg"], "name it .png"),
+    "sheet nowhere": (["sheet", "film.mp4", "-o", "nowhere/out.png"], "nowhere"),
+    "info of nothing": (["info", "no.mp4"], "no.mp4"),
+    "unknown family": (["world", "chess", "-o", "out"], "no scene family 'chess'"),
+    "no clips of the world": (["world", "bounce", "-n", "0", "-o", "out"], "-n"),
+    "missing recipe": (["train", "no.toml"], "no.toml"),
+    "score nothing": (["score", "nowhere"], "folder nowhere does not exist"),
+    "resume alone": (["generate", "x", "-o", "out.mp4", "--resume"], "--resume goes with --prompts"),
+    "missing prompts": (["generate", "--prompts", "no.jsonl", "-o", "out"], "no.jsonl"),
+    "prompts of text": (["generate", "--prompts", "text.mp4", "-o", "out"], "line 1 is not JSON"),
+    "prompt and prompts": (["generate", "x", "--prompts", "text.mp4", "-o", "out"], "not both"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(name, capsys, film, folder):
+    arguments, message = BAD[name]
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("this is no film\n" * 100)
+    (folder / "cut.mp4").write_bytes(film.read_bytes()[:300])
+    (folder / "folder.mp4").mkdir()
+    clip = Clip(frames=np.zeros((6, 16, 16, 3), np.uint8), fps=12)
+    write_clip(clip, "silent.mp4")
+    write_clip(Clip(waveform=np.zeros((1, 8000), np.float32), sample_rate=16_000), "sound.wav")
+    before = sorted(os.listdir(folder))
+    code, out, err = ran(capsys, *arguments)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.startswith("phonofilm: ")
+    assert err.count("\n") == 1
+    assert sorted(os.listdir(folder)) == before
+    code, out, err = ran(capsys, *arguments, "--json")
+    assert code in (1, 2)
+    assert message in json.loads(out)["error"]
+    assert json.loads(out)["ok"] is False
+
+
+def test_debug_shows_the_traceback(capsys):
+    code, _, err = ran(capsys, "generate", "", "-o", "out.mp4", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("phonofilm: the prompt is empty")
+
+
+def test_a_full_disk_leaves_nothing(capsys, folder, monkeypatch):
+    import phonofilm.media.write as write
+
+    def full(clip, path, *rest):
+        Path(path).write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(write, "_mux", full)
+    code, _, err = ran(capsys, *MAKING)
+    assert code == 1
+    assert "the disk is full" in err
+    assert err.count("\n") == 1
+    assert os.listdir(folder) == []
+
+
+def test_a_bug_is_one_line_too(capsys, monkeypatch):
+    from phonofilm.backends.fake import FakeBackend
+
+    def broken(*arguments, **fields):
+        raise KeyError("oops\nand more")
+
+    monkeypatch.setattr(FakeBackend, "generate", broken)
+    code, _, err = ran(capsys, *MAKING)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "internal error, KeyError" in err
+    assert "--debug" in err
+
+
+def test_a_missing_extra_is_named(capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pymunk", None)
+    for name in [name for name in sys.modules if name.startswith("phonofilm.world.")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, _, err = ran(capsys, "world", "bounce", "-n", "1", "--mp4", "-o", "out")
+    assert code == 1
+    assert "pip install 'phonofilm[world]'" in err
+    assert err.count("\n") == 1
