@@ -12,6 +12,7 @@ from phonofilm.codecs.vocoder import Vocoder
 
 Metrics = dict[str, Tensor]
 ONSET_WEIGHT = 2.0
+LOUDNESS_WEIGHT = 2.0
 PAN_WEIGHT = 0.5
 KL_WEIGHT = 1e-4
 MEL_NOISE = 0.02
@@ -22,17 +23,19 @@ def audio_vae_loss(model: AudioVAE, mel: Tensor, generator: torch.Generator | No
     """Reconstruction of mel [B, 2, bins, 1 + time·n], with weight on attacks and on the pan, and a little KL.
 
     An attack is where the level rises in time: it is a small part of the frames and all of the sync.
+    Loud bins count for more than quiet ones: they say which note it is and where it comes from.
     """
     mean, log_variance, _ = model.posterior(mel)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
     output, _ = model.reconstruct(mean + noise * (log_variance / 2).exp())
     error = output - mel
+    loud = 1 + LOUDNESS_WEIGHT * (mel + 1).clamp_min(0)
     rise, output_rise = (x.diff(dim=-1).clamp_min(0) for x in (mel, output))
     metrics = {
-        "l1": error.abs().mean(),
-        "l2": error.square().mean(),
+        "l1": (error.abs() * loud).mean(),
+        "l2": (error.square() * loud).mean(),
         "onset": (output_rise - rise).abs().mean() + (error[..., 1:].abs() * rise).mean(),
-        "pan": (error[:, 0] - error[:, 1]).abs().mean(),
+        "pan": ((error[:, 0] - error[:, 1]).abs() * loud.mean(1)).mean(),
         "kl": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
     }
     loss = metrics["l1"] + metrics["l2"] + ONSET_WEIGHT * metrics["onset"] + PAN_WEIGHT * metrics["pan"]
