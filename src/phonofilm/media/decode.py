@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import on_clock, resample_frames, resize_frames
@@ -89,6 +90,7 @@ class Decoded:
         self.rates = [rational(hint) for hint in hints if hint]
         self.slack = max(Fraction(1, 1000), video.time_base / 2) if video else Fraction(0)
         self.aspect = video.sample_aspect_ratio if video else None
+        self.reformatter = VideoReformatter()
         self.sample_rate = audio.codec_context.sample_rate if audio else 0
         exact = audio is not None and audio.duration and audio.time_base == Fraction(1, self.sample_rate)
         self.samples = int(audio.duration) if exact else None
@@ -123,7 +125,7 @@ class Decoded:
         time = self.frame_end if frame.pts is None else frame.pts * frame.time_base
         self.frame_times.append(time)
         self.frame_end = time + (frame.duration * frame.time_base if frame.duration else tick)
-        pixels = _pixels(frame, self.aspect)
+        pixels = _pixels(frame, self.aspect, self.reformatter)
         self.frames.append(pixels if size is None else resize_frames(pixels[None], size)[0])
 
     def add_block(self, frame: Any, path: Path) -> None:
@@ -226,13 +228,14 @@ def _check_whole(decoded: Decoded, declared: Fraction | None, path: Path) -> Non
         )
 
 
-def _pixels(frame: Any, aspect: Fraction | None) -> np.ndarray:
+def _pixels(frame: Any, aspect: Fraction | None, reformatter: VideoReformatter) -> np.ndarray:
     """uint8 [H, W, 3] sRGB, with square pixels, turned as the container asks."""
     # by convention untagged HD film is BT.709, and everything smaller BT.601
     untagged_hd = frame.colorspace == UNSPECIFIED and frame.height >= HD_HEIGHT
     width = nearest(frame.width * Fraction(aspect)) if aspect else frame.width
-    rgb = frame.reformat(
-        format="rgb24", width=width, src_colorspace=BT709 if untagged_hd else None, interpolation=SCALING
+    source = BT709 if untagged_hd else None
+    rgb = reformatter.reformat(
+        frame, format="rgb24", width=width, src_colorspace=source, interpolation=SCALING, threads=1
     )
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4))
 

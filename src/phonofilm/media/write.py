@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic
@@ -181,8 +181,9 @@ def _picture(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fractio
         context.color_range = ColorRange.MPEG.value
 
     def encode() -> Iterator[tuple[Fraction, Any, Any]]:
+        reformatter = VideoReformatter()
         for index, pixels in enumerate(frames):
-            frame = _frame(pixels, kind.pixels)
+            frame = _frame(pixels, kind.pixels, reformatter)
             frame.pts, frame.time_base = index, tick
             yield index * tick, stream, frame
         yield len(frames) * tick, stream, None
@@ -190,12 +191,18 @@ def _picture(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fractio
     return encode()
 
 
-def _frame(pixels: np.ndarray, format: str) -> av.VideoFrame:
+def _frame(pixels: np.ndarray, format: str, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Pixels as the codec wants them; one thread and one reformatter, since starting either costs more than a frame."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     if format != "yuv420p":
-        return frame.reformat(format=format)
-    frame = frame.reformat(
-        format=format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=SCALING
+        return reformatter.reformat(frame, format=format, threads=1)
+    frame = reformatter.reformat(
+        frame,
+        format=format,
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=SCALING,
+        threads=1,
     )
     frame.color_primaries = frame.color_trc = Colorspace.ITU709.value
     return frame
