@@ -170,7 +170,9 @@ def _report(log: RunLog, progress: Progress, run: Any, metrics: dict[str, float]
     values = {**metrics, "gradient": norm, "clips_per_second": speed, "minutes": progress.seconds / 60}
     scalars = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     left = (progress.seconds / max(progress.fraction(run), 1e-9) - progress.seconds) / 60
-    log.write(progress.step, values, line=f"{scalars}  |g| {norm:.2f}  {speed:.1f} clips/s  {max(left, 0):.0f} min left")
+    log.write(
+        progress.step, values, line=f"{scalars}  |g| {norm:.2f}  {speed:.1f} clips/s  {max(left, 0):.0f} min left"
+    )
 
 
 class _Interrupt:

@@ -71,7 +71,7 @@ TIMES = ("whole", "first_frame", "past", "gap", "block")
 
 
 def latent_times(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end in seconds of each video latent [Tv, 2] (as its row of tokens has them) and audio latent [Ta, 2]."""
+    """Start and end in seconds of each video latent [Tv, 2] (those of its row of tokens) and audio latent [Ta, 2]."""
     return np.repeat(grid.video_times(), grid.geometry.patch[0], axis=0), grid.audio_times()
 
 

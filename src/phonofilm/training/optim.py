@@ -71,7 +71,9 @@ class Optimisers:
     def __init__(self, module: nn.Module, config: OptimConfig) -> None:
         self.config = config
         hidden = {
-            id(part.weight) for name, part in module.named_modules() if takes_muon(name, part, config)  # type: ignore[arg-type]
+            id(part.weight)
+            for name, part in module.named_modules()
+            if takes_muon(name, part, config)  # type: ignore[arg-type]
         }
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.parameters = list(named.values())

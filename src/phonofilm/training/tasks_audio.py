@@ -29,8 +29,8 @@ class AudioVAERecipe:
 
     kind: Literal["audio_vae"]
     run: RunConfig
-    optim: OptimConfig = OptimConfig()
-    data: ClipsConfig = ClipsConfig(window=161)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=161))
     model: AudioVAEConfig = field(default_factory=AudioVAEConfig)
 
 
@@ -40,8 +40,8 @@ class VocoderRecipe:
 
     kind: Literal["vocoder"]
     run: RunConfig
-    optim: OptimConfig = OptimConfig()
-    data: ClipsConfig = ClipsConfig(window=80)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=80))
     model: VocoderConfig = field(default_factory=VocoderConfig)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.noise import NoiseConfig, draw_levels, draw_switches
 from phonofilm.training.optim import OptimConfig
-from phonofilm.training.samples import SamplesConfig, write_samples
+from phonofilm.training.samples import SamplesConfig, SamplingConfig, check_codecs, write_samples
 from phonofilm.training.tasks import Batch, RunConfig, generator_for, rows_at
 from phonofilm.types import Latents, Text
 
@@ -42,6 +43,7 @@ class GeneratorRecipe:
     Attributes:
         network, preset: which network at which size; `model` changes single settings of the preset.
         prediction: what the network predicts (see `Denoiser`).
+        sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
     """
 
@@ -52,10 +54,11 @@ class GeneratorRecipe:
     preset: str = "nano"
     model: Mapping[str, Any] = field(default_factory=dict)
     prediction: Prediction = "sample"
-    optim: OptimConfig = OptimConfig()
-    noise: NoiseConfig = NoiseConfig()
-    loss: LossConfig = LossConfig()
-    samples: SamplesConfig = SamplesConfig()
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
 
 
 class GeneratorTask:
@@ -70,6 +73,8 @@ class GeneratorTask:
         self.store = LatentStore(recipe.data.folder)
         if len(self.store) <= recipe.data.held_out:
             raise PhonofilmError(f"{len(self.store)} clips are too few to hold out {recipe.data.held_out} of them")
+        if recipe.samples.count:
+            check_codecs(recipe.samples.codecs)  # now, not at the first validation
         self.grid = self.store.grid(_patch(self.config))
         self.positions = self.grid.positions()
 
@@ -134,7 +139,7 @@ class GeneratorTask:
                     if getattr(levels, stream).any():
                         found.setdefault(f"{name}_{stream}", []).append(float(value))
         if self.recipe.samples.count:
-            write_samples(self.recipe.samples, self, model, folder / f"{step:07d}")
+            write_samples(self, model, folder / f"{step:07d}")
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     def finish(self, model: nn.Module) -> None:
@@ -144,9 +149,16 @@ class GeneratorTask:
         model.compile()
 
     def provenance(self) -> dict[str, str]:
-        """Hashes of the latents and of the codecs and text encoder that made them."""
+        """Hashes of the latents and of what made them; "trained" says on which grid, and how to sample."""
         codecs = {name: self.store.facts[name] for name in ("video_vae", "audio_vae", "text")}
-        return {"data": self.store.digest(), "prediction": self.recipe.prediction, **codecs}
+        trained = {
+            "size": [self.grid.width, self.grid.height],
+            "fps": str(self.grid.fps),
+            "seconds": str(self.grid.seconds),
+            "prediction": self.recipe.prediction,
+            **to_dict(self.recipe.sampling),
+        }
+        return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs}
 
 
 def _network(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:

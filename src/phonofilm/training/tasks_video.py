@@ -26,9 +26,9 @@ class VideoVAERecipe:
 
     kind: Literal["video_vae"]
     run: RunConfig
-    optim: OptimConfig = OptimConfig()
-    data: ClipsConfig = ClipsConfig()
-    model: VideoVAEConfig = VideoVAEConfig()
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: ClipsConfig = field(default_factory=ClipsConfig)
+    model: VideoVAEConfig = field(default_factory=VideoVAEConfig)
     loss: VideoLossConfig = field(default_factory=VideoLossConfig)
 
 

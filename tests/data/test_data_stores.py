@@ -1,0 +1,227 @@
+"""Stores: what goes in comes out, whole shards are kept, and nothing is mixed up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
+from phonofilm.codecs.mel import MelConfig, log_mel
+from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
+from phonofilm.data import precompute
+from phonofilm.data.clips import ClipBatch, RawStore, WorldSource, to_model_frames, to_model_samples
+from phonofilm.data.latents import Encoder, LatentStore, write_latents
+from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
+from phonofilm.data.raw import write_raw
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Event, Text
+
+EVENT = Event(0.25, "impact", (0.1, 0.2, 0.3, 0.4), pan=-0.5, loudness=-12.5, label="wood")
+
+
+@dataclass(frozen=True)
+class FakeSource:
+    """Clips whose every value says which row it is; `reads` counts what was asked for."""
+
+    count: int = 1000
+    fps: Fraction = Fraction(12)
+    sample_rate: int = 16_000
+    reads: list[int] = field(default_factory=list, compare=False)
+
+    def read(self, rows: Sequence[int]) -> ClipBatch:
+        self.reads.extend(rows)
+        records = tuple(ClipRecord(row, "", 0, "fake", row + 7, f"clip {row}", (EVENT,), {"n": row}) for row in rows)
+        return ClipBatch(self.frames(rows), self.waveforms(rows), records)
+
+    def frames(self, rows: Sequence[int]) -> Tensor:
+        one = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 32, 32, 3)
+        return torch.stack([one + row for row in rows])
+
+    def waveforms(self, rows: Sequence[int]) -> Tensor:
+        return torch.stack([torch.full((2, 8000), row / 64) for row in rows])
+
+    def digest(self) -> str:
+        return "fake"
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class FakeText:
+    """A prompt has as many tokens as letters; each state is the letter's number."""
+
+    def encode(self, prompts: Sequence[str]) -> Text:
+        longest = max(2, *(len(p) for p in prompts))
+        states, mask = torch.zeros(len(prompts), longest, 4), torch.zeros(len(prompts), longest, dtype=torch.bool)
+        for i, prompt in enumerate(prompts):
+            for j, letter in enumerate(prompt or "\0\0"):
+                states[i, j], mask[i, j] = float(ord(letter)), True
+        return Text(states, mask)
+
+
+def small_encoder() -> Encoder:
+    torch.manual_seed(0)
+    video = VideoVAE(VideoVAEConfig(channels=4, widths=(8, 8), encoder_depths=(1, 1), decoder_depths=(1, 1)))
+    audio = AudioVAE(AudioVAEConfig(mel=MelConfig(bins=16), latents=8, width=16))
+    return Encoder(video.eval(), audio.eval(), FakeText(), {"video_vae": "v", "audio_vae": "a", "text": "t"})
+
+
+def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
+    records = [
+        ClipRecord(0, "a", 0, "bounce", 3, 'a ball, "red"', (EVENT, Event(1.0, "strike")), {"pitch": [1, 2]}),
+        ClipRecord(1, "a", 1, "strike", 4, "Klöppel"),
+    ]
+    write_manifest(tmp_path / "m.jsonl", records)
+    assert read_manifest(tmp_path / "m.jsonl") == records
+
+
+@pytest.mark.parametrize("text", ["{", '{"index": 1}', "[]"])
+def test_a_broken_manifest_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.jsonl").write_text(text)
+    with pytest.raises(PhonofilmError, match="manifest"):
+        read_manifest(tmp_path / "m.jsonl")
+
+
+def test_a_raw_store_gives_back_its_rows(tmp_path: Path) -> None:
+    write_raw(FakeSource(), 10, tmp_path, shard=4, batch=3)
+    store = RawStore(tmp_path)
+    assert len(store) == 10
+    assert store.fps == 12
+    batch = store.read([9, 0, 4])
+    expected = FakeSource().read([9, 0, 4])
+    assert torch.equal(batch.frames, expected.frames)
+    assert torch.equal(batch.waveform, expected.waveform)
+    assert [record.caption for record in batch.records] == ["clip 9", "clip 0", "clip 4"]
+    assert [(record.shard, record.row) for record in batch.records] == [
+        ("clips-00002.safetensors", 1),
+        ("clips-00000.safetensors", 0),
+        ("clips-00001.safetensors", 0),
+    ]
+    assert batch.records[0].events == (EVENT,)
+    with pytest.raises(IndexError):
+        store.frames([10])
+
+
+def test_an_interrupted_store_goes_on_where_it_was(tmp_path: Path) -> None:
+    write_raw(FakeSource(), 10, tmp_path / "whole", shard=4)
+    write_raw(FakeSource(), 10, tmp_path / "cut", shard=4)
+    (tmp_path / "cut" / "clips-00001.safetensors").unlink()
+    (tmp_path / "cut" / "manifest.jsonl").unlink()
+    with pytest.raises(PhonofilmError, match="manifest"):
+        RawStore(tmp_path / "cut")
+    source = FakeSource()
+    write_raw(source, 10, tmp_path / "cut", shard=4)
+    assert source.reads == [4, 5, 6, 7]
+    assert RawStore(tmp_path / "cut").digest() == RawStore(tmp_path / "whole").digest()
+
+
+def test_a_store_can_grow(tmp_path: Path) -> None:
+    write_raw(FakeSource(), 6, tmp_path, shard=4)
+    source = FakeSource()
+    write_raw(source, 9, tmp_path, shard=4)
+    assert source.reads == [4, 5, 6, 7, 8]
+    assert [record.index for record in RawStore(tmp_path).records] == list(range(9))
+
+
+def test_two_sources_are_not_mixed_in_one_folder(tmp_path: Path) -> None:
+    write_raw(FakeSource(), 4, tmp_path)
+    with pytest.raises(PhonofilmError, match="something else"):
+        write_raw(FakeSource(sample_rate=48_000), 4, tmp_path)
+
+
+def test_a_broken_shard_is_one_clear_line(tmp_path: Path) -> None:
+    write_raw(FakeSource(), 4, tmp_path)
+    (tmp_path / "clips-00000.safetensors").write_bytes(b"not a shard")
+    with pytest.raises(PhonofilmError, match="corrupt"):
+        RawStore(tmp_path)
+
+
+def test_latents_are_what_the_codecs_say_of_each_clip(tmp_path: Path) -> None:
+    encoder, source = small_encoder(), FakeSource()
+    store = write_latents(source, 5, encoder, tmp_path, shard=3, batch=2)
+    grid = store.grid((1, 4, 4))
+    assert (grid.frames, grid.width, grid.fps, grid.sample_rate) == (6, 32, 12, 16_000)
+    video = store.latents("video", [4, 1])
+    assert video.shape == (2, 4, *grid.video_shape)
+    assert store.latents("audio", [0]).shape == (1, 8, grid.audio_length)
+    frames = to_model_frames(source.frames([4, 1]), grid.model_frames)
+    with torch.no_grad():
+        expected, _ = encoder.video.encode(frames)
+        samples = to_model_samples(source.waveforms([4, 1]), grid.mel_frames * 400)
+        sound, _ = encoder.audio.encode(log_mel(samples, encoder.audio.config.mel))
+    torch.testing.assert_close(video.float(), expected, atol=0.05, rtol=0.05)  # bfloat16 inside, float16 outside
+    torch.testing.assert_close(store.latents("audio", [4, 1]).float(), sound, atol=0.01, rtol=0.01)
+
+
+def test_prompts_come_back_with_their_length_and_the_empty_one_beside_them(tmp_path: Path) -> None:
+    store = write_latents(FakeSource(), 12, small_encoder(), tmp_path, shard=6)
+    text = store.text([11, None, 3])
+    assert text.mask.sum(1).tolist() == [len("clip 11"), 2, len("clip 3")]
+    assert "".join(chr(int(code)) for code in text.states[0, :, 0]) == "clip 11"
+    assert (text.states[~text.mask] == 0).all()
+    assert store.captions([11]) == ["clip 11"]
+
+
+def test_latents_of_other_codecs_are_not_mixed_in(tmp_path: Path) -> None:
+    encoder = small_encoder()
+    write_latents(FakeSource(), 2, encoder, tmp_path)
+    encoder.hashes["video_vae"] = "retrained"
+    with pytest.raises(PhonofilmError, match="something else"):
+        write_latents(FakeSource(), 2, encoder, tmp_path)
+
+
+def test_unfinished_latents_are_refused(tmp_path: Path) -> None:
+    write_latents(FakeSource(), 2, small_encoder(), tmp_path)
+    facts = json.loads((tmp_path / "store.json").read_text())
+    facts.pop("count")
+    (tmp_path / "store.json").write_text(json.dumps(facts))
+    with pytest.raises(PhonofilmError, match="not finished"):
+        LatentStore(tmp_path)
+
+
+def test_frames_and_samples_are_continued_or_cut_to_the_grid() -> None:
+    frames = torch.tensor([0, 255], dtype=torch.uint8).view(1, 2, 1, 1, 1).expand(1, 2, 8, 8, 3)
+    assert to_model_frames(frames, 4)[0, 0, :, 0, 0].tolist() == [-1, 1, 1, 1]
+    assert to_model_frames(frames, 1).shape == (1, 3, 1, 8, 8)
+    assert to_model_samples(torch.ones(1, 2, 3), 5)[0, 0].tolist() == [1, 1, 1, 0, 0]
+    assert to_model_samples(torch.ones(1, 2, 3), 2).shape == (1, 2, 2)
+
+
+def test_the_world_is_drawn_by_row(tmp_path: Path) -> None:
+    pytest.importorskip("pymunk", reason="Foley World needs pymunk")
+    source = WorldSource(("bounce", "strike"), first_seed=50, seconds=1.0)
+    batch = source.read([3, 0])
+    assert [(record.family, record.seed) for record in batch.records] == [("strike", 51), ("bounce", 50)]
+    assert batch.frames.shape == (2, 12, 64, 64, 3)
+    assert batch.waveform.shape == (2, 2, 16_000)
+    assert torch.equal(source.frames([0]), batch.frames[1:])
+    write_raw(source, 2, tmp_path)
+    store = RawStore(tmp_path)
+    assert store.records[0].events == batch.records[1].events
+    torch.testing.assert_close(store.waveforms([0]), batch.waveform[1:], atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["raw", "--families", "nonsense", "-n", "1"],
+        ["raw"],
+        ["raw", "-n", "-3"],
+        ["latents", "--raw", "nowhere", "--codecs", "nowhere"],
+        ["latents", "--world", "bounce", "-n", "1", "--codecs", "nowhere"],
+    ],
+)
+def test_bad_commands_are_one_clear_line(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert precompute.main([*arguments, "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    assert "\n" not in said
