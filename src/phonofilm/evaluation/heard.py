@@ -6,6 +6,7 @@ No learned part: whatever model made a clip, the same arithmetic listens to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
@@ -43,7 +44,7 @@ def onset_strength(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     power = (spectrogram(waveform, sample_rate) ** 2).sum(0)
     frequency = np.linspace(0, sample_rate / 2, len(power))
     edges = np.geomspace(60, min(7000, sample_rate / 2), 13)
-    bands = np.stack([power[(frequency >= a) & (frequency < b)].sum(0) for a, b in zip(edges, edges[1:], strict=False)])
+    bands = np.stack([power[(frequency >= a) & (frequency < b)].sum(0) for a, b in pairwise(edges)])
     level = np.log(bands + SOFTEST**2)
     before = minimum_filter1d(np.pad(level, ((0, 0), (5, 0)), mode="edge")[:, :-5], 3, axis=1)
     return np.maximum(level - before, 0).mean(0)

@@ -1,0 +1,188 @@
+"""Measures a model of ours on held-out scenes, and writes the report: `make results`.
+
+    python -m phonofilm.app.results [--model nano] [--clips 64] [-o docs]
+
+Clips are written as files and scored from the files alone; what is there already is kept, so a stopped
+run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonofilm.types import Clip, Request
+
+HELD_OUT = 10_000_000  # first seed of the scenes whose prompts, pictures and sounds are the test set
+FAMILIES = ("bounce", "strike")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way of making clips from held-out scenes.
+
+    Attributes:
+        name: of its folder.
+        task: what is asked of the model.
+        seed: of the noise.
+        damage: what is done to the network first: "" nothing, "permuted" or "untrained".
+    """
+
+    name: str
+    task: str
+    seed: int = 1
+    damage: str = ""
+
+
+TRIALS = (
+    Trial("generate", "generate"),
+    Trial("foley", "foley"),
+    Trial("animate", "animate"),
+    Trial("permuted exchange", "generate", damage="permuted"),
+    Trial("untrained", "generate", damage="untrained"),
+    Trial("seed 2", "generate", seed=2),
+    Trial("seed 3", "generate", seed=3),
+)
+
+
+def scene(number: int) -> tuple[str, int]:
+    """Family and seed of a held-out scene."""
+    return FAMILIES[number % len(FAMILIES)], HELD_OUT + number // len(FAMILIES)
+
+
+def true_clip(number: int) -> Clip:
+    from phonofilm import world
+
+    return world.clips([world.sample(*scene(number))])[0]
+
+
+def make_clips(job: tuple[str, Trial, Path, Sequence[int]]) -> int:
+    """One worker's share of a trial."""
+    import torch
+
+    from phonofilm.backends.native import NativeBackend
+    from phonofilm.media import write_clip
+
+    torch.set_num_threads(1)
+    model, trial, folder, numbers = job
+    todo = [number for number in numbers if not _path(folder, trial, number).exists()]
+    if not todo:
+        return 0
+    backend = NativeBackend.load(model)
+    damage(backend.parts.transformer, trial.damage)
+    for number in todo:
+        truth = true_clip(number)
+        source = truth if trial.task in ("foley", "animate") else None
+        request = Request(prompt=truth.prompt or "", task=trial.task, seed=trial.seed, source=source)  # type: ignore[arg-type]
+        path = _path(folder, trial, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(backend.generate(request), path)
+    return len(todo)
+
+
+def damage(network: Any, kind: str) -> None:
+    """Spoil a network in place, to see what its sync rests on.
+
+    "permuted" shuffles the rows of every weight of the exchange between the streams; "untrained" draws
+    all weights anew.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in network.named_parameters():
+        if kind == "untrained":
+            weight.data = torch.randn(weight.shape, generator=generator) * weight.std()
+        elif kind == "permuted" and ".exchange." in name and weight.ndim > 1:
+            weight.data = weight.data[torch.randperm(len(weight), generator=generator)]
+
+
+def _path(folder: Path, trial: Trial, number: int) -> Path:
+    return folder / trial.name / f"{number:04d}.mp4"
+
+
+def write_truth(folder: Path, numbers: Sequence[int]) -> None:
+    from phonofilm.media import write_clip
+
+    for number in numbers:
+        path = folder / "truth" / f"{number:04d}.mp4"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(true_clip(number), path)
+
+
+def shares(numbers: Sequence[int], workers: int) -> Iterator[Sequence[int]]:
+    return (numbers[start::workers] for start in range(workers))
+
+
+def run(
+    model: str, clips: int, controls: int, work: Path, say: Callable[[str], None], workers: int = 2
+) -> dict[str, Any]:
+    """Make and score everything; see `report` for what comes of it."""
+    from phonofilm.evaluation.gate import codec_gate
+    from phonofilm.evaluation.score import score_folder
+    from phonofilm.weights import digest, locate
+
+    place = locate(model)
+    results: dict[str, Any] = {"model": Path(model).name, "weights": digest(place), "clips": clips}
+    work = work / results["weights"][:12]
+    say("codec gate")
+    results["gate"] = _kept(work / "gate.json", lambda: codec_gate(place, 128))
+    write_truth(work, range(clips))
+    for trial in TRIALS:
+        count = clips if trial.name in ("generate", "foley", "animate") else min(controls, clips)
+        say(f"{trial.name}: {count} clips")
+        with ProcessPoolExecutor(workers) as pool:
+            list(pool.map(make_clips, [(model, trial, work, share) for share in shares(range(count), workers)]))
+        truth = work / "truth" if trial.task != "generate" else None
+        results[trial.name] = score_folder(work / trial.name, truth, reference=200 if trial.name == "generate" else 0)
+    results["seeds"] = seed_distance(work, min(controls, clips))
+    return results
+
+
+def seed_distance(work: Path, count: int) -> dict[str, float]:
+    """Do three seeds of one prompt give three motions? Mean absolute pixel difference (0..255), smallest first."""
+    import numpy as np
+
+    from phonofilm.media import read_clip
+
+    gaps = []
+    for number in range(count):
+        films = [read_clip(work / name / f"{number:04d}.mp4").frames for name in ("generate", "seed 2", "seed 3")]
+        pairs = [(films[a], films[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+        gaps += [float(np.abs(a.astype(int) - b).mean()) for a, b in pairs]  # type: ignore[union-attr, operator]
+    return {"smallest": min(gaps), "median": sorted(gaps)[len(gaps) // 2]}
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(make()))
+    return json.loads(path.read_text())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m phonofilm.app.results", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--model", default="nano", help="a model's name or the folder of its weights")
+    parser.add_argument("--clips", type=int, default=64, help="held-out scenes per task")
+    parser.add_argument("--controls", type=int, default=32, help="clips of each control")
+    parser.add_argument("--work", type=Path, default=Path("out/results"), help="folder of the clips made")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="folder of results.md and results.json")
+    parser.add_argument("--fresh", action="store_true", help="make every clip anew")
+    given = parser.parse_args(arguments)
+    if given.fresh:
+        shutil.rmtree(given.work, ignore_errors=True)
+    from phonofilm.app.results_page import write_report
+
+    results = run(given.model, given.clips, given.controls, given.work, lambda line: print(line, file=sys.stderr))
+    print(write_report(results, given.output))
+
+
+if __name__ == "__main__":
+    main()

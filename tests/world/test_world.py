@@ -1,0 +1,123 @@
+"""Foley World: its truth is exact, and picture and sound both follow from it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from phonofilm import world
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation import heard, seen
+from phonofilm.evaluation.counts import match
+from phonofilm.world.palette import COLOURS
+
+FAMILIES = world.FAMILIES
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def scenes(request):
+    truths = [world.sample(request.param, 900 + seed) for seed in range(12)]
+    return truths, world.clips(truths)
+
+
+def test_the_same_seed_gives_the_same_film_and_another_seed_another():
+    for family in FAMILIES:
+        first, again, other = (world.render([world.sample(family, seed)]) for seed in (3, 3, 4))
+        assert (first.frames == again.frames).all()
+        assert (first.waveform == again.waveform).all()
+        assert not (first.frames == other.frames).all()
+
+
+def test_a_clip_does_not_depend_on_the_batch_it_is_rendered_in():
+    truths = [world.sample(FAMILIES[seed % len(FAMILIES)], seed) for seed in range(6)]
+    together = world.render(truths)
+    for index, truth in enumerate(truths):
+        alone = world.render([truth])
+        # windows differ between batches, so a pixel may round the other way
+        assert np.abs(alone.frames[0].numpy().astype(int) - together.frames[index].numpy()).max() <= 1
+        np.testing.assert_allclose(alone.waveform[0], together.waveform[index], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "fps", "rate"), [((96, 64), 25, 44_100), ((64, 128), "30000/1001", 48_000), (48, 12, 16_000)]
+)
+def test_any_size_and_rate_and_picture_and_sound_end_together(size, fps, rate):
+    clip = world.clips([world.sample("bounce", 1)], size, fps, rate)[0]
+    width, height = (size, size) if isinstance(size, int) else size
+    assert clip.frames.shape[1:] == (height, width, 3)
+    assert abs(clip.picture_seconds - clip.sound_seconds) * rate <= 1
+
+
+def test_what_is_heard_and_seen_is_what_the_truth_says(scenes):
+    truths, clips = scenes
+    for tell in ("heard", "seen"):
+        hits = found = true = 0
+        for truth, clip in zip(truths, clips, strict=True):
+            if tell == "heard":
+                times = [o.time for o in heard.onsets(clip.waveform, clip.sample_rate)]
+            elif truth.family == "strike":
+                times = [s.time for s in seen.strikes(clip.frames, 12, COLOURS)]
+            else:
+                times = [s.time for s in seen.impacts(clip.frames, 12)]
+            events = [event.time for event in truth.events]
+            hits, found, true = hits + len(match(times, events, 0.06)), found + len(times), true + len(events)
+        assert hits / found >= 0.95, tell
+        assert hits / true >= 0.95, tell
+
+
+def test_sound_comes_from_where_the_source_is_seen(scenes):
+    truths, clips = scenes
+    for truth, clip in zip(truths, clips, strict=True):
+        for event in truth.events:
+            if abs(event.pan) > 0.2:
+                assert heard.pan(clip.waveform, clip.sample_rate, event.time) * event.pan > 0
+
+
+def test_stems_add_up_and_nothing_clips(scenes):
+    _, clips = scenes
+    for clip in clips:
+        np.testing.assert_allclose(sum(clip.stems.values()), clip.waveform, atol=1e-6)
+        assert 0.02 < np.abs(clip.waveform).max() <= 1
+
+
+def test_captions_name_what_is_in_the_scene(scenes):
+    truths, _ = scenes
+    for truth in truths:
+        if truth.family == "bounce":
+            for thing in truth.params["objects"]:
+                assert f"{thing['colour']} {thing['material']} {thing['shape']}" in truth.caption.lower()
+        else:
+            assert truth.params["instrument"] in truth.caption
+            assert all(colour in truth.caption.lower() for colour in truth.params["colours"])
+
+
+def test_truth_is_plain_data_and_captions_vary():
+    for family in FAMILIES:
+        truths = [world.sample(family, seed) for seed in range(40)]
+        json.dumps([dict(truth.params) for truth in truths])
+        assert len({truth.caption for truth in truths}) > 25
+
+
+def test_a_faller_moves_as_gravity_says():
+    for seed in range(5):
+        truth = world.sample("bounce", seed)
+        first = min(event.time for event in truth.events)
+        height = truth.tracks["path"][: int(first * 240) - 4, 0, 1]
+        acceleration = np.diff(height, 2) * 240**2
+        np.testing.assert_allclose(acceleration, truth.params["room"]["gravity"], rtol=0.02)
+
+
+def test_notes_sound_at_their_pitch():
+    from phonofilm.evaluation.observe import PITCHES
+
+    truth = world.sample("strike", 5)
+    clip = world.clips([truth])[0]
+    for event in truth.events:
+        assert heard.note(clip.waveform, 16_000, event.time, PITCHES) == event.label
+
+
+def test_an_unknown_family_is_refused_in_one_line():
+    with pytest.raises(PhonofilmError, match="no scene family 'opera'; choose from bounce"):
+        world.sample("opera", 0)
