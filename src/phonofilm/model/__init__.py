@@ -2,5 +2,15 @@
 
 from phonofilm.model.config import PRESETS, Door, StreamConfig, TransformerConfig
 from phonofilm.model.transformer import AVTransformer
+from phonofilm.model.unet import UNET_PRESETS, UNet3D, UNetConfig
 
-__all__ = ["PRESETS", "AVTransformer", "Door", "StreamConfig", "TransformerConfig"]
+__all__ = [
+    "PRESETS",
+    "UNET_PRESETS",
+    "AVTransformer",
+    "Door",
+    "StreamConfig",
+    "TransformerConfig",
+    "UNet3D",
+    "UNetConfig",
+]

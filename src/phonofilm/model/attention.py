@@ -49,10 +49,10 @@ class Attention(nn.Module):
         super().__init__()
         inner = heads * head_width
         self.heads = heads
-        self.to_q = nn.Linear(width, inner)
-        self.to_k = nn.Linear(context_width, inner)
-        self.to_v = nn.Linear(context_width, inner)
-        self.to_out = nn.Linear(inner, width)
+        self.to_q = nn.Linear(width, inner, bias=config.bias)
+        self.to_k = nn.Linear(context_width, inner, bias=config.bias)
+        self.to_v = nn.Linear(context_width, inner, bias=config.bias)
+        self.to_out = nn.Linear(inner, width, bias=config.bias)
         self.norm_q = Norm(inner, config.norm, config.eps, affine=True)
         self.norm_k = Norm(inner, config.norm, config.eps, affine=True)
         self.to_gate = nn.Linear(width, heads) if config.gated_attention else None

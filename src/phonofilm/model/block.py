@@ -25,11 +25,13 @@ class Exchange(NamedTuple):
             to audio.
         gate: [B, 1, 1, D], from the noise level of the other stream.
         on: [B, 1, 1], 0 where a sample's exchange is switched off, or None where all are on.
+        rotary: positions of the stream's tokens in time.
     """
 
     levels: Tensor
     gate: Tensor
     on: Tensor | None
+    rotary: Rotary
 
 
 class Conditioning(NamedTuple):
@@ -67,7 +69,7 @@ class StreamBlock(nn.Module):
         self.norm = Norm(width, config.norm, config.eps)
         self.self_attention = Attention(width, width, stream.heads, stream.head_width, config)
         self.text_attention = Attention(width, context, stream.text_heads, stream.head_width, config)
-        self.feed_forward = FeedForward(width, int(width * config.feed_forward), config.activation)
+        self.feed_forward = FeedForward(width, int(width * config.feed_forward), config.activation, config.bias)
         self.table = nn.Parameter(torch.zeros(9 if config.text_modulation else 6, width))
         self.text_table = nn.Parameter(torch.zeros(2, context)) if config.text_modulation else None
         if other is not None:
@@ -105,11 +107,11 @@ class StreamBlock(nn.Module):
         scale_a, shift_a, scale_v, shift_v = with_table(self.exchange_table[:4], told.levels)
         return modulate(normed, scale_a, shift_a), modulate(normed, scale_v, shift_v)
 
-    def take(self, x: Tensor, view: Tensor, other: Tensor, told: Exchange, here: Rotary, there: Rotary) -> Tensor:
+    def take(self, x: Tensor, view: Tensor, other: Tensor, told: Exchange, other_rotary: Rotary) -> Tensor:
         """Add what this stream's view [B, N, D] finds in the view of the other [B, M, E]."""
         (gate,) = with_table(self.exchange_table[4:], told.gate)
         gate = gate if told.on is None else gate * told.on
-        return add_gated(x, self.exchange(view, other, rotary=here, context_rotary=there), gate)
+        return add_gated(x, self.exchange(view, other, rotary=told.rotary, context_rotary=other_rotary), gate)
 
     def transform(self, x: Tensor, given: Conditioning) -> Tensor:
         """Feed-forward."""
@@ -140,12 +142,25 @@ class Block(nn.Module):
         if self.video is None or self.audio is None or to_video.exchange is None or to_audio.exchange is None:
             return _alone(self.video, video, to_video), _alone(self.audio, audio, to_audio)
         video, audio = self.video.attend(video, to_video), self.audio.attend(audio, to_audio)
-        video_takes, video_gives = self.video.exchange_views(video, to_video.exchange)
-        audio_gives, audio_takes = self.audio.exchange_views(audio, to_audio.exchange)
-        at_video, at_audio = to_video.places.exchange, to_audio.places.exchange
-        video = self.video.take(video, video_takes, audio_gives, to_video.exchange, at_video, at_audio)
-        audio = self.audio.take(audio, audio_takes, video_gives, to_audio.exchange, at_audio, at_video)
+        video, audio = exchange(self.video, video, to_video.exchange, self.audio, audio, to_audio.exchange)
         return self.video.transform(video, to_video), self.audio.transform(audio, to_audio)
+
+
+def exchange(
+    video_part: StreamBlock,
+    video: Tensor,
+    video_told: Exchange,
+    audio_part: StreamBlock,
+    audio: Tensor,
+    audio_told: Exchange,
+) -> tuple[Tensor, Tensor]:
+    """Both streams look at snapshots of each other, which are gone before the widest layers run."""
+    video_takes, video_gives = video_part.exchange_views(video, video_told)
+    audio_gives, audio_takes = audio_part.exchange_views(audio, audio_told)
+    return (
+        video_part.take(video, video_takes, audio_gives, video_told, audio_told.rotary),
+        audio_part.take(audio, audio_takes, video_gives, audio_told, video_told.rotary),
+    )
 
 
 def _alone(part: StreamBlock | None, x: Tensor | None, given: Conditioning | None) -> Tensor | None:

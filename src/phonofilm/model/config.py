@@ -78,6 +78,7 @@ class TransformerConfig:
         exchange_heads: heads of the attention between the streams.
         exchange_head_width: channels of such a head.
         feed_forward: hidden width of the feed-forward layers over the width of the stream.
+        bias: whether the linear layers of the blocks have biases, which cost a pass over memory each.
         gated_attention: a learned gate for each head of every attention (LTX-2.3).
         text_modulation: noise levels modulate the attention to the text, on both sides (LTX-2.3).
         shared_timestep: one embedding of the noise level per stream serves all its modulations; LTX-2 has one each.
@@ -95,6 +96,7 @@ class TransformerConfig:
     exchange_heads: int
     exchange_head_width: int
     feed_forward: float = 4.0
+    bias: bool = True
     gated_attention: bool = False
     text_modulation: bool = False
     shared_timestep: bool = False
@@ -126,7 +128,8 @@ def _ours(video: StreamConfig, audio: StreamConfig, exchange_heads: int) -> Tran
         audio,
         exchange_heads=exchange_heads,
         exchange_head_width=64,
-        feed_forward=2.5,
+        feed_forward=2.0,
+        bias=False,
         shared_timestep=True,
         absolute_space=True,
         norm="layer",

@@ -47,10 +47,10 @@ def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
 class FeedForward(nn.Module):
     """Two linear layers around a GELU."""
 
-    def __init__(self, width: int, hidden: int, activation: Literal["gelu_tanh", "gelu"]) -> None:
+    def __init__(self, width: int, hidden: int, activation: Literal["gelu_tanh", "gelu"], bias: bool) -> None:
         super().__init__()
-        self.up = nn.Linear(width, hidden)
-        self.down = nn.Linear(hidden, width)
+        self.up = nn.Linear(width, hidden, bias=bias)
+        self.down = nn.Linear(hidden, width, bias=bias)
         self.approximate = "tanh" if activation == "gelu_tanh" else "none"
 
     def forward(self, x: Tensor) -> Tensor:

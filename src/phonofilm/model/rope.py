@@ -75,4 +75,4 @@ def fourier(bounds: np.ndarray, frequencies: int, device: torch.device | str = "
 def rotate(x: Tensor, tables: Rotary) -> Tensor:
     """Turn x [B, N, H, 2R] by its positions: channel r of a head pairs with channel r + R."""
     pairs = x.unflatten(-1, (2, -1))
-    return torch.addcmul(pairs * tables.cos, pairs.flip(-2), tables.sin).flatten(-2)
+    return torch.addcmul(pairs * tables.cos, pairs.roll(1, -2), tables.sin).flatten(-2)

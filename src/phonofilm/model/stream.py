@@ -111,7 +111,7 @@ class Stream(nn.Module):
             embedded = own.embedded if self.exchange_timestep is None else self.exchange_timestep(own.levels)
             gate = self.gate_modulation((self.gate_timestep or self.timestep)(other.noisiest))
             on = None if exchange is None else exchange.to(dtype)[:, None, None]
-            between = Exchange(self.exchange_modulation(embedded), gate, on)
+            between = Exchange(self.exchange_modulation(embedded), gate, on, places.exchange)
         return Conditioning(
             levels=self.modulation(own.embedded),
             text=states if self.text is None else self.text(states),

@@ -39,7 +39,8 @@ class AVTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, AdaLN):
                 nn.init.zeros_(module.linear.weight)
@@ -54,8 +55,9 @@ class AVTransformer(nn.Module):
         `forward` computes this from positions at every call; give it the result instead to compute it once.
         """
         config, weight = self.config, self.video.patchify.weight
-        autocast = torch.is_autocast_enabled(weight.device.type)
-        dtype = torch.get_autocast_dtype(weight.device.type) if autocast else weight.dtype
+        kind = weight.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if autocast else weight.dtype
         seconds = (max(config.video.extent[0], config.audio.extent[0]),)
 
         def tables(bounds: np.ndarray, extent: tuple[float, ...], heads: int, head_width: int) -> Rotary:
