@@ -83,11 +83,13 @@ def test_noise_is_white_and_never_repeats_itself(vocoder: Vocoder) -> None:
 @pytest.mark.parametrize("hertz", [220.0, 523.25, 1_975.5, 3_951.0])
 def test_frequency_targets_find_a_tone_to_a_tenth_of_a_semitone(hertz: float) -> None:
     vocoder = Vocoder()
-    target, weight = frequency_targets(vocoder, sine(hertz).expand(1, 2, -1))
+    target, weight, owned = frequency_targets(vocoder, sine(hertz).expand(1, 2, -1))
     oscillator = weight[0, 20].argmax()
     found = mel_to_hertz(target[0, 20, oscillator]).item()
     assert abs(12 * math.log2(found / hertz)) < 0.1
     assert weight[0, 20, oscillator] > 0.9
+    assert owned[0, 20, oscillator] == 1
+    assert owned[0, 20, oscillator + 1] + owned[0, 20, oscillator - 1] < 0.1
 
 
 @pytest.mark.slow
