@@ -106,6 +106,17 @@ def detect_onsets(strength: Signal, threshold: float = 0.15, apart: float = 0.05
     return strength.start + np.array([i + vertex(*values[i - 1 : i + 2]) for i in found]) / strength.rate
 
 
+def onset_impulses(strength: Signal, width: float = 0.008) -> Signal:
+    """Only the onsets of an onset strength: a bell of `width` seconds at each, as high as the root of its peak.
+
+    The rise of a sound has a tail that noise covers, so its middle moves with the noise; its peak does not.
+    """
+    times = detect_onsets(strength)
+    heights = np.sqrt(strength.at(times))
+    away = strength.times[:, None] - times
+    return Signal((heights * np.exp(-0.5 * (away / width) ** 2)).sum(axis=1), strength.rate, strength.start)
+
+
 def vertex(before: float, at: float, after: float) -> float:
     """Where between its neighbours, −½ … ½, the top of the parabola through three values lies."""
     bend = before - 2 * at + after
