@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
-PROMPT ?= A red wooden ball falls and bounces on a stone floor.
+PROMPT ?= A red rubber ball falls and bounces in a small room.
 
 .PHONY: setup demo test test-slow check results bench clean
 
@@ -36,11 +36,11 @@ check: $(DEV)
 
 # the tables of README.md and docs/results.md, from the shipped weights
 results: $(DEV)
-	$(BIN)/python scripts/results.py
+	$(BIN)/python -m phonofilm.app.results
 
 # time and memory of our network beside others', for docs/performance.md
 bench: $(DEV)
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python benchmarks/step.py
 
 clean:
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis
