@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_a_result_says_what_made_it(clip, tiny_model):
 def test_the_same_seed_gives_the_same_bytes(model, clip, tmp_path):
     again = model.generate("a red ball", seed=1)
     assert same(clip, again) == (True, True)
-    assert clip.save(tmp_path / "a.mp4").read_bytes() == again.save(tmp_path / "b.mp4").read_bytes()
+    files = {made.save(tmp_path / f"{n}.mp4").read_bytes() for n in range(6) for made in (clip, again)}
+    assert len(files) == 1
     assert same(clip, model.generate("a red ball", seed=2)) == (False, False)
     assert same(clip, model.generate("a blue box", seed=1)) == (False, False)
 
@@ -137,6 +139,16 @@ def test_beyond_training_one_line_says_so(model):
     (line,) = long.metadata["notices"].splitlines()
     assert "resized to 96x48 at 25 fps" in line
     assert "2 overlapping windows to 6 s" in line
+
+
+def test_a_picture_unlike_any_trained_on_is_noticed(model, clip):
+    """The codec's own error on single frames is compared with the one measured after training."""
+    error = model._picture_error(clip.frames[::6])
+    assert 0 < error < 2
+    for limit, expected in ((error * 2, False), (error / 2, True)):
+        parts = replace(model.parts, trained=replace(model.parts.trained, picture_error=limit))
+        made = replace(model, parts=parts).generate("", task="foley", source=clip)
+        assert ("this picture is far" in made.metadata.get("notices", "")) is expected
 
 
 def test_windows_of_a_long_clip_join_without_a_step(model):

@@ -13,13 +13,18 @@ from torch import Tensor
 
 from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
 from phonofilm.backends.canvas import MAKE, Canvas
+from phonofilm.backends.familiar import NEAR, Familiar, far_picture, far_prompt
 from phonofilm.backends.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.requests import as_request
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, draw_noise, flow_sigmas, steps_for
-from phonofilm.types import Clip, Grid, Latents, Request, causal_bounds
+from phonofilm.types import Clip, Grid, Latents, Request, Text, causal_bounds
+from phonofilm.weights import EMBEDDED
+
+PROBES = 8
+"""Frames looked at to tell whether a picture is far from what the codec knows."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class NativeBackend:
         canvas = lay_out(job, trained)
         spans = canvas.spans(trained.frames)
         self._notify(job, len(spans), monitor)
+        self._notify_far(text, canvas, request, monitor)
         for number, span in enumerate(spans):
             monitor("sampling", number * evaluations, len(spans) * evaluations)
             grid = trained.grid(len(span))
@@ -160,6 +166,22 @@ class NativeBackend:
             beyond.append(f"continued through {windows} overlapping windows to {float(job.seconds):.4g} s")
         if beyond:
             monitor.notice(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
+
+    def _notify_far(self, text: Text, canvas: Canvas, request: Request, monitor: Monitor) -> None:
+        """One line where the prompt, or a picture that is given, is far from what the model knows."""
+        if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
+            monitor.notice(far_prompt(self.name))
+        limit, seen = self.parts.trained.picture_error, np.flatnonzero(canvas.frame_states != MAKE)
+        if limit is not None and canvas.frames is not None and len(seen):
+            error = self._picture_error(canvas.frames[seen[:: -(-len(seen) // PROBES)]])
+            if error > limit:
+                monitor.notice(far_picture(self.name))
+
+    def _picture_error(self, frames: np.ndarray) -> float:
+        """Root mean square error of single frames put through the video codec, in [-1, 1]."""
+        pixels = rearrange(torch.from_numpy(frames).to(self.device), "b h w c -> b c 1 h w").float() / 127.5 - 1
+        again, _ = self.parts.video_vae.decode(self.parts.video_vae.encode(pixels)[0])
+        return float((again - pixels).square().mean().sqrt())
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

@@ -48,6 +48,8 @@ class Parts:
         video_vae = load_module(VideoVAE, folder / "video_vae.safetensors", device)
         audio_vae = load_module(AudioVAE, folder / "audio_vae.safetensors", device)
         vocoder = load_module(Vocoder, folder / "vocoder.safetensors", device)
+        for part in (transformer, video_vae, audio_vae, vocoder):
+            part.requires_grad_(False)
         text = TextEncoder.load(device)
         _check(folder, transformer, video_vae, audio_vae, vocoder, text)
         metadata = read_metadata(folder / "transformer.safetensors")

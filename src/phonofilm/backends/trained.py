@@ -28,6 +28,8 @@ class Trained:
         shift: of the noise schedule: more than 1 spends more steps near pure noise.
         guidance, modality_guidance: (video, audio) scales unless a request says otherwise; 1 is none.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
+        picture_error: root mean square error (of pixels in [-1, 1]) above which a picture, put through the
+            video codec, is far from those it was trained on; None where that was not measured.
         geometry: how the codecs compress.
     """
 
@@ -40,6 +42,7 @@ class Trained:
     guidance: tuple[float, float] = (1.0, 1.0)
     modality_guidance: tuple[float, float] = (1.0, 1.0)
     rescale: float = 0.0
+    picture_error: float | None = None
     geometry: Geometry = field(default_factory=Geometry)
 
     @staticmethod
