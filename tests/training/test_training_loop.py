@@ -128,7 +128,7 @@ def test_training_learns_and_the_export_is_the_finished_average(tmp_path: Path) 
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     errors = [line["validation/error"] for line in lines if "validation/error" in line]
     assert len(errors) == 3
-    assert errors[-1] < 0.2 * errors[0]
+    assert errors[-1] < 0.5 * errors[0]
     network = load_module(ToyNetwork, path)
     average = tensors(tmp_path)
     assert torch.equal(network.enter.weight, average["ema.enter.weight"])

@@ -53,6 +53,7 @@ def band_edges(config: MelConfig) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # it is kept: one made while generating must also serve a later training
 def filterbank(config: MelConfig) -> Tensor:
     """float32 [window // 2 + 1, bins]: weight of each FFT bin's power in each band."""
     edges = mel_to_hertz(band_edges(config))

@@ -106,7 +106,7 @@ class Optimisers:
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True))
         if math.isfinite(norm):
             for matrix, parameter in zip(self.matrices.values(), self._hidden, strict=True):
-                matrix.grad = None if parameter.grad is None else parameter.grad.view_as(matrix)
+                matrix.grad = None if parameter.grad is None else parameter.grad.reshape(matrix.shape)
             for name, (optimiser, _) in self.parts.items():
                 rate = self.config.muon_lr if name == "muon" else self.config.lr
                 for group in optimiser.param_groups:

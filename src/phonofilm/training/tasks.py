@@ -82,7 +82,10 @@ class Task(Protocol):
 
     Recipe: ClassVar[type[Any]]
     recipe: Any
-    filename: ClassVar[str]
+
+    @property
+    def filename(self) -> str:
+        """Name of the exported weights."""
 
     def build(self) -> nn.Module:
         """A fresh network."""

@@ -23,8 +23,8 @@ from phonofilm.training.tasks import Batch, RunConfig, generator_for, rows_at
 from phonofilm.types import Latents, Text
 
 NETWORKS = {
-    "transformer": ("phonofilm.model.transformer", "AVTransformer"),
-    "unet": ("phonofilm.model.unet", "UNet3D"),
+    "transformer": ("phonofilm.model.transformer", "AVTransformer", "PRESETS"),
+    "unet": ("phonofilm.model.unet", "UNet3D", "UNET_PRESETS"),
 }
 
 
@@ -65,10 +65,10 @@ class GeneratorTask:
     """Latents of a store, a mixture of noise levels, and the denoiser's loss."""
 
     Recipe = GeneratorRecipe
-    filename = "transformer.safetensors"
 
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
+        self.filename = f"{recipe.network}.safetensors"
         self.network, self.config = _network(recipe)
         self.store = LatentStore(recipe.data.folder)
         if len(self.store) <= recipe.data.held_out:
@@ -163,11 +163,12 @@ class GeneratorTask:
 
 def _network(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
     """The class of the network, and its preset with the recipe's changes."""
-    module_name, class_name = NETWORKS[recipe.network]
+    module_name, class_name, presets_name = NETWORKS[recipe.network]
     module = importlib.import_module(module_name)
-    if recipe.preset not in module.PRESETS:
-        raise PhonofilmError(f"preset = {recipe.preset!r} must be one of {', '.join(module.PRESETS)}")
-    preset = module.PRESETS[recipe.preset]
+    presets = getattr(module, presets_name)
+    if recipe.preset not in presets:
+        raise PhonofilmError(f"preset = {recipe.preset!r} must be one of {', '.join(presets)}")
+    preset = presets[recipe.preset]
     return getattr(module, class_name), from_dict(type(preset), _merged(to_dict(preset), recipe.model), "model.")
 
 
@@ -181,5 +182,6 @@ def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _patch(config: Any) -> tuple[int, int, int]:
-    t, y, x = config.video.patch
-    return t, y, x
+    """The patch along (time, y, x); a U-Net names one side of a square."""
+    patch = config.video.patch
+    return (1, patch, patch) if isinstance(patch, int) else patch
