@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from phonofilm.app.session import Session
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import Cancelled, PhonofilmError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -50,7 +50,7 @@ def _failed(session: Session, error: BaseException) -> int:
     if session.debug:
         traceback.print_exception(error)
     if isinstance(error, PhonofilmError):
-        return session.fail(str(error), FAILED)
+        return session.fail(str(error), INTERRUPTED if isinstance(error, Cancelled) else FAILED)
     if hasattr(error, "format_message"):  # the parser's own errors
         return session.fail(_misuse(error), MISUSED)
     if isinstance(error, BrokenPipeError):
