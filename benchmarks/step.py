@@ -4,7 +4,7 @@
 
 Both networks sit in one process and take turns, so that a noisy machine disturbs both alike; the time is that of the
 process (all threads), not of the clock. Memory is measured in a process of its own for each: the highest resident size
-of the whole process (getrusage) and what the step adds to the resident size before it. Two noise cases: one level for
+of the whole process and what the step adds to the resident size before it. Two noise cases: one level for
 the whole clip, as in text to both, and a clean first frame, as in picture to both, where diffusers' pipelines spell the
 timestep out for every token.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -48,13 +47,17 @@ def their_network(layers: int) -> torch.nn.Module:
 
 
 def build(which: str, layers: int) -> torch.nn.Module:
-    """On the meta device and then filled in place: construction leaves no peak of its own behind."""
+    """Made on the meta device and filled in place, so that construction leaves no peak of its own behind."""
     with torch.device("meta"):
-        model = (our_network if which == "ours" else their_network)(layers).to(torch.bfloat16)
+        model = (our_network if which == "ours" else their_network)(layers)
+        for parameter in model.parameters():
+            parameter.data = parameter.data.bfloat16()
     model = model.to_empty(device="cpu").eval()
-    generator = torch.Generator().manual_seed(0)
+    # Drawing billions of numbers would take longer than the steps: a million are repeated.
+    drawn = 0.02 * torch.randn(2**20, generator=torch.Generator().manual_seed(0)).bfloat16()
     for parameter in model.parameters():
-        parameter.data.normal_(0, 0.02, generator=generator)
+        for part in parameter.data.flatten().split(len(drawn)):
+            part.copy_(drawn[: len(part)])
     return model
 
 
@@ -143,11 +146,15 @@ def our_network_sharing(theirs: torch.nn.Module, layers: int) -> AVTransformer:
 def resident(args: argparse.Namespace, case: str, which: str) -> dict[str, float]:
     """MiB: the peak of this process after one step, and what the step added."""
     step = STEPS[which](build(which, args.layers), args, case)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    before = pages * resource.getpagesize() / 2**20
+    before = _status("VmRSS")
     step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"peak": peak, "added": peak - before}
+    return {"peak": _status("VmHWM"), "added": _status("VmHWM") - before}
+
+
+def _status(key: str) -> float:
+    """MiB of this process. getrusage would do for the peak, had it not inherited that of the parent."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) / 2**10
 
 
 def memory(args: argparse.Namespace, case: str) -> dict[str, float]:

@@ -24,7 +24,12 @@ class Norm(nn.Module):
         weight = None if self.weight is None else self.weight.to(x.dtype)
         if self.kind == "layer":
             return F.layer_norm(x, self.shape, weight, None, self.eps)
-        return F.rms_norm(x, self.shape, weight, self.eps)
+        if x.device.type != "cpu":
+            return F.rms_norm(x, self.shape, weight, self.eps)
+        # On a CPU torch composes this of float32 passes over all of x; a norm per row needs none.
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        x = x * (length.square() / self.shape[0] + self.eps).rsqrt().to(x.dtype)
+        return x if weight is None else x * weight
 
 
 def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
