@@ -20,7 +20,7 @@ def embedded(model: str = "nano") -> Path:
     """
     if model not in EMBEDDED:
         raise PhonofilmError(f"no model named {model!r} ships with Phonofilm; there is {', '.join(EMBEDDED)}")
-    return Path(__file__).parent / "assets" / model
+    return Path(__file__).parents[1] / "assets" / model
 
 
 def locate(model: str | Path = "nano") -> Path:

@@ -1,0 +1,97 @@
+"""The public models that Phonofilm runs: where they are published, on what terms, and what they can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_COMPONENTS = ("connectors", "vae", "audio_vae", "vocoder", "scheduler", "text_encoder", "tokenizer")
+_LAYOUT = ("model_index.json", *(f"{name}/*" for name in (*_COMPONENTS, "transformer")))
+_AROUND = ("model_index.json", "transformer/config.json", *(f"{name}/*" for name in _COMPONENTS))
+_LTX_TERMS = (
+    "LTX-2 Community License (free below 10 million USD of yearly revenue) for the model, "
+    "Gemma Terms of Use for its text encoder"
+)
+_LTX_TASKS = ("generate", "foley", "animate", "extend", "retake")
+
+
+@dataclass(frozen=True)
+class PublicModel:
+    """One published model.
+
+    Attributes:
+        name: what --model takes.
+        title: its name and size, for people.
+        family: which backend runs it.
+        repository: on huggingface.co.
+        patterns: which files of the repository are needed.
+        transformer: the single file that holds the transformer, or None where a folder does.
+        gigabytes: about what a fetch brings, from the parameter counts; the fetch itself states the exact size.
+        license: the terms in one line; `license_url` has them in full.
+        tasks: what it can do, as `Request.task` calls it.
+        distilled: made for eight steps without guidance.
+    """
+
+    name: str
+    title: str
+    family: str
+    repository: str
+    patterns: tuple[str, ...]
+    gigabytes: float
+    license: str
+    license_url: str
+    tasks: tuple[str, ...] = _LTX_TASKS
+    transformer: str | None = None
+    distilled: bool = False
+
+
+_MODELS = (
+    PublicModel(
+        name="ltx2",
+        title="LTX-2, 19B, picture and sound at 24 fps",
+        family="ltx2",
+        repository="Lightricks/LTX-2",
+        patterns=_LAYOUT,
+        gigabytes=69,
+        license=_LTX_TERMS,
+        license_url="https://huggingface.co/Lightricks/LTX-2/blob/main/LICENSE",
+    ),
+    PublicModel(
+        name="ltx2-distilled",
+        title="LTX-2 distilled, 19B, eight steps",
+        family="ltx2",
+        repository="Lightricks/LTX-2",
+        patterns=(*_AROUND, "ltx-2-19b-distilled.safetensors"),
+        gigabytes=74,
+        license=_LTX_TERMS,
+        license_url="https://huggingface.co/Lightricks/LTX-2/blob/main/LICENSE",
+        transformer="ltx-2-19b-distilled.safetensors",
+        distilled=True,
+    ),
+    PublicModel(
+        name="ltx2.3",
+        title="LTX-2.3, 22B, picture and sound at 24 fps, sound at 48 kHz",
+        family="ltx2",
+        repository="diffusers/LTX-2.3-Diffusers",
+        patterns=_LAYOUT,
+        gigabytes=77,
+        license=_LTX_TERMS,
+        license_url="https://huggingface.co/Lightricks/LTX-2.3/blob/main/LICENSE",
+    ),
+    PublicModel(
+        name="ltx2.3-distilled",
+        title="LTX-2.3 distilled, 22B, eight steps",
+        family="ltx2",
+        repository="diffusers/LTX-2.3-Distilled-Diffusers",
+        patterns=_LAYOUT,
+        gigabytes=77,
+        license=_LTX_TERMS,
+        license_url="https://huggingface.co/Lightricks/LTX-2.3/blob/main/LICENSE",
+        distilled=True,
+    ),
+)
+CATALOG: dict[str, PublicModel] = {model.name: model for model in _MODELS}
+
+
+def find(name: str) -> PublicModel | None:
+    """The catalogue's entry of a name, or None."""
+    return CATALOG.get(name)

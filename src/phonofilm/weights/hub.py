@@ -1,0 +1,200 @@
+"""Fetching published weights: the only place in Phonofilm that opens a connection, and only when told to."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.weights.catalog import PublicModel
+from phonofilm.weights.public import models_home, read_manifest, write_manifest
+
+Progress = Callable[[str, int, int], None]
+"""Called with (file, bytes done, bytes in all) of the whole fetch."""
+
+BLOCK = 2**22
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository; `sha256` for large files, the git blob's SHA-1 for small ones."""
+
+    name: str
+    size: int
+    sha256: str | None
+    blob: str | None
+
+    def matches(self, path: Path) -> bool:
+        """Whether a local file has this content."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        if self.sha256:
+            return _digest(path, hashlib.sha256()) == self.sha256
+        return self.blob is None or _digest(path, hashlib.sha1(f"blob {self.size}\0".encode())) == self.blob
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a fetch would bring: the files of one commit."""
+
+    model: PublicModel
+    commit: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(file.size for file in self.files)
+
+
+def look_up(model: PublicModel, endpoint: str | None = None) -> Listing:
+    """Ask the hub for the files of a model.
+
+    Raises:
+        PhonofilmError: the hub cannot be reached, or does not have the files.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi(endpoint=endpoint).model_info(model.repository, files_metadata=True)
+    except Exception as error:
+        raise _unreachable(model, error) from error
+    files = tuple(_remote(sibling) for sibling in found.siblings or [] if _wanted(sibling.rfilename, model.patterns))
+    if not files or not found.sha:
+        raise PhonofilmError(f"{model.repository} has none of the files of {model.name}; it may have been reorganised")
+    return Listing(model, found.sha, files)
+
+
+def fetch(
+    listing: Listing,
+    home: Path | None = None,
+    progress: Progress | None = None,
+    endpoint: str | None = None,
+) -> Path:
+    """Bring all files of a model; what is there and whole is kept, what is there in part goes on.
+
+    Args:
+        home: where models live; the model gets a folder of its name there.
+
+    Raises:
+        PhonofilmError: too little space, no connection, or a file whose hash is not the published one.
+    """
+    model, folder = listing.model, (home or models_home()) / listing.model.name
+    folder.mkdir(parents=True, exist_ok=True)
+    done = dict(read_manifest(folder).get("files", {}))
+    missing = [file for file in listing.files if not _known(file, folder, done)]
+    _check_space(folder, sum(file.size for file in missing))
+    manifest = {"model": model.name, "repository": model.repository, "commit": listing.commit}
+    manifest |= {"license": model.license, "license_url": model.license_url}
+    so_far = listing.size - sum(file.size for file in missing)
+    for file in missing:
+        if not file.matches(folder / file.name):
+            _download(listing, file, folder, endpoint, _Counter(progress, file.name, so_far, listing.size))
+        so_far += file.size
+        done[file.name] = {"size": file.size, "sha256": file.sha256, "blob": file.blob}
+        write_manifest(folder, {**manifest, "files": done, "complete": False})
+    names = {file.name for file in listing.files}
+    files = {name: facts for name, facts in done.items() if name in names}
+    write_manifest(folder, {**manifest, "files": files, "complete": True})
+    return folder
+
+
+class _Counter:
+    """Makes the class that huggingface_hub reports a file's bytes to pass them on."""
+
+    def __init__(self, progress: Progress | None, name: str, before: int, total: int) -> None:
+        self.progress, self.name, self.before, self.total = progress, name, before, total
+
+    def bar(self) -> Any:
+        """A quiet progress bar that tells `progress`."""
+        from tqdm.auto import tqdm
+
+        counter = self
+
+        class Bar(tqdm):  # type: ignore[type-arg]
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                options.pop("name", None)
+                super().__init__(*arguments, **{**options, "disable": True})
+                self._seen = options.get("initial", 0) or 0
+
+            def update(self, n: float | None = 1) -> None:
+                self._seen += n or 0
+                if counter.progress is not None:
+                    counter.progress(counter.name, counter.before + int(self._seen), counter.total)
+
+        return Bar
+
+
+def _download(listing: Listing, file: RemoteFile, folder: Path, endpoint: str | None, counter: _Counter) -> None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(
+            listing.model.repository,
+            file.name,
+            revision=listing.commit,
+            local_dir=folder,
+            endpoint=endpoint,
+            tqdm_class=counter.bar(),
+        )
+    except Exception as error:
+        raise _unreachable(listing.model, error) from error
+    if not file.matches(folder / file.name):
+        (folder / file.name).unlink(missing_ok=True)
+        raise PhonofilmError(
+            f"{file.name} of {listing.model.name} did not arrive as published (its hash differs); run the same again"
+        )
+
+
+def _known(file: RemoteFile, folder: Path, done: dict[str, Any]) -> bool:
+    """A file that an earlier fetch has checked is not read again."""
+    facts, path = done.get(file.name), folder / file.name
+    if facts is None or not path.is_file():
+        return False
+    same = (facts["size"], facts["sha256"], facts["blob"]) == (file.size, file.sha256, file.blob)
+    return same and path.stat().st_size == file.size
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise PhonofilmError(
+            f"{folder} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed; "
+            "free some space, or set PHONOFILM_MODELS to a folder on a larger disk"
+        )
+
+
+def _remote(sibling: Any) -> RemoteFile:
+    lfs = sibling.lfs
+    sha256 = None if lfs is None else lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256
+    return RemoteFile(sibling.rfilename, sibling.size or 0, sha256, None if sha256 else sibling.blob_id)
+
+
+def _wanted(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _digest(path: Path, digest: Any) -> str:
+    with path.open("rb") as opened:
+        while block := opened.read(BLOCK):
+            digest.update(block)
+    return str(digest.hexdigest())
+
+
+def _unreachable(model: PublicModel, error: Exception) -> Exception:
+    """One line for whatever went wrong between here and the hub; what was fetched so far stays."""
+    kind = type(error).__name__
+    if isinstance(error, (KeyboardInterrupt, PhonofilmError)):
+        return error
+    if kind == "OfflineModeIsEnabled":
+        return PhonofilmError("HF_HUB_OFFLINE is set, which forbids fetching; unset it and run the same again")
+    if kind == "GatedRepoError":
+        page = f"https://huggingface.co/{model.repository}"
+        return PhonofilmError(f"{model.repository} wants its terms accepted on {page}; do so, then run `hf auth login`")
+    first = str(error).strip().splitlines()[0] if str(error).strip() else kind
+    return PhonofilmError(f"fetching {model.name} stopped ({first}); what has arrived is kept, run the same again")

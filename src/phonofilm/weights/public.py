@@ -1,0 +1,83 @@
+"""Public models on this machine: their home, whether one is whole, and what names its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import write_bytes
+from phonofilm.weights.catalog import PublicModel
+
+MANIFEST = "phonofilm.json"
+"""Beside fetched weights: repository, commit, terms accepted, and size and SHA-256 of every file, whole or not yet."""
+
+SAMPLES, SAMPLE_BYTES = 16, 65_536
+
+
+def models_home() -> Path:
+    """Where fetched models live: $PHONOFILM_MODELS, or a folder in the user's cache."""
+    chosen = os.environ.get("PHONOFILM_MODELS")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else cache / "phonofilm" / "models"
+
+
+def fetched(model: PublicModel, home: Path | None = None) -> Path | None:
+    """Folder of a model that is here with all its files in full size, or None."""
+    folder = (home or models_home()) / model.name
+    manifest = read_manifest(folder)
+    files = manifest.get("files", {})
+    whole = bool(files) and manifest.get("complete") is True
+    return folder if whole and all(_has(folder / name, facts["size"]) for name, facts in files.items()) else None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a fetch noted about a folder; empty where nothing was.
+
+    Raises:
+        PhonofilmError: the note is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PhonofilmError(f"{path} is damaged; delete it and run `phonofilm weights get` again") from error
+    return found if isinstance(found, dict) else {}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Note what is in a folder."""
+    write_bytes(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def quick_digest(paths: Iterable[Path], extra: str = "") -> str:
+    """A hash that names weights too large to read whole each time: sizes, headers and samples of every file.
+
+    64 hex digits. A file changed in its header or its length, or replaced by another, changes it; a single flipped
+    bit between two samples does not, which the SHA-256 check of a fetch is for.
+
+    Raises:
+        PhonofilmError: a file that cannot be read.
+    """
+    whole = hashlib.sha256(extra.encode())
+    for path in sorted(paths):
+        try:
+            size = path.stat().st_size
+            whole.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as opened:
+                for number in range(SAMPLES):
+                    opened.seek(number * max(size - SAMPLE_BYTES, 0) // (SAMPLES - 1))
+                    whole.update(opened.read(SAMPLE_BYTES))
+        except OSError as error:
+            raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
+    return whole.hexdigest()
+
+
+def _has(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
