@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -95,12 +95,13 @@ def score(
     with _session(ctx).report("score") as report, extras():
         if not folder.is_dir():
             raise PhonofilmError(f"folder {folder} does not exist; name a folder of clips")
+        from phonofilm.app.score_table import lines
         from phonofilm.evaluation.score import score_folder
 
         scores = score_folder(folder, truth=truth)
         report.add(scores=scores)
-        for name, value in _flat(scores):
-            report.say(f"{name:<40} {f'{value:.4g}' if isinstance(value, float) else value}")
+        for line in lines(scores):
+            report.say(line)
 
 
 @contextmanager
@@ -120,14 +121,6 @@ def extras() -> Iterator[None]:
         raise PhonofilmError(
             f"this needs {package}, which is not installed: pip install 'phonofilm[{extra}]'"
         ) from error
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _session(ctx: typer.Context) -> Session:

@@ -31,7 +31,7 @@ class Onset:
 def spectrogram(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Magnitudes float64 [C, bins, frames] at HOP; frame k is centred on k * HOP seconds."""
     size, hop = round(WINDOW * sample_rate), round(HOP * sample_rate)
-    transform = ShortTimeFFT(get_window("hann", size), hop, sample_rate, scale_to="magnitude", mfft=1024)
+    transform = ShortTimeFFT(get_window("hann", size), hop, sample_rate, scale_to="magnitude", mfft=max(1024, 2 * size))
     last = transform.upper_border_begin(waveform.shape[-1])[1]
     return np.abs(transform.stft(waveform.astype(np.float64), p0=0, p1=max(last, 1)))
 
@@ -57,7 +57,9 @@ def onsets(waveform: np.ndarray, sample_rate: int) -> list[Onset]:
     flux = onset_strength(waveform, sample_rate)
     reach = round(APART / HOP)
     peak = (flux == maximum_filter1d(flux, 2 * reach + 1)) & (flux > RISE)
-    times = (np.flatnonzero(peak) - 0.5) * HOP  # the flux peaks when the window has taken the onset in
+    times = (
+        (np.flatnonzero(peak) - 0.5) * round(HOP * sample_rate) / sample_rate
+    )  # the flux peaks when the window has taken the onset in
     found: list[Onset] = []
     for time, frame in zip(times, np.flatnonzero(peak), strict=True):
         if not found or time - found[-1].time > APART:
