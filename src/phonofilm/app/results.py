@@ -122,7 +122,7 @@ def shares(numbers: Sequence[int], workers: int) -> Iterator[Sequence[int]]:
 
 
 def run(
-    model: str, clips: int, controls: int, work: Path, say: Callable[[str], None], workers: int = 2
+    model: str, clips: int, controls: int, work: Path, sheet: Path, say: Callable[[str], None], workers: int = 2
 ) -> dict[str, Any]:
     """Make and score everything; see `report` for what comes of it."""
     from phonofilm.evaluation.gate import codec_gate
@@ -143,7 +143,18 @@ def run(
         truth = work / "truth" if trial.task != "generate" else None
         results[trial.name] = score_folder(work / trial.name, truth, reference=200 if trial.name == "generate" else 0)
     results["seeds"] = seed_distance(work, min(controls, clips))
+    say("nearest training clips")
+    results["copies"] = copies(work, clips, sheet)
     return results
+
+
+def copies(work: Path, clips: int, sheet: Path, count: int = 4000) -> dict[str, float]:
+    """See `results_copies.nearest`."""
+    from phonofilm.app.results_copies import nearest
+    from phonofilm.media import read_clip
+
+    made, true = ([read_clip(work / name / f"{n:04d}.mp4") for n in range(clips)] for name in ("generate", "truth"))
+    return nearest(made, true, count, sheet)
 
 
 def seed_distance(work: Path, count: int) -> dict[str, float]:
@@ -180,7 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shutil.rmtree(given.work, ignore_errors=True)
     from phonofilm.app.results_page import write_report
 
-    results = run(given.model, given.clips, given.controls, given.work, lambda line: print(line, file=sys.stderr))
+    results = run(
+        given.model,
+        given.clips,
+        given.controls,
+        given.work,
+        given.output / "images" / "nearest.png",
+        lambda line: print(line, file=sys.stderr),
+    )
     print(write_report(results, given.output))
 
 

@@ -91,6 +91,15 @@ def control_table(results: dict[str, Any]) -> Iterator[str]:
     yield f"Three seeds of one prompt differ by {seeds['median']:.1f} grey levels a pixel (median),"
     yield f"{seeds['smallest']:.1f} at the least."
     yield ""
+    copies = results["copies"]
+    made, true = (
+        f"{copies[f'{k}_median']:.1f} (median) and {copies[f'{k}_smallest']:.1f}" for k in ("output", "truth")
+    )
+    yield f"The nearest of {copies['looked_through']:.0f} training clips is {made} (smallest) grey levels away from an"
+    yield f"output; from true held-out clips it is {true}. The eight outputs nearest to any training clip:"
+    yield ""
+    yield "![Outputs and their nearest training clips](images/nearest.png)"
+    yield ""
 
 
 def instrument(test: dict[str, Any]) -> Iterator[str]:
