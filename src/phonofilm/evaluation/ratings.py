@@ -1,0 +1,168 @@
+"""Where ratings live: SQLite with a write-ahead log, so that many raters write at once and a crash loses nothing.
+
+An answer is committed to disk before it is acknowledged, and its key is (rater, trial): sent again after a lost
+connection it changes nothing. Every other thing that happens is a line in `events`, with its time.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonofilm.errors import PhonofilmError
+
+RATINGS_FILE = "ratings.sqlite"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS study (hash TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS raters (
+    seat INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, outside TEXT UNIQUE, joined REAL NOT NULL, agent TEXT);
+CREATE TABLE IF NOT EXISTS ratings (
+    seat INTEGER NOT NULL REFERENCES raters, trial INTEGER NOT NULL, answers TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (seat, trial));
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY, seat INTEGER NOT NULL, trial INTEGER, kind TEXT NOT NULL, detail TEXT, at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS events_of ON events (seat, trial, kind);
+"""
+
+
+@dataclass(frozen=True)
+class Rater:
+    """Somebody who takes part: the seat decides what is shown, the token proves who it is."""
+
+    seat: int
+    token: str
+    outside: str | None
+    joined: float
+    agent: str | None = None
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One answered trial: {scale: 1 … 5, or None for "cannot tell"}; for a pair 1, 0 (tie) or −1."""
+
+    seat: int
+    trial: int
+    answers: Mapping[str, int | None]
+    at: float
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something other than an answer: a clip played, a check done."""
+
+    seat: int
+    trial: int | None
+    kind: str
+    detail: Mapping[str, Any]
+    at: float
+
+
+class Ratings:
+    """The ratings of one study; safe to use from many threads and processes at once."""
+
+    def __init__(self, folder: Path, study_hash: str) -> None:
+        """Open, or start, the ratings of the study with this hash.
+
+        Raises:
+            PhonofilmError: the ratings belong to another study, or the file is damaged.
+        """
+        self.path = folder / RATINGS_FILE
+        try:
+            with self._open() as store:
+                store.executescript(SCHEMA)
+                with _writing(store):
+                    found = store.execute("SELECT hash FROM study").fetchone()
+                    if found is None:
+                        store.execute("INSERT INTO study VALUES (?)", (study_hash,))
+        except sqlite3.Error as error:
+            raise PhonofilmError(f"{self.path} cannot be used: {error}") from error
+        if found is not None and found[0] != study_hash:
+            raise PhonofilmError(f"{self.path} holds ratings of another study: study.json was changed after it started")
+
+    def join(self, at: float, outside: str | None = None, agent: str | None = None) -> Rater:
+        """A new rater on the next seat; or, with a known outside name, the one who came before."""
+        with self._open() as store, _writing(store):
+            if outside is not None and (known := self._rater(store, "outside", outside)):
+                return known
+            seat = store.execute("SELECT COALESCE(MAX(seat) + 1, 0) FROM raters").fetchone()[0]
+            rater = Rater(seat, secrets.token_urlsafe(16), outside, at, agent)
+            store.execute("INSERT INTO raters VALUES (?, ?, ?, ?, ?)", (seat, rater.token, outside, at, agent))
+            return rater
+
+    def rater(self, token: str) -> Rater | None:
+        with self._open() as store:
+            return self._rater(store, "token", token)
+
+    def rate(self, seat: int, trial: int, answers: Mapping[str, int | None], at: float) -> bool:
+        """Keep an answer; False if this trial was answered before, in which case the first answer stays."""
+        with self._open() as store, _writing(store):
+            done = store.execute(
+                "INSERT OR IGNORE INTO ratings VALUES (?, ?, ?, ?)", (seat, trial, json.dumps(answers), at)
+            )
+            return done.rowcount == 1
+
+    def note(self, seat: int, trial: int | None, kind: str, at: float, **detail: Any) -> None:
+        """Keep an event."""
+        with self._open() as store, _writing(store):
+            store.execute(
+                "INSERT INTO events (seat, trial, kind, detail, at) VALUES (?, ?, ?, ?, ?)",
+                (seat, trial, kind, json.dumps(detail), at),
+            )
+
+    def answered(self, seat: int) -> set[int]:
+        with self._open() as store:
+            return {row[0] for row in store.execute("SELECT trial FROM ratings WHERE seat = ?", (seat,))}
+
+    def raters(self) -> list[Rater]:
+        with self._open() as store:
+            return [Rater(*row) for row in store.execute("SELECT * FROM raters ORDER BY seat")]
+
+    def ratings(self) -> list[Rating]:
+        with self._open() as store:
+            rows = store.execute("SELECT seat, trial, answers, at FROM ratings ORDER BY seat, trial")
+            return [Rating(seat, trial, json.loads(answers), at) for seat, trial, answers, at in rows]
+
+    def events(self, seat: int | None = None, trial: int | None = None, kind: str | None = None) -> list[Happening]:
+        """Events in order, of one rater, trial or kind where given."""
+        wanted = {"seat": seat, "trial": trial, "kind": kind}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "1"
+        with self._open() as store:
+            rows = store.execute(
+                f"SELECT seat, trial, kind, detail, at FROM events WHERE {where} ORDER BY id", tuple(given.values())
+            )
+            return [Happening(s, t, k, json.loads(detail or "{}"), at) for s, t, k, detail, at in rows]
+
+    @staticmethod
+    def _rater(store: sqlite3.Connection, column: str, value: str) -> Rater | None:
+        row = store.execute(f"SELECT * FROM raters WHERE {column} = ?", (value,)).fetchone()
+        return Rater(*row) if row else None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One connection for one thing to do: cheap, and none is ever shared between threads."""
+        store = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        try:
+            store.execute("PRAGMA journal_mode = WAL")
+            store.execute("PRAGMA synchronous = FULL")  # an acknowledged answer survives a power cut
+            yield store
+        finally:
+            store.close()
+
+
+@contextmanager
+def _writing(store: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that holds the write lock from its start, so that what it read is still true when it writes."""
+    store.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        store.execute("ROLLBACK")
+        raise
+    store.execute("COMMIT")
