@@ -2,9 +2,9 @@
 
 Think of a table of `rows` scenes by `columns` systems, and of one endless walk through its cells, column by column of a
 Latin square. The rater in seat k takes the k-th stretch of `block` cells. So at any moment, for any number of raters,
-no cell has been judged more than once more often than another; inside a stretch every system turns up equally often (to
-within one for each time the walk starts over) and no scene twice before all others once. The square is Williams' (1949),
-so that over its rows each system follows each other one equally often (twice as many rows, if their number is odd).
+no cell has been judged more than once more often than another; inside a stretch every system turns up equally often
+(to within one for each time the walk starts over) and no scene twice before all others once. The square is Williams'
+(1949), so that over its rows each system follows each other one equally often.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import gcd
 def williams(size: int) -> list[int]:
     """The first row 0, 1, n−1, 2, n−2 … of a Williams square; row r adds r to it, modulo n.
 
-    For even n its neighbouring differences are all of 1 … n−1, each once.
+    For even n its neighbouring differences are all of 1 … n−1, each once; for odd n each one or its opposite, twice.
     """
     return [(place + 1) // 2 if place % 2 else (size - place // 2) % size for place in range(size)]
 

@@ -161,7 +161,7 @@ def power(
     raters: int,
     scenes: int,
     ratings: float,
-    spread: Spread = Spread(),  # noqa: B008 - frozen
+    spread: Spread = Spread(),
     alpha: float = 0.05,
     tests: int = 1,
 ) -> Power:
@@ -178,11 +178,9 @@ def power(
     if raters < 2 or scenes < 2 or ratings <= 0 or tests < 1 or not 0 < alpha < 1:
         raise ValueError("power needs 2 raters, 2 scenes and 1 rating or more, and an alpha between 0 and 1")
     single = spread.noise**2 / (raters * ratings)
-    parts = [
-        (2 * (spread.rater**2 / raters + single), raters - 1),
-        (2 * (spread.scene**2 / scenes + single), scenes - 1),
-    ]
-    variance = parts[0][0] + parts[1][0] - 2 * single
+    by_rater, by_scene = 2 * (spread.rater**2 / raters + single), 2 * (spread.scene**2 / scenes + single)
+    parts = [(by_rater, raters - 1), (by_scene, scenes - 1)]
+    variance = by_rater + by_scene - 2 * single
     freedom = variance**2 / sum(part**2 / count for part, count in parts)
     error = float(np.sqrt(variance))
     edge = float(stats.t.ppf(1 - alpha / tests / 2, freedom))

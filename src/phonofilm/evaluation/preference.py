@@ -112,7 +112,7 @@ def davidson(
     if not ties:
         x[systems] = -50.0  # no ties at all: the sum has only two terms
     for _ in range(100):
-        shares, gradient, curvature = _likelihood(forms, chosen, x)
+        gradient, curvature = _likelihood(forms, chosen, x)
         free = slice(0, systems + 1 if ties else systems)
         slope = gradient.sum(axis=0) - held @ np.where(np.arange(systems + 1) < systems, x, 0)
         step = np.linalg.solve((curvature + held)[free, free], slope[free])
@@ -122,7 +122,7 @@ def davidson(
         if np.abs(step).max() < 1e-10:
             break
     x[:systems] -= x[:systems].mean()
-    _, gradient, curvature = _likelihood(forms, chosen, x)
+    gradient, curvature = _likelihood(forms, chosen, x)
     inverse = np.linalg.inv((curvature + held)[free, free])[:systems, :]
     if clusters:
         inverse = inverse @ _meat(gradient[:, free], clusters) @ inverse.T
@@ -130,14 +130,14 @@ def davidson(
     return Strengths(x[:systems], centre @ inverse[:, :systems] @ centre, float(x[systems]) if ties else None)
 
 
-def _likelihood(forms: Floats, chosen: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """(shares [N, 3], gradients [N, P], curvature [P, P]) of the log-likelihood at x."""
+def _likelihood(forms: Floats, chosen: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """(gradients [N, P], curvature [P, P]) of the log-likelihood at x."""
     logits = forms @ x
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     mean = np.einsum("no,nop->np", shares, forms)
     second = np.einsum("no,nop,noq->pq", shares, forms, forms)
-    return shares, chosen - mean, second - mean.T @ mean
+    return chosen - mean, second - mean.T @ mean
 
 
 def _meat(gradient: Floats, clusters: Sequence[ArrayLike]) -> Floats:

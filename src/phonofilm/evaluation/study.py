@@ -45,7 +45,7 @@ SCALES = (
     Scale("sync", "Do sound and picture happen at the same moment?", ("never", "always")),
     Scale(
         "semantics",
-        "Is it the right sound for what you see, and for the text if there is one?",
+        "Is it the right sound for what you see, and for any text shown?",
         ("not at all", "fully"),
     ),
     Scale("spatial", "Does the sound come from where you see its source?", ("never", "always"), optional=True),
@@ -206,7 +206,6 @@ class Study:
             role: Role = "anchor" if self.stimuli[stimulus].kind == "anchor" else "catch"
             shown.insert(int(rng.integers(1, len(shown) + 1)), (role, (stimulus,), None))
         early = [i for i, trial in enumerate(shown) if trial[0] == "main" and i < len(shown) // 2]
-        early = early or [i for i, trial in enumerate(shown) if trial[0] == "main"]
         for source in rng.permutation(early)[: self.duplicates]:
             # places behind the first half only, so that what is repeated keeps its index
             place = int(rng.integers(max(len(shown) * 3 // 4, int(source) + 1), len(shown) + 1))

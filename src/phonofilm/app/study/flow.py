@@ -1,0 +1,183 @@
+"""What a rater does next, and whether an answer is allowed: the rules of the page, without any HTTP.
+
+A clip can be rated once it has played to its end. The page says when that is; here it is believed only if enough time
+has passed since the trial was first shown for all clips reported so far.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.ratings import Rater, Ratings
+from phonofilm.evaluation.study import Study, Trial, load_study
+
+HEADPHONE_SOUNDS = 4
+HEADPHONE_TRIES = 3
+SLACK = 0.3  # seconds by which a player may end early
+KINDS = ("play", "pause", "ended", "hidden", "shown", "seek", "stalled", "error", "comment")
+"""What the page may report besides answers."""
+
+
+class RefusedError(Exception):
+    """An answer that cannot be taken now; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Flow:
+    """One study being answered. Holds nothing that is not on disk, so it can be killed at any moment."""
+
+    folder: Path
+    study: Study
+    ratings: Ratings
+    clock: Callable[[], float] = time.time
+
+    @staticmethod
+    def of(folder: Path, clock: Callable[[], float] = time.time) -> Flow:
+        """Open a study folder for answers.
+
+        Raises:
+            PhonofilmError: no study, clips that are missing, or ratings that belong to another study.
+        """
+        study = load_study(folder)
+        missing = [s.file for s in study.stimuli if not (folder / "clips" / s.file).is_file()]
+        if missing:
+            raise PhonofilmError(f"{folder} lacks {len(missing)} of its clips, {missing[0]} first; copy it whole")
+        return Flow(folder, study, Ratings(folder, study.hash), clock)
+
+    def join(self, outside: str | None, agent: str | None) -> Rater:
+        return self.ratings.join(self.clock(), outside, agent)
+
+    def who(self, token: str | None) -> Rater:
+        """The rater with this token.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        rater = self.ratings.rater(token) if token else None
+        if rater is None:
+            raise RefusedError(401, "this study does not know you; start from its first page")
+        return rater
+
+    def state(self, rater: Rater) -> dict[str, Any]:
+        """Where the rater stands: {"stage": "headphones", "latency", "trial" or "done", …}."""
+        trials = self.study.trials(rater.seat)
+        answered = self.ratings.answered(rater.seat)
+        progress = {"done": len(answered), "total": len(trials)}
+        tries = self.ratings.events(rater.seat, kind="headphones")
+        passed = any(event.detail["right"] == event.detail["asked"] for event in tries)
+        if not passed and len(tries) < HEADPHONE_TRIES:
+            failed = len(tries)
+            return {"stage": "headphones", "sounds": HEADPHONE_SOUNDS, "failed": failed, "progress": progress}
+        if not self.ratings.events(rater.seat, kind="latency"):
+            return {"stage": "latency", "progress": progress}
+        following = next((trial for trial in trials if trial.index not in answered), None)
+        if following is None:
+            return {"stage": "done", "progress": progress, "code": f"{self.study.hash[:4]}-{rater.token[:8]}".upper()}
+        return {"stage": "trial", "progress": progress, "trial": self._show(rater, following)}
+
+    def _show(self, rater: Rater, trial: Trial) -> dict[str, Any]:
+        if not self.ratings.events(rater.seat, trial.index, "open"):
+            self.ratings.note(rater.seat, trial.index, "open", self.clock())
+        shown = [self.study.stimuli[i] for i in trial.stimuli]
+        ended = self._ended(rater.seat, trial.index)
+        scales = self.study.pair_scales if trial.role == "pair" else self.study.scales
+        return {
+            "index": trial.index,
+            "kind": "pair" if trial.role == "pair" else "rating",
+            "clips": [
+                {"url": f"media/{s.file}", "seconds": s.seconds, "ended": i in ended} for i, s in enumerate(shown)
+            ],
+            "prompt": shown[0].prompt,
+            "scales": [asdict(scale) for scale in scales],
+        }
+
+    def report(self, rater: Rater, trial: int | None, kind: str, detail: Mapping[str, Any]) -> None:
+        """Keep what the page says has happened.
+
+        Raises:
+            RefusedError: an unknown kind, a trial that is not on show, or an end that comes too soon to be true.
+        """
+        if kind not in KINDS:
+            raise RefusedError(422, f"unknown event {kind!r}")
+        if kind == "ended":
+            self._check_end(rater, trial, detail.get("clip"))
+        self.ratings.note(rater.seat, trial, kind, self.clock(), **detail)
+
+    def _check_end(self, rater: Rater, index: int | None, clip: Any) -> None:
+        trial = self._trial(rater, index)
+        opened = self.ratings.events(rater.seat, trial.index, "open")
+        if not opened or clip not in range(len(trial.stimuli)):
+            raise RefusedError(409, "this clip is not on show")
+        played = self._ended(rater.seat, trial.index) | {clip}
+        least = sum(self.study.stimuli[trial.stimuli[i]].seconds - SLACK for i in played)
+        if self.clock() - opened[0].at < least:
+            raise RefusedError(423, "the clip has not played to its end yet")
+
+    def _ended(self, seat: int, trial: int) -> set[int]:
+        return {event.detail["clip"] for event in self.ratings.events(seat, trial, "ended")}
+
+    def _trial(self, rater: Rater, index: int | None) -> Trial:
+        trials = self.study.trials(rater.seat)
+        if index is None or not 0 <= index < len(trials):
+            raise RefusedError(404, "there is no such trial")
+        return trials[index]
+
+    def rate(self, rater: Rater, index: int, answers: Mapping[str, int | None]) -> None:
+        """Keep an answer. The same trial answered again keeps its first answer, without complaint.
+
+        Raises:
+            RefusedError: a trial that is not the next one, a clip not yet played, or answers that are not complete.
+        """
+        trial = self._trial(rater, index)
+        answered = self.ratings.answered(rater.seat)
+        if index in answered:
+            return
+        if index != next(t.index for t in self.study.trials(rater.seat) if t.index not in answered):
+            raise RefusedError(409, "this is not the clip on show; reload the page")
+        if self._ended(rater.seat, index) != set(range(len(trial.stimuli))):
+            raise RefusedError(423, "play each clip to its end first")
+        self._check_answers(trial, answers)
+        self.ratings.rate(rater.seat, index, dict(answers), self.clock())
+
+    def _check_answers(self, trial: Trial, answers: Mapping[str, int | None]) -> None:
+        pair = trial.role == "pair"
+        allowed = (-1, 0, 1) if pair else (1, 2, 3, 4, 5)
+        scales = self.study.pair_scales if pair else self.study.scales
+        if set(answers) != {scale.name for scale in scales}:
+            raise RefusedError(422, f"answer all of {', '.join(scale.name for scale in scales)}")
+        for scale in scales:
+            value = answers[scale.name]
+            if value not in allowed and not (value is None and scale.optional):
+                raise RefusedError(422, f"{scale.name} takes {allowed[0]} to {allowed[-1]}, not {value}")
+
+    def sides(self, rater: Rater) -> list[str]:
+        """The right answers of the coming left-or-right check, other ones at each try; at least one of each side."""
+        tries = len(self.ratings.events(rater.seat, kind="headphones"))
+        rng = np.random.default_rng([self.study.seed, rater.seat, tries])
+        drawn = list(rng.permutation(["left", "right"] * (HEADPHONE_SOUNDS // 2)))
+        return [str(side) for side in drawn]
+
+    def check_headphones(self, rater: Rater, heard: list[str]) -> bool:
+        """Keep one try at the left-or-right check; True if all were right."""
+        sides = self.sides(rater)
+        if len(heard) != len(sides):
+            raise RefusedError(422, f"answer all {len(sides)} sounds")
+        right = sum(a == b for a, b in zip(heard, sides, strict=True))
+        self.ratings.note(rater.seat, None, "headphones", self.clock(), right=right, asked=len(sides), heard=heard)
+        return right == len(sides)
+
+    def set_latency(self, rater: Rater, offset: float | None, audio: Mapping[str, Any]) -> None:
+        """Keep the beep's delay, in ms, at which flash and beep seemed together: the device delays by its opposite."""
+        latency = None if offset is None else -offset / 1000
+        self.ratings.note(rater.seat, None, "latency", self.clock(), latency=latency, audio=dict(audio))
