@@ -31,7 +31,7 @@ class Trial:
     Attributes:
         name: of its folder.
         task: what is asked of the model.
-        seed: of the noise.
+        seed: of the noise, with the scene's number.
         damage: what is done to the network first: "" nothing, "permuted" or "untrained".
     """
 
@@ -80,7 +80,8 @@ def make_clips(job: tuple[str, Trial, Path, Sequence[int]]) -> int:
     for number in todo:
         truth = true_clip(number)
         source = truth if trial.task in ("foley", "animate") else None
-        request = Request(prompt=truth.prompt or "", task=trial.task, seed=trial.seed, source=source)  # type: ignore[arg-type]
+        seed = 1000 * trial.seed + number  # its own noise for each clip, or shuffling them would not be a control
+        request = Request(prompt=truth.prompt or "", task=trial.task, seed=seed, source=source)  # type: ignore[arg-type]
         path = _path(folder, trial, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clip(backend.generate(request), path)
