@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonofilm.config import from_dict, load_toml, read_toml, to_dict
+from phonofilm.config import from_dict, load_toml, portable, read_toml, to_dict
 from phonofilm.errors import PhonofilmError
 
 
@@ -112,3 +112,8 @@ def test_unreadable_recipe(tmp_path: Path) -> None:
         read_toml(tmp_path / "r.toml")
     with pytest.raises(PhonofilmError, match="cannot be read"):
         read_toml(tmp_path / "none.toml")
+
+
+def test_what_leaves_a_machine_names_no_folder_of_it(tmp_path):
+    values = {"run": {"output": str(tmp_path / "nano"), "steps": 3}, "families": ["bounce"], "folder": "data/raw"}
+    assert portable(values) == {"run": {"output": "nano", "steps": 3}, "families": ["bounce"], "folder": "data/raw"}

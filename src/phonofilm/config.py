@@ -165,3 +165,12 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
 def _unknown(where: str, key: str, known: Sequence[str]) -> str:
     close = get_close_matches(key, known, n=1, cutoff=0.7)
     return f"unknown setting {where}; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}")
+
+
+def portable(values: Any) -> Any:
+    """The same plain values with absolute paths cut to their last part: what leaves a machine names no folder of it."""
+    if isinstance(values, Mapping):
+        return {key: portable(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [portable(value) for value in values]
+    return Path(values).name if isinstance(values, str) and Path(values).is_absolute() else values

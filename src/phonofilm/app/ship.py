@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from phonofilm.checkpoint import load_module, load_tensors, save_tensors
+from phonofilm.checkpoint import file_sha256, load_module, load_tensors, save_tensors
 from phonofilm.codecs.video_vae import VideoVAE
-from phonofilm.files import write_bytes
+from phonofilm.config import portable
 from phonofilm.weights import PARTS, digest
 
 KNOWN_SEED = 40_000_000
@@ -44,13 +44,24 @@ def ship(transformer: Path, codecs: Path, output: Path, trained: dict[str, objec
         PhonofilmError: a part is missing or corrupt.
     """
     output.mkdir(parents=True, exist_ok=True)
+    hashes = {}
     for part in PARTS[1:]:
-        write_bytes(output / f"{part}.safetensors", (codecs / f"{part}.safetensors").read_bytes())
+        tensors, metadata = load_tensors(codecs / f"{part}.safetensors")
+        save_tensors(output / f"{part}.safetensors", tensors, _portable(metadata))
+        hashes[part] = file_sha256(output / f"{part}.safetensors")
     codec = load_module(VideoVAE, codecs / "video_vae.safetensors", "cpu")
     tensors, metadata = load_tensors(transformer)
-    said = {"picture_error": round(picture_error(codec), 4), **trained}
-    save_tensors(output / "transformer.safetensors", tensors, {**metadata, "trained": json.dumps(said)})
+    said = {**json.loads(metadata.get("trained", "{}")), "picture_error": round(picture_error(codec), 4), **trained}
+    about = {**_portable(metadata), **hashes, "trained": json.dumps(said)}
+    save_tensors(output / "transformer.safetensors", tensors, about)
     return digest(output)
+
+
+def _portable(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata whose recipe names no folder of the machine it was trained on."""
+    if "recipe" not in metadata:
+        return dict(metadata)
+    return {**metadata, "recipe": json.dumps(portable(json.loads(metadata["recipe"])), sort_keys=True)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

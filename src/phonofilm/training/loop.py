@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
-from phonofilm.config import to_dict
+from phonofilm.config import portable, to_dict
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
 from phonofilm.training.logging import RunLog
@@ -152,7 +152,7 @@ def _export(learner: Learner, progress: Progress) -> Path:
     with learner.autocast():
         task.finish(learner.average.module)
     metadata = {
-        "recipe": json.dumps(to_dict(task.recipe), sort_keys=True),
+        "recipe": json.dumps(portable(to_dict(task.recipe)), sort_keys=True),
         "step": str(progress.step),
         "torch": torch.__version__,
         **task.provenance(),
