@@ -122,7 +122,7 @@ def latents(tmp_path: Path) -> Path:
     shards = {
         "video": torch.randn(2, 2, 4, 4, 4, generator=generator).half()[pair],
         "audio": torch.randn(2, 4, 7, generator=generator).half()[pair],
-        "text": torch.randn(2, 5, 8, generator=generator).half()[pair],
+        "text": torch.tensor([1.0, -1.0]).view(2, 1, 1).expand(2, 5, 8).half()[pair],
         "text_length": torch.tensor([3, 5], dtype=torch.int32)[pair],
     }
     save_file({name: tensor.contiguous() for name, tensor in shards.items()}, folder / "latents-00000.safetensors")
@@ -146,10 +146,10 @@ def generator_recipe(latents: Path, output: Path, **run: Any) -> dict[str, Any]:
 
 
 def test_the_generator_learns_two_clips_by_heart(latents: Path, tmp_path: Path) -> None:
-    """After a hundred steps each prompt gives its own clip, and either stream alone tells which clip it is."""
-    recipe = generator_recipe(latents, tmp_path / "run", steps=100, batch=16, export="float32", validate_every=0)
+    """After two hundred steps each prompt gives its own clip, and either stream alone tells which clip it is."""
+    recipe = generator_recipe(latents, tmp_path / "run", steps=200, batch=16, export="float32", validate_every=0)
     recipe["optim"] = {"warmup": 5, "lr": 4e-3, "muon_lr": 6e-3, "ema": 0.9}
-    recipe["noise"] = {"drop_text": 0.3}
+    recipe["noise"] = {"drop_text": 0.2}
     task = make_task(recipe)
     network = load_module(AVTransformer, fit(task))
     batch = task.read([0, 1])  # type: ignore[attr-defined]
@@ -168,10 +168,10 @@ def test_the_generator_learns_two_clips_by_heart(latents: Path, tmp_path: Path) 
         return float((one - other).square().mean() / other.square().mean())
 
     both = made(text, False, False)
-    assert distance(both.video, truth.video) < 0.1
-    assert distance(both.audio, truth.audio) < 0.1
-    assert distance(made(silent, True, False).audio, truth.audio) < 0.2
-    assert distance(made(silent, False, True).video, truth.video) < 0.2
+    assert distance(both.video, truth.video) < 0.05
+    assert distance(both.audio, truth.audio) < 0.05
+    assert distance(made(silent, True, False).audio, truth.audio) < 0.05
+    assert distance(made(silent, False, True).video, truth.video) < 0.05
 
 
 @pytest.mark.parametrize("precision", ["fp32", "autocast", "bf16"])

@@ -19,7 +19,7 @@ from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.config import from_dict
 from phonofilm.data.building import Meter, batches, close_folder, missing, open_folder, read_facts, write_shard
 from phonofilm.data.clips import ClipBatch, ClipSource, to_model_frames, to_model_samples
-from phonofilm.data.manifest import read_manifest
+from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Geometry, Grid, Text
@@ -107,7 +107,8 @@ def write_latents(
     todo = missing(folder, PREFIX, count, shard)
     meter = Meter(count, count - sum(len(rows) for _, rows in todo))
     for number, rows in todo:
-        encoded, records = [], []
+        encoded: list[dict[str, Tensor]] = []
+        records: list[ClipRecord] = []
         for some in batches(rows, batch):
             clips = source.read(some)
             encoded.append(encoder.encode(clips, grid))
@@ -143,13 +144,13 @@ class LatentStore:
         return self.shards.rows(name, rows)
 
     def text(self, rows: Sequence[int | None]) -> Text:
-        """Token states of the captions, padded to the longest of these; None gives the empty prompt's."""
+        """Token states of the captions in float32, padded to the longest of these; None gives the empty prompt's."""
         states = [self.null_states if row is None else self._states(row) for row in rows]
         lengths = torch.tensor([len(s) for s in states])
         padded = torch.zeros(len(states), int(lengths.max()), states[0].shape[-1], dtype=torch.float16)
         for row, s in zip(padded, states, strict=True):
             row[: len(s)] = s
-        return Text(padded, torch.arange(padded.shape[1]) < lengths[:, None])
+        return Text(padded.float(), torch.arange(padded.shape[1]) < lengths[:, None])
 
     def captions(self, rows: Sequence[int]) -> list[str]:
         records = read_manifest(self.folder / "manifest.jsonl")

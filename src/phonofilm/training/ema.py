@@ -19,7 +19,7 @@ class EMA:
     def update(self, module: nn.Module, step: int) -> None:
         """Move towards `module` after optimiser step `step` (from 0); early steps are forgotten faster."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine, theirs = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        mine, theirs = ([p.detach() for p in part.parameters()] for part in (self.module, module))
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         for buffer, source in zip(self.module.buffers(), module.buffers(), strict=True):
             buffer.copy_(source)

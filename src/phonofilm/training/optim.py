@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +59,13 @@ def takes_muon(name: str, module: nn.Module, config: OptimConfig) -> bool:
     """Whether the weight of this module is a hidden matrix: inside a numbered stack, neither entry nor exit."""
     if config.muon == "none" or not INSIDE_A_STACK.search(f"{name}."):
         return False
-    matrix = isinstance(module, nn.Linear)
-    kernel = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and module.groups == 1
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if config.muon != "all" or module.groups != 1:
+            return False
+    elif not isinstance(module, nn.Linear):
+        return False
     # Newton-Schulz needs a matrix of some rank; slim ones (gates of a few rows) are AdamW's.
-    return (matrix or (kernel and config.muon == "all")) and min(module.weight.flatten(1).shape) >= 16
+    return min(module.weight.flatten(1).shape) >= 16
 
 
 class Optimisers:
@@ -84,7 +87,7 @@ class Optimisers:
         if rest:
             decayed = [p for p in rest.values() if p.ndim > 1]
             plain = [p for p in rest.values() if p.ndim <= 1]
-            groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+            groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
             adamw = torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, foreach=True)
             order = [n for n, p in rest.items() if p.ndim > 1] + [n for n, p in rest.items() if p.ndim <= 1]
             self.parts["adamw"] = (adamw, order)

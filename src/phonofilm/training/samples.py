@@ -90,12 +90,11 @@ def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
 def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents], stem: Path) -> None:
     """Decode truth, joint, foley and animate, and write them."""
     codecs, (truth, joint, foley, animate) = task.recipe.samples.codecs, made
-    video, audio, vocoder = (
-        load_module(cls, codecs / f"{name}.safetensors")
-        for cls, name in ((VideoVAE, "video_vae"), (AudioVAE, "audio_vae"), (Vocoder, "vocoder"))
-    )
-    films = [video.decode(latents.video.float().cpu())[0] for latents in (truth, joint, animate)]
-    mels = [audio.decode(latents.audio.float().cpu())[0] for latents in (truth, joint, foley)]
+    video = load_module(VideoVAE, codecs / "video_vae.safetensors")
+    audio = load_module(AudioVAE, codecs / "audio_vae.safetensors")
+    vocoder = load_module(Vocoder, codecs / "vocoder.safetensors")
+    films = [video.decode(x.video.cpu())[0] for x in (truth, joint, animate) if x.video is not None]
+    mels = [audio.decode(x.audio.cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
     save_frames(stem.with_suffix(".png"), *films)
     save_mels(stem.with_name(f"{stem.name}-mel.png"), *mels)
     waveforms = vocoder(mels[1])[0][..., : task.grid.samples].clamp(-1, 1)
