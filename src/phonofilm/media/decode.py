@@ -120,13 +120,14 @@ class Decoded:
         later = self.frame_times[0] - first if self.frame_times else Fraction(0)
         return first + later if 0 < later <= SHORT_LEAD else first
 
-    def add_frame(self, frame: Any, size: tuple[int, int] | None) -> None:
+    def add_frame(self, frame: Any, size: tuple[int, int] | int | None) -> None:
         tick = 1 / (self.rates[0] if self.rates else Fraction(25))
         time = self.frame_end if frame.pts is None else frame.pts * frame.time_base
         self.frame_times.append(time)
         self.frame_end = time + (frame.duration * frame.time_base if frame.duration else tick)
         pixels = _pixels(frame, self.aspect, self.reformatter)
-        self.frames.append(pixels if size is None else resize_frames(pixels[None], size)[0])
+        target = fitting(pixels, size) if isinstance(size, int) else size
+        self.frames.append(pixels if target is None else resize_frames(pixels[None], target)[0])
 
     def add_block(self, frame: Any, path: Path) -> None:
         block = _planar(frame)
@@ -187,7 +188,14 @@ class Decoded:
         return waveform[:, :end] if 0 < waveform.shape[1] - end < CODEC_BLOCK else waveform
 
 
-def decode(container: Any, path: Path, size: tuple[int, int] | None, seconds: float | None) -> Decoded:
+def fitting(pixels: np.ndarray, short_side: int) -> tuple[int, int]:
+    """(width, height) of a picture [H, W, 3] of the same shape whose short side is `short_side` or less."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, short_side / min(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def decode(container: Any, path: Path, size: tuple[int, int] | int | None, seconds: float | None) -> Decoded:
     video, audio = streams(container)
     present = [stream for stream in (video, audio) if stream is not None]
     for stream in present:

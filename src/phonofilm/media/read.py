@@ -38,7 +38,7 @@ def read_clip(
     path: str | Path,
     *,
     fps: Fraction | float | None = None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | int | None = None,
     sample_rate: int | None = None,
     channels: int | None = None,
     seconds: float | None = None,
@@ -50,7 +50,8 @@ def read_clip(
 
     Args:
         fps: another frame rate; each tick takes the frame on show.
-        size: (width, height), cropped at the centre to that shape while reading, which bounds memory.
+        size: (width, height), cropped at the centre to that shape while reading, which bounds memory; or one
+            number, the short side that larger pictures are scaled down to, uncropped.
         sample_rate: another sample rate.
         channels: 1 or 2; default is what the file has.
         seconds: read the first part only.

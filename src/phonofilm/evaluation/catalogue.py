@@ -1,0 +1,324 @@
+"""Every metric that `evaluate` computes: what it is called, what it needs, how it is computed and whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation import scores
+from phonofilm.evaluation.view import Arrays, Score, Share, View, mean_of
+
+Better = Literal["lower", "higher", "neither"]
+Kind = Literal["frechet", "frechet-infinity", "kernel", "polynomial"]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A distance between sets: rows [n, D] of every clip, and which distance."""
+
+    kind: Kind
+    rows: Callable[[Arrays], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: as in tables and JSON; results of embedded substitutes name their network in brackets.
+        measures: a clip's score, or a distance between sets.
+        features: what it needs of each clip; a distance takes its rows from the first.
+        unit, better, range: how to read it. protocol: what exactly was done. source: whose idea it is.
+        needs: "reference", "prompts".
+        crossed: whether a shuffled control makes sense, with the sound of another clip.
+        judge: a network whose opinion it is, for the circularity flag.
+        group: its place in tables.
+    """
+
+    name: str
+    measures: Score | Distance
+    features: tuple[str, ...]
+    group: str
+    unit: str
+    better: Better
+    range: str
+    protocol: str
+    source: str
+    needs: tuple[str, ...] = ()
+    crossed: bool = False
+    judge: str | None = None
+
+
+def _kept(feature: str, name: str, sound: bool = False) -> Callable[[View], float]:
+    return lambda view: scores.scalar(feature, name, view, sound)
+
+
+def _mono(arrays: Arrays) -> np.ndarray:
+    """Rows [P, D] of patches [P, ears, D]: the mean of both ears."""
+    return arrays["patches"].mean(axis=1)
+
+
+def _stereo(arrays: Arrays) -> np.ndarray:
+    """Rows [P, 2·D]: both ears side by side; a single ear counts as two equal ones."""
+    patches = arrays["patches"]
+    both = np.repeat(patches, 2, axis=1) if patches.shape[1] == 1 else patches
+    return both.reshape(len(both), -1)
+
+
+def _whole(arrays: Arrays) -> np.ndarray:
+    return arrays["clip"][None]
+
+
+def _own(name: str) -> Callable[[Arrays], np.ndarray]:
+    return lambda arrays: arrays[name]
+
+
+SYNC, SPACE, PICTURE, SOUND, SPEECH, SETS = "Sync", "Space", "Picture", "Sound", "Speech", "Distance to reference"
+TIMING = ("motion", "onsets", "sync")
+OUR = "Phonofilm, calibrated in docs/calibration"
+
+SYNC_METRICS = (
+    Metric(
+        "offset", mean_of(lambda view: abs(scores.offset_ms(view))), TIMING, SYNC, "ms", "lower", "0 … 2500",
+        "mean |offset| of onset impulses against changes of motion and light, continuous, within ± 2.5 s", OUR, crossed=True,
+    ),
+    Metric(
+        "in sync", mean_of(scores.unnoticed), TIMING, SYNC, "share", "higher", "0 … 1",
+        "share of clips whose offset lies between 45 ms early and 125 ms late", "ITU-R BT.1359", crossed=True,
+    ),
+    Metric(
+        "drift", mean_of(lambda view: abs(scores.speed_change(view))), TIMING, SYNC, "share", "lower", "0 … 1",
+        "mean |speed of sound / speed of picture − 1|, searched with the offset at the start", OUR, crossed=True,
+    ),
+    Metric(
+        "PEAVS[phonofilm]", mean_of(scores.opinion), TIMING, SYNC, "points", "higher", "1 … 4.7",
+        "opinion predicted from offset and drift, fitted to PEAVS' published human curves", "Goncalves 2024; ours",
+        crossed=True,
+    ),
+    Metric(
+        "onset–motion F1", mean_of(scores.onset_motion), ("motion", "onsets"), SYNC, "", "higher", "0 … 1",
+        "F1 of audio onsets and changes of motion within ± 60 ms, each used once", OUR, crossed=True,
+    ),
+    Metric(
+        "AV-Align[phonofilm-flow]", mean_of(partial(scores.aligned, variant="tempotokens")), ("motion", "onsets"), SYNC,
+        "", "higher", "0 … 1", "IoU of audio onsets and peaks of mean flow over 0.1 px, ± 1 frame; own onsets and flow",
+        "Yariv 2023, TempoTokens", crossed=True,
+    ),
+    Metric(
+        "AV-Align[phonofilm-flow, javisbench]", mean_of(partial(scores.aligned, variant="javisbench")),
+        ("motion", "onsets"), SYNC, "", "higher", "0 … 1", "as above, every flow peak counts", "JavisBench", crossed=True,
+    ),
+    Metric(
+        "lip offset[face-mesh]", mean_of(scores.mouth_offset), ("faces", "onsets"), SYNC, "ms", "lower", "0 … 1000",
+        "mean |offset| of voice onsets against the opening of the mouth, within ± 1 s; clips with a face", OUR,
+        crossed=True,
+    ),
+    Metric(
+        "DeSync", mean_of(scores.desync_seconds), ("synchformer",), SYNC, "s", "lower", "0 … 2",
+        "mean |grid[argmax]| of 21 classes by 0.2 s, over the first and last 14 segments", "Iashin 2024; MMAudio",
+        judge="synchformer",
+    ),
+    Metric(
+        "ImageBind AV", mean_of(scores.bound), ("imagebind",), SYNC, "", "higher", "−1 … 1",
+        "cosine of sound (3 x 2 s) and picture (8 frames, 3 crops) of a clip; not scaled by 100", "Girdhar 2023",
+        crossed=True, judge="imagebind",
+    ),
+)  # fmt: skip
+
+SPACE_METRICS = (
+    Metric(
+        "Spatial AV-Align[motion]", scores.spatially_aligned, ("places", "boxes"), SPACE, "", "higher", "0 … 1",
+        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what moves at 4 Hz, ± 40 px of 256; mono is n/a",
+        "Shimada 2024, SAVGBench; boxes ours", crossed=True,
+    ),
+    Metric(
+        "pan error", mean_of(scores.pan_gap), ("places",), SPACE, "", "lower", "0 … 2",
+        "mean |pan − reference's pan| where both sound", OUR, needs=("reference",), crossed=True,
+    ),
+    Metric(
+        "mono", mean_of(_kept("levels", "mono", sound=True)), ("levels",), SPACE, "share", "neither", "0 … 1",
+        "share of clips whose ears differ by less than −60 dB", "ours",
+    ),
+)  # fmt: skip
+
+PICTURE_METRICS = (
+    Metric(
+        "temporal flicker", mean_of(_kept("flicker", "value")), ("flicker",), PICTURE, "", "higher", "0 … 1",
+        "(255 − mean |difference of neighbouring frames|) / 255; VBench means it for static scenes", "VBench, Huang 2024",
+    ),
+    Metric(
+        "dynamic degree[phonofilm-flow]", mean_of(_kept("dynamics", "moves")), ("dynamics",), PICTURE, "share", "neither",
+        "0 … 1", "share of clips whose fastest 5 % of flow passes 6 px of 256 in a quarter of pictures 1/8 s apart",
+        "VBench, Huang 2024; flow ours",
+    ),
+    Metric(
+        "flow strength[phonofilm-flow]", mean_of(_kept("dynamics", "strength")), ("dynamics",), PICTURE, "px", "neither",
+        "0 …", "mean of the fastest 5 % of flow, px of 256 in 1/8 s", "VBench, Huang 2024; flow ours",
+    ),
+    Metric(
+        "motion smoothness[dis]", mean_of(_kept("smoothness", "value")), ("smoothness",), PICTURE, "", "higher", "0 … 1",
+        "(255 − mean error of odd frames interpolated by DIS flow) / 255", "VBench, Huang 2024; interpolation ours",
+    ),
+    Metric(
+        "subject consistency[efficientnet]", mean_of(partial(scores.steadiness, feature="efficientnet")),
+        ("efficientnet",), PICTURE, "", "higher", "0 … 1",
+        "mean of cosine to the previous and to the first of 16 frames", "VBench, Huang 2024; network ours",
+    ),
+)  # fmt: skip
+
+SOUND_METRICS = (
+    Metric(
+        "silence", mean_of(_kept("levels", "silent", sound=True)), ("levels",), SOUND, "share", "neither", "0 … 1",
+        "share of tenths of a second below −60 dBFS", "ours",
+    ),
+    Metric(
+        "loudness", mean_of(_kept("levels", "lufs", sound=True)), ("levels",), SOUND, "LUFS", "neither", "−120 … 0",
+        "integrated, ungated, K-weighted", "ITU-R BS.1770-4",
+    ),
+    Metric(
+        "loudness gap", mean_of(scores.loudness_gap), ("levels",), SOUND, "dB", "lower", "0 …",
+        "mean |LUFS − reference's LUFS|", "ours", needs=("reference",), crossed=True,
+    ),
+    Metric(
+        "onset accuracy", mean_of(scores.onset_accuracy), ("onsets",), SOUND, "", "higher", "0 … 1",
+        "share of the reference's onsets answered within ± 0.1 s", "Du 2023, CondFoleyGen", needs=("reference",),
+        crossed=True,
+    ),
+    Metric(
+        "onset AP", mean_of(scores.onset_precision), ("onsets",), SOUND, "", "higher", "0 … 1",
+        "average precision of onsets against the reference's within ± 0.1 s", "Du 2023, CondFoleyGen",
+        needs=("reference",), crossed=True,
+    ),
+    Metric(
+        "KL[yamnet]", mean_of(scores.kl_sounds), ("yamnet",), SOUND, "nats", "lower", "0 …",
+        "mean KL(reference ‖ generated) of YAMNet's mean scores, made to sum to 1", "Iashin 2021; network ours",
+        needs=("reference",), crossed=True,
+    ),
+    Metric(
+        "IH@vid[yamnet, prompt]", mean_of(scores.any_inserted), ("yamnet", "facts"), SOUND, "share", "lower", "0 … 1",
+        "share of clips with speech or music (YAMNet > 0.5) that the prompt does not ask for", "arXiv 2510.08078",
+        needs=("prompts",),
+    ),
+    Metric(
+        "IH@dur[yamnet, prompt]", scores.inserted, ("yamnet", "facts"), SOUND, "share", "lower", "0 … 1",
+        "share of time with speech or music (YAMNet > 0.5) that the prompt does not ask for", "arXiv 2510.08078",
+        needs=("prompts",),
+    ),
+)  # fmt: skip
+
+SPEECH_METRICS = (
+    Metric(
+        "WER[whisper-tiny.en]", scores.speech_errors, ("speech",), SPEECH, "", "lower", "0 …",
+        "word errors / words the prompts quote, pooled", "Radford 2023", needs=("prompts",), crossed=True,
+    ),
+    Metric(
+        "DNSMOS", mean_of(scores.speech_quality), ("speech",), SPEECH, "points", "higher", "1 … 5",
+        "overall P.835 opinion, of clips with half a second of voice (Silero VAD)", "Reddy 2022",
+    ),
+)  # fmt: skip
+
+
+def _distance(
+    name: str, kind: Kind, rows: Callable[[Arrays], np.ndarray], feature: str, protocol: str, source: str,
+    judge: str | None = None,
+) -> Metric:  # fmt: skip
+    unit, span = ("×100", "≈0 …") if kind == "kernel" else ("", "≈0 …" if kind == "polynomial" else "0 …")
+    measures = Distance(kind, rows)
+    return Metric(name, measures, (feature,), SETS, unit, "lower", span, protocol, source, ("reference",), judge=judge)
+
+
+FRECHET = "Fréchet distance, Σ / (N − 1), float64"
+KERNEL = "unbiased MMD², Gaussian kernel, bandwidth: median distance of the reference, ×100"
+LOGMEL = "mean and spread of 64 log-mel bands per 0.96 s at 16 kHz (D = 128)"
+YAMNET = "YAMNet's 1024-d embeddings every 0.48 s at 16 kHz"
+STEREO = "both ears side by side"
+EFFICIENT = "EfficientNet-Lite0 of 16 frames"
+SET_METRICS = (
+    _distance("FAD[log-mel]", "frechet", _mono, "log-mel", f"{FRECHET}; {LOGMEL}, mean of the ears", "Kilgour 2019"),
+    _distance("FAD-∞[log-mel]", "frechet-infinity", _mono, "log-mel", f"{FRECHET}, against 1/N without replacement; "
+              f"{LOGMEL}", "Gui 2024"),
+    _distance("FAD[log-mel, stereo]", "frechet", _stereo, "log-mel", f"{FRECHET}; {LOGMEL}, {STEREO}", "ours"),
+    _distance("KAD[log-mel]", "kernel", _mono, "log-mel", f"{KERNEL}; {LOGMEL}, mean of the ears", "Chung 2025"),
+    _distance("KAD[log-mel, stereo]", "kernel", _stereo, "log-mel", f"{KERNEL}; {LOGMEL}, {STEREO}", "ours"),
+    _distance("FAD[yamnet]", "frechet", _mono, "yamnet", f"{FRECHET}; {YAMNET}, mean of the ears", "Kilgour 2019"),
+    _distance("KAD[yamnet]", "kernel", _mono, "yamnet", f"{KERNEL}; {YAMNET}, mean of the ears", "Chung 2025"),
+    _distance("KAD[yamnet, stereo]", "kernel", _stereo, "yamnet", f"{KERNEL}; {YAMNET}, {STEREO}", "ours"),
+    _distance("FID[efficientnet]", "frechet", _own("frames"), "efficientnet", f"{FRECHET}; {EFFICIENT}", "Heusel 2017"),
+    _distance("KID[efficientnet]", "polynomial", _own("frames"), "efficientnet",
+              f"unbiased MMD², (x·y/D + 1)³, whole sets; {EFFICIENT}", "Bińkowski 2018"),
+    _distance("FVD[dis-flow]", "frechet", _whole, "flow", f"{FRECHET}; statistics of DIS flow, one row a clip (D = 67)",
+              "Unterthiner 2018; features ours"),
+    _distance("FVD", "frechet", _whole, "i3d", f"{FRECHET}; I3D-Kinetics logits (400-d), first 16 frames, bilinear "
+              "squash to 224² (cd-fvd's recipe)", "Unterthiner 2018", "i3d"),
+    _distance("FAD", "frechet", _own("mono"), "vggish", f"{FRECHET}; VGGish 128-d per 0.96 s, 16 kHz mono, no PCA, no "
+              "last ReLU", "Kilgour 2019", "vggish"),
+    _distance("KAD[vggish]", "kernel", _own("mono"), "vggish", f"{KERNEL}; VGGish as for FAD", "Chung 2025", "vggish"),
+)  # fmt: skip
+
+METRICS: tuple[Metric, ...] = (
+    *SYNC_METRICS, *SPACE_METRICS, *PICTURE_METRICS, *SOUND_METRICS, *SPEECH_METRICS, *SET_METRICS,
+)  # fmt: skip
+CORE_FEATURES = {
+    "facts",
+    "levels",
+    "flicker",
+    "motion",
+    "dynamics",
+    "onsets",
+    "sync",
+    "places",
+    "boxes",
+    "log-mel",
+}
+JAVIS = (
+    "FVD", "FID[efficientnet]", "FVD[dis-flow]", "FAD", "FAD[yamnet]", "ImageBind AV", "AV-Align[phonofilm-flow, javisbench]",
+    "DeSync", "offset", "subject consistency[efficientnet]", "motion smoothness[dis]", "temporal flicker",
+)  # fmt: skip
+AVBENCH = (
+    "FAD",
+    "FAD[yamnet]",
+    "KAD[yamnet]",
+    "KL[yamnet]",
+    "ImageBind AV",
+    "DeSync",
+    "offset",
+    "onset accuracy",
+    "onset AP",
+)
+PRESETS: dict[str, tuple[str, ...]] = {
+    "quick": tuple(metric.name for metric in METRICS if set(metric.features) <= CORE_FEATURES),
+    "full": tuple(metric.name for metric in METRICS),
+    "javis": JAVIS,
+    "avbench": AVBENCH,
+}
+
+
+def choose(preset: str = "quick", names: tuple[str, ...] = ()) -> tuple[Metric, ...]:
+    """The metrics of a preset, or those named (in any case, with or without their brackets).
+
+    Raises:
+        PhonofilmError: there is no such preset or metric.
+    """
+    if not names:
+        if preset not in PRESETS:
+            raise PhonofilmError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
+        return tuple(metric for metric in METRICS if metric.name in PRESETS[preset])
+    chosen: set[str] = set()
+    for name in names:
+        plain = name.strip().lower()
+        found = [m.name for m in METRICS if plain == m.name.lower()] or [
+            m.name for m in METRICS if plain == m.name.lower().split("[")[0]
+        ]
+        if not found:
+            near = ", ".join(m.name for m in METRICS if plain[:3] in m.name.lower()) or "see docs/metrics.md"
+            raise PhonofilmError(f"there is no metric {name!r}; near it: {near}")
+        chosen |= set(found)
+    return tuple(metric for metric in METRICS if metric.name in chosen)
+
+
+__all__ = ["METRICS", "PRESETS", "Distance", "Metric", "Share", "choose"]

@@ -1,0 +1,107 @@
+"""Features of published networks, given the file of their weights; these alone carry the field's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from phonofilm.evaluation.desync import segment_windows
+from phonofilm.evaluation.features import Feature, Taker
+from phonofilm.evaluation.film import Film, Unfit
+
+BATCH = 8
+
+
+def load_vggish(weights: Path | None) -> Taker:
+    import torch
+
+    from phonofilm.perception.published import load
+    from phonofilm.perception.vggish import VGGish, log_mel_examples
+
+    network = load(VGGish, _given(weights))
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        with torch.inference_mode():
+            ears = [network(log_mel_examples(torch.from_numpy(ear.copy()))).numpy() for ear in (film.mono, *film.ears)]
+        if not len(ears[0]):
+            raise Unfit("VGGish needs 0.975 s of sound")
+        # the field hears one channel, their mean; both ears are kept for FAD[vggish, stereo]
+        return {"mono": ears[0], "patches": np.stack(ears[1:], axis=1)}
+
+    return take
+
+
+def load_i3d(weights: Path | None) -> Taker:
+    import torch
+
+    from phonofilm.perception.i3d import I3D, prepare_frames
+    from phonofilm.perception.published import load
+
+    network = load(I3D, _given(weights))
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        if len(film.frames) < 16:
+            raise Unfit("I3D needs 16 frames")
+        with torch.inference_mode():
+            return {"clip": network(prepare_frames(film.frames[:16], "squash")[None])[0].numpy()}
+
+    return take
+
+
+def load_synchformer(weights: Path | None) -> Taker:
+    import torch
+
+    from phonofilm.perception.published import load
+    from phonofilm.perception.synchformer import Synchformer, frame_segments, mel_segments, prepare_frames
+
+    network = load(Synchformer, _given(weights))
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        with torch.inference_mode():
+            pictures, sounds = frame_segments(prepare_frames(film.at(25.0))), mel_segments(torch.from_numpy(film.mono))
+            count = min(len(pictures), len(sounds))
+            try:
+                windows = segment_windows(count)
+            except ValueError as error:
+                raise Unfit(str(error)) from error
+            vision = torch.cat([network.vision(part[None]) for part in pictures[:count].split(BATCH)], 1)
+            audio = network.audio(sounds[None, :count])
+            logits = torch.cat([network.compare(vision[:, window], audio[:, window]) for window in windows])
+        return {"logits": logits.numpy()}
+
+    return take
+
+
+def load_imagebind(weights: Path | None) -> Taker:
+    import torch
+
+    from phonofilm.perception.imagebind import ImageBind, log_mel_clips, prepare_frames
+    from phonofilm.perception.published import load
+
+    network = load(ImageBind, _given(weights))
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        picked = film.frames[np.linspace(0, len(film.frames) - 1, BATCH).round().astype(int)]
+        with torch.inference_mode():
+            crops = prepare_frames(picked, crops=True).flatten(0, 1)
+            vision = torch.cat([network.vision(part) for part in crops.split(BATCH)]).mean(0)
+            audio = network.audio(log_mel_clips(torch.from_numpy(film.mono))).mean(0)
+        return {"vision": vision.numpy(), "audio": audio.numpy()}
+
+    return take
+
+
+def _given(weights: Path | None) -> Path:
+    if weights is None:
+        raise ValueError("a published network needs the file of its weights")
+    return weights
+
+
+PUBLISHED = (
+    Feature("vggish", 1, "sound", load_vggish, {"torch": "torch"}, "vggish"),
+    Feature("i3d", 1, "picture", load_i3d, {"torch": "torch"}, "i3d"),
+    Feature("synchformer", 1, "both", load_synchformer, {"torch": "torch"}, "synchformer"),
+    Feature("imagebind", 1, "both", load_imagebind, {"torch": "torch"}, "imagebind"),
+)

@@ -1,0 +1,104 @@
+"""Folders of clips: which files are clips, what they are called, and which belong together.
+
+A file is never replaced and never dropped in silence: whatever is not scored is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from phonofilm.errors import PhonofilmError
+
+FILMS = {
+    ".mp4": "MP4", ".mov": "MP4", ".m4v": "MP4", ".mkv": "Matroska", ".webm": "Matroska", ".avi": "AVI", ".gif": "GIF",
+    ".mpg": "", ".mpeg": "", ".ts": "", ".flv": "", ".wmv": "", ".3gp": "MP4", ".ogv": "Ogg",
+}  # fmt: skip
+SOUNDS = {
+    ".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3", ".m4a": "MP4", ".aac": "AAC", ".ogg": "Ogg", ".opus": "Ogg",
+}  # fmt: skip
+FAMILIES = FILMS | SOUNDS
+"""Suffixes that are read as clips, with the container they promise ("" where its header is not checked)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a folder.
+
+    Attributes:
+        name: its path in the folder without the suffix; clips of two folders pair by it.
+        path: where it is.
+        problem: why it cannot be scored, where that shows before it is opened.
+    """
+
+    name: str
+    path: Path
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, listed: `clips` in order of name, and files that are no clips (captions, pictures) as `others`."""
+
+    path: Path
+    clips: tuple[Entry, ...]
+    others: tuple[str, ...]
+
+
+def scan(folder: str | Path) -> Folder:
+    """All files of a folder and its sub-folders, hidden ones left out.
+
+    Raises:
+        PhonofilmError: there is no such folder, or no clip in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        found = f"{root} is a file" if root.is_file() else f"folder {root} does not exist"
+        raise PhonofilmError(f"{found}; name a folder of clips")
+    taken: dict[str, Entry] = {}
+    clips: list[Entry] = []
+    others: list[str] = []
+    # films first, so that of a film and a sound of one name the film is taken
+    for path in sorted(_files(root), key=lambda p: (p.suffix.lower() not in FILMS, p.as_posix())):
+        relative = path.relative_to(root)
+        name = relative.with_suffix("").as_posix()
+        held = _family(path)
+        if path.suffix.lower() not in FAMILIES:
+            if held is None:
+                others.append(relative.as_posix())
+            else:
+                clips.append(Entry(relative.as_posix(), path, f"named {path.suffix or 'without a suffix'}, but {held}"))
+        elif held is not None and FAMILIES[path.suffix.lower()] not in ("", held):
+            clips.append(Entry(relative.as_posix(), path, f"named {path.suffix}, but holds {held}: rename it"))
+        elif name in taken:
+            problem = f"has the name of {taken[name].path.name}, which is taken: keep one of them"
+            clips.append(Entry(relative.as_posix(), path, problem))
+        else:
+            taken[name] = Entry(name, path)
+            clips.append(taken[name])
+    if not clips:
+        raise PhonofilmError(f"there is no clip in {root}; clips are named {' '.join(list(FAMILIES)[:6])} …")
+    return Folder(root, tuple(sorted(clips, key=lambda entry: entry.name)), tuple(sorted(others)))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in files if not name.startswith("."))
+
+
+def _family(path: Path) -> str | None:
+    """The container that a file's first bytes say it is, or None where they say nothing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return None
+    if head[4:8] == b"ftyp":
+        return "MP4"
+    if head[:4] == b"RIFF":
+        return {b"WAVE": "WAV", b"AVI ": "AVI"}.get(head[8:12])
+    signs = {b"\x1aE\xdf\xa3": "Matroska", b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3": "MP3", b"GIF8": "GIF"}
+    return next((family for sign, family in signs.items() if head.startswith(sign)), None)

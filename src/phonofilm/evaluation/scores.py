@@ -1,0 +1,206 @@
+"""What one clip scores, from its features: the arithmetic between the cache and the table."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from phonofilm.evaluation.avalign import Variant, av_align, flow_peaks
+from phonofilm.evaluation.desync import desync_offsets
+from phonofilm.evaluation.drift import drift
+from phonofilm.evaluation.features_core import BOX_RATE, impulses_from, motion_from
+from phonofilm.evaluation.insertion import inserted_seconds
+from phonofilm.evaluation.offset import offset
+from phonofilm.evaluation.onsets import onset_agreement, onset_scores
+from phonofilm.evaluation.peavs import Flaws, predict
+from phonofilm.evaluation.quality import consistency
+from phonofilm.evaluation.signals import Signal
+from phonofilm.evaluation.similarity import cosines
+from phonofilm.evaluation.spatial import Places, pan_error, sound_events, spatial_hits
+from phonofilm.evaluation.speech_scores import normal_words, quoted_words, word_errors
+from phonofilm.evaluation.view import Absent, Share, View
+
+EARLY, LATE = 45.0, -125.0
+"""ms of early and late sound that people notice (ITU-R BT.1359)."""
+
+
+def scalar(feature: str, name: str, view: View, sound: bool = False) -> float:
+    """A number kept as it is."""
+    return float((view.sound if sound else view.picture)(feature)[name])
+
+
+def offset_ms(view: View) -> float:
+    """Signed, positive = audio early."""
+    picture, sound = view.picture("motion"), view.sound("onsets")
+    if view.picture is view.sound:
+        return float(view.picture("sync")["offset"][0])
+    try:
+        return offset(impulses_from(sound), motion_from(picture)).milliseconds
+    except ValueError as error:
+        raise Absent(str(error)) from error
+
+
+def speed_change(view: View) -> float:
+    """Speed of the sound over that of the picture, less 1."""
+    picture, sound = view.picture("motion"), view.sound("onsets")
+    if view.picture is view.sound:
+        return float(view.picture("sync")["drift"][0])
+    try:
+        return drift(impulses_from(sound), motion_from(picture)).change
+    except ValueError as error:
+        raise Absent(str(error)) from error
+
+
+def unnoticed(view: View) -> float:
+    return float(LATE <= offset_ms(view) <= EARLY)
+
+
+def opinion(view: View) -> float:
+    """PEAVS[phonofilm] of offset and drift."""
+    return predict(Flaws(offset=offset_ms(view) / 1000, drift=speed_change(view)))
+
+
+def onset_motion(view: View) -> float:
+    """F1 of audio onsets against changes of motion, within ± 60 ms."""
+    sound, picture = view.sound("onsets")["times"], view.picture("motion")["times"]
+    if not len(sound) and not len(picture):
+        raise Absent("nothing sets in and nothing moves")
+    return onset_agreement(sound, picture, delta=0.06).f1
+
+
+def aligned(view: View, variant: Variant) -> float:
+    """AV-Align over our own flow."""
+    picture = view.picture("motion")
+    fps = float(picture["rate"])
+    peaks = flow_peaks(picture["speed"], fps, variant)
+    try:
+        return av_align(view.sound("onsets")["times"], peaks, fps, variant)
+    except ValueError as error:
+        raise Absent("it has neither audio onsets nor flow peaks") from error
+
+
+def spatially_aligned(view: View) -> Share:
+    """Located sounds that touch a moving thing, of all located sounds."""
+    places = places_of(view.sound("places"))
+    if places is None:
+        raise Absent("it is mono")
+    hits = spatial_hits(sound_events(places), view.picture("boxes")["rows"], places.rate, BOX_RATE)
+    if not len(hits):
+        raise Absent("no sound stands out")
+    return float(hits.sum()), float(len(hits))
+
+
+def places_of(arrays: dict[str, np.ndarray] | object) -> Places | None:
+    """The places that were kept as a feature; None for a mono clip."""
+    kept: dict[str, np.ndarray] = dict(arrays)  # type: ignore[call-overload]
+    if float(kept["mono"]):
+        return None
+    names = ("pan", "level", "delay", "coherence", "power")
+    return Places(float(kept["rate"]), *(kept[name] for name in names), kept["active"].astype(bool))
+
+
+def pan_gap(view: View) -> float:
+    mine, real = places_of(view.sound("places")), places_of(view.truth("places"))
+    if mine is None or real is None:
+        raise Absent("it or its reference is mono")
+    gap = pan_error(mine, real)
+    if gap is None:
+        raise Absent("it and its reference never sound together")
+    return gap
+
+
+def loudness_gap(view: View) -> float:
+    return abs(scalar("levels", "lufs", view, sound=True) - float(view.truth("levels")["lufs"]))
+
+
+def onset_accuracy(view: View) -> float:
+    return _onset_scores(view)[0]
+
+
+def onset_precision(view: View) -> float:
+    return _onset_scores(view)[1]
+
+
+def _onset_scores(view: View) -> tuple[float, float]:
+    sound, real = view.sound("onsets"), view.truth("onsets")
+    if not len(real["times"]):
+        raise Absent("its reference has no onset")
+    found = onset_scores(sound["times"], real["times"], sound["confidence"])
+    return found.accuracy, found.average_precision
+
+
+def steadiness(view: View, feature: str) -> float:
+    return consistency(view.picture(feature)["frames"])
+
+
+def kl_sounds(view: View) -> float:
+    """KL(real ‖ generated) of what YAMNet hears, its scores taken as shares of one whole."""
+    mine, real = (np.maximum(part["scores"], 1e-6) for part in (view.sound("yamnet"), view.truth("yamnet")))
+    mine, real = mine / mine.sum(), real / real.sum()
+    return float((real * np.log(real / mine)).sum())
+
+
+def speech_errors(view: View) -> Share:
+    """Word errors and words asked for, of what the prompt quotes."""
+    asked = quoted_words(view.wording())
+    if not normal_words(asked):
+        raise Absent("its prompt quotes no words")
+    errors = word_errors(view.sound("speech")["text"].tobytes().decode(), asked)
+    return float(errors.substitutions + errors.deletions + errors.insertions), float(errors.words)
+
+
+def speech_quality(view: View) -> float:
+    value = float(view.sound("speech")["dnsmos"])
+    if np.isnan(value):
+        raise Absent("nobody speaks")
+    return value
+
+
+SPEAKING = r"\b(speak|speech|say|talk|voice|sing|shout|whisper|narrat|interview|convers|laugh|announc)\w*|[\"“]"
+PLAYING = (
+    r"\b(music|song|sing|play|instrument|guitar|piano|drum|violin|band|orchestra|melod|tune|xylophone|glockenspiel|"
+    r"trumpet|flute|dance|concert)\w*"
+)
+
+
+def inserted(view: View) -> Share:
+    """Seconds of speech and music that the prompt does not ask for, and seconds."""
+    heard, prompt = view.sound("yamnet"), view.wording()
+    seconds = float(view.sound("facts")["sound_seconds"])
+    spans: list[tuple[float, float]] = []
+    for kind, words in (("speech", SPEAKING), ("music", PLAYING)):
+        if not re.search(words, prompt, re.IGNORECASE):
+            spans += [(t, t + 0.975) for t in heard["times"][heard[kind] > 0.5]]
+    return inserted_seconds(np.array(spans).reshape(-1, 2), [], seconds), seconds
+
+
+def any_inserted(view: View) -> float:
+    return float(inserted(view)[0] > 0)
+
+
+def mouth_offset(view: View) -> float:
+    """|offset| in ms of the voice's onsets against the mouth's opening."""
+    faces, sound = view.picture("faces"), view.sound("onsets")
+    mouth = faces["mouth"]
+    seen = np.isfinite(mouth)
+    if seen.mean() < 0.5 or seen.sum() < 12:
+        raise Absent("no face is seen for half of it")
+    filled = np.interp(np.arange(len(mouth)), np.flatnonzero(seen), mouth[seen])
+    opening = Signal(np.maximum(np.diff(filled, prepend=filled[:1]), 0), float(faces["rate"]), 0.0)
+    try:
+        return abs(offset(impulses_from(sound), opening, limit=1.0).milliseconds)
+    except ValueError as error:
+        raise Absent(str(error)) from error
+
+
+def desync_seconds(view: View) -> float:
+    return float(np.abs(desync_offsets(view.picture("synchformer")["logits"])).mean())
+
+
+def bound(view: View) -> float:
+    """Cosine of ImageBind's sound and picture."""
+    try:
+        return float(cosines(view.sound("imagebind")["audio"][None], view.picture("imagebind")["vision"][None])[0])
+    except ValueError as error:
+        raise Absent(str(error)) from error

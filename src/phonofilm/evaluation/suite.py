@@ -1,0 +1,202 @@
+"""`evaluate`: two folders in, every number out, with all that each number depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.cache import default_cache
+from phonofilm.evaluation.catalogue import Metric, choose
+from phonofilm.evaluation.extraction import Plan, Taken, take_all
+from phonofilm.evaluation.features import catalogue
+from phonofilm.evaluation.film import DECODING
+from phonofilm.evaluation.folder import Folder, scan
+from phonofilm.evaluation.listing import Listed, sort_out, unpaired
+from phonofilm.evaluation.measure import Measured, measure
+from phonofilm.evaluation.prompts import read_prompts
+from phonofilm.perception.extras import EXTRA, WITHOUT_REQUIREMENTS
+
+PROTOCOL = "phonofilm-evaluate-1"
+"""Raised whenever a number of an unchanged folder would change."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to evaluate.
+
+    Attributes:
+        preset: "quick", "full", "javis" or "avbench"; `metrics` names single ones instead.
+        cache: folder of features, None for the user's own. workers: processes that decode.
+        weights: files of published weights by network. conditioned_on: networks that the generating system was
+            conditioned on or trained with, which then judge their own pupil.
+        keep_odd: score clips of other rates or channels than the rest. seed: of control and intervals.
+    """
+
+    preset: str = "quick"
+    metrics: tuple[str, ...] = ()
+    cache: Path | None = None
+    workers: int = 1
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    conditioned_on: tuple[str, ...] = ()
+    keep_odd: bool = False
+    seed: int = 0
+
+
+def evaluate(
+    generated: str | Path,
+    reference: str | Path | None = None,
+    prompts: str | Path | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a folder of clips; the result is plain and goes into JSON as it is (see docs/metrics.md for its fields).
+
+    Args:
+        reference: real clips; those of the same name pair.
+        prompts: a file for `read_prompts`; without it the prompts in the clips' own metadata are not used.
+
+    Raises:
+        PhonofilmError: a folder, file, preset or metric that does not exist, or a folder without a clip to score.
+    """
+    settings = settings or Settings()
+    metrics = choose(settings.preset, settings.metrics)
+    _check_weights(settings.weights)
+    folders = [scan(generated), *([scan(reference)] if reference is not None else [])]
+    texts = read_prompts(prompts) if prompts is not None else {}
+    given = {"reference": reference is not None, "prompts": prompts is not None}
+    blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, settings.weights))}
+    ready = [metric for metric in metrics if metric.name not in blocked]
+    features = sorted({"facts", *(name for metric in ready for name in metric.features)})
+    plan = Plan.of(features, settings.cache or default_cache(), settings.weights)
+    takings = [
+        take_all(folder.clips, plan, settings.workers, progress, stage)
+        for folder, stage in zip(folders, ("generated", "reference"), strict=False)
+    ]
+    sorted_out = [sort_out(taking, settings.keep_odd or side > 0) for side, taking in enumerate(takings)]
+    for (clips, _), folder in zip(sorted_out, folders, strict=True):
+        if not clips:
+            worst = Counter(item.kind for item in sorted_out[folders.index(folder)][1]).most_common(1)[0]
+            raise PhonofilmError(
+                f"no clip of {folder.path} can be scored: {worst[1]} {worst[0]}; see phonofilm info FILE"
+            )
+    mine = sorted_out[0][0]
+    real = sorted_out[1][0] if len(sorted_out) > 1 else []
+    found = measure(ready, mine, real, texts, plan, settings.seed, progress)
+    listed = [sorted_out[0][1] + unpaired(mine, real, "reference")]
+    if real:
+        listed.append(sorted_out[1][1] + unpaired(real, mine, "generated folder"))
+    sides = [_side(*row) for row in zip(folders, takings, (mine, real), listed, strict=False)]
+    return {
+        "protocol": f"{PROTOCOL}/{settings.preset if not settings.metrics else 'chosen'}",
+        "versions": {name: metadata.version(name) for name in ("phonofilm", "av", "numpy", "scipy", "torch")},
+        "decoding": DECODING,
+        "seed": settings.seed,
+        "conditioned_on": list(settings.conditioned_on),
+        "generated": sides[0],
+        "reference": sides[1] if real else None,
+        "paired": len({clip.name for clip in mine} & {clip.name for clip in real}),
+        "prompts": len({clip.name for clip in mine} & texts.keys()),
+        "metrics": [_row(m, found.get(m.name), blocked.get(m.name), settings) for m in metrics],
+        "clips": _by_clip(mine, found),
+    }
+
+
+def _check_weights(weights: Mapping[str, Path]) -> None:
+    known = {feature.weights for feature in catalogue().values() if feature.weights}
+    for name, path in weights.items():
+        if name not in known:
+            raise PhonofilmError(f"no metric takes weights of {name!r}; there are {', '.join(sorted(known))}")
+        if not path.is_file():
+            raise PhonofilmError(f"no weights of {name} at {path}; check the path")
+
+
+def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Path]) -> dict[str, str] | None:
+    """Why a metric cannot be computed here, and what would help."""
+    for name in metric.features:
+        feature = catalogue()[name]
+        if feature.weights and feature.weights not in weights:
+            wanted = feature.weights
+            return {
+                "status": "needs weights",
+                "reason": f"phonofilm weights get {wanted}, then --weights {wanted}=FILE",
+            }
+        if absent := feature.missing():
+            alone = [
+                WITHOUT_REQUIREMENTS[m]
+                for d, m in feature.packages.items()
+                if d in absent and m in WITHOUT_REQUIREMENTS
+            ]
+            return {"status": "needs packages", "reason": f"{' && '.join(alone) or EXTRA} ({', '.join(absent)})"}
+    for need in metric.needs:
+        if not given[need]:
+            return {"status": f"needs {need}", "reason": f"give --{need}"}
+    return None
+
+
+def _side(folder: Folder, taking: Sequence[Taken], scored: Sequence[Taken], listed: Sequence[Listed]) -> dict[str, Any]:
+    hashes = "".join(sorted(f"{clip.digest}  {clip.name}\n" for clip in scored))
+    out = Counter(item.kind for item in listed)
+    return {
+        "folder": str(folder.path),
+        "digest": hashlib.sha256(hashes.encode()).hexdigest(),
+        "files": len(folder.clips),
+        "scored": len(scored),
+        "left_out": len(folder.clips) - len(scored),
+        "from_cache": sum(clip.cached for clip in taking),
+        "counts": dict(sorted(out.items())),
+        "listed": [asdict(item) for item in listed],
+        "no_clips": list(folder.others),
+        "hashes": {clip.name: clip.digest for clip in scored},
+        "paths": {clip.name: clip.path.relative_to(folder.path).as_posix() for clip in scored},
+    }
+
+
+def _row(
+    metric: Metric, found: Measured | None, blocked: Mapping[str, str] | None, settings: Settings
+) -> dict[str, Any]:
+    features = {name: catalogue()[name] for name in metric.features}
+    row: dict[str, Any] = {
+        "name": metric.name,
+        "group": metric.group,
+        "unit": metric.unit,
+        "better": metric.better,
+        "range": metric.range,
+        "protocol": metric.protocol,
+        "source": metric.source,
+        "circular": metric.judge is not None and metric.judge in settings.conditioned_on,
+        "depends": [f.depends(settings.weights.get(f.weights or "")) for f in features.values()],
+    }
+    if blocked is not None:
+        return row | dict(blocked)
+    assert found is not None
+    if found.value is None:
+        reason = (
+            found.notes[0] if found.notes else max(found.absent, key=lambda r: len(found.absent[r]), default="no clip")
+        )
+        row |= {"status": "n/a", "reason": reason}
+    else:
+        row |= {"status": "ok"}
+    plain = asdict(found)
+    return row | {key: value for key, value in plain.items() if key != "clips"}
+
+
+def _by_clip(clips: Sequence[Taken], found: Mapping[str, Measured]) -> dict[str, dict[str, float]]:
+    return {
+        clip.name: {name: m.clips[clip.name] for name, m in found.items() if clip.name in m.clips} for clip in clips
+    }
+
+
+def write_json(result: Mapping[str, Any], path: Path) -> None:
+    """Write a result; the file is whole or not there."""
+    from phonofilm.files import write_bytes
+
+    write_bytes(path, (json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

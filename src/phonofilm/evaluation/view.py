@@ -1,0 +1,56 @@
+"""One clip as a metric sees it: its features, those of the clip it pairs with, and what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+Lookup = Callable[[str], Arrays]
+"""Feature name to its arrays; raises `Absent` where the clip has none."""
+
+
+class Absent(Exception):
+    """A clip cannot be scored by a metric; the text says why."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A clip to score.
+
+    Attributes:
+        picture, sound: its features by name. In the shuffled control the sound is another clip's.
+        real: features of the reference of the same name, or None.
+        prompt: what was asked for, or None.
+    """
+
+    picture: Lookup
+    sound: Lookup
+    real: Lookup | None = None
+    prompt: str | None = None
+
+    def heard_with(self, sound: Lookup) -> View:
+        """The same picture with other sound."""
+        return replace(self, sound=sound)
+
+    def truth(self, feature: str) -> Arrays:
+        if self.real is None:
+            raise Absent("it has no partner in the reference")
+        return self.real(feature)
+
+    def wording(self) -> str:
+        if self.prompt is None:
+            raise Absent("it has no prompt")
+        return self.prompt
+
+
+Share = tuple[float, float]
+"""(numerator, denominator): a set's value is Σ numerators / Σ denominators, so pooled ratios and means are one."""
+Score = Callable[[View], Share]
+
+
+def mean_of(value: Callable[[View], float]) -> Score:
+    """A score whose set value is the mean over clips."""
+    return lambda view: (value(view), 1.0)
