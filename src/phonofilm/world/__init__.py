@@ -7,7 +7,7 @@ batch of scenes at any size and rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,7 +21,11 @@ from phonofilm.world.truth import Truth
 if TYPE_CHECKING:
     from torch import Tensor
 
-FAMILIES = ("bounce", "strike")
+    from phonofilm.world.synthesis import Score
+
+# each family and the module that makes it; seeds depend on the order, so new ones come last
+MODULES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain"}
+FAMILIES = tuple(MODULES)
 __all__ = ["FAMILIES", "Rendered", "Truth", "clips", "render", "sample"]
 
 
@@ -41,17 +45,48 @@ def family(name: str) -> ModuleType:
     from importlib import import_module
 
     try:
-        return import_module(f"phonofilm.world.{name}")
+        return import_module(f"phonofilm.world.{MODULES[name]}")
     except ModuleNotFoundError as error:
         if error.name != "pymunk":
             raise
         raise PhonofilmError("Foley World needs pymunk: pip install 'phonofilm[world]'") from error
 
 
-def sample(name: str, seed: int, seconds: float = 4.0) -> Truth:
-    """The truth of one scene: a pure function of its arguments."""
-    rng = np.random.default_rng([FAMILIES.index(name) if name in FAMILIES else 0, seed])
-    return family(name).sample(rng, seed, seconds)
+def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = None) -> Truth:
+    """The truth of one scene: a pure function of its arguments.
+
+    Args:
+        music: how likely the scene has a music bed, 0 to 1; None leaves it to the family.
+    """
+    made, number = family(name), FAMILIES.index(name)
+    truth: Truth = made.sample(np.random.default_rng([number, seed]), seed, seconds)
+    # drawn apart, so that the scene is the same with and without music
+    rng = np.random.default_rng([number, seed, 1])
+    share = getattr(made, "MUSIC", 0.0) if music is None else music
+    return _accompanied(truth, rng) if rng.random() < share else truth
+
+
+def _accompanied(truth: Truth, rng: np.random.Generator) -> Truth:
+    from phonofilm.world import captions, music
+
+    piece = music.sample(rng)
+    return replace(
+        truth,
+        caption=captions.with_music(rng, truth.caption, music.said(piece)),
+        events=(music.event(piece, truth.seconds), *truth.events),
+        params={**truth.params, "music": piece},
+    )
+
+
+def _score(truth: Truth) -> Score:
+    """All sounds of a scene, with its music bed if it has one."""
+    effects: Score = family(truth.family).score(truth)
+    if "music" not in truth.params:
+        return effects
+    from phonofilm.world import music
+
+    bed = music.score(truth.params["music"], truth.seconds)
+    return replace(effects, hits=effects.hits + bed.hits, tones=effects.tones + bed.tones)
 
 
 def render(
@@ -69,8 +104,7 @@ def render(
     rate = rational(fps)
     frames = max(1, nearest(Fraction(str(truths[0].seconds)) * rate))
     samples = nearest(frames / rate * sample_rate)
-    scores = [family(truth.family).score(truth) for truth in truths]
-    stems = synthesise(scores, samples, sample_rate, device)
+    stems = synthesise([_score(truth) for truth in truths], samples, sample_rate, device)
     pictures = torch.stack(_draw(truths, size, rate, frames, device))
     return Rendered(pictures, stems, mix(stems))
 

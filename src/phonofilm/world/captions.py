@@ -9,6 +9,13 @@ import numpy as np
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+SAID = {
+    "day": ("on a bright day", "in the sunshine", "under a blue sky"),
+    "dusk": ("at sunset", "at dusk", "in the evening light"),
+    "night": ("at night", "in the dark", "under the stars"),
+    "overcast": ("on a grey day", "under clouds", "in dull weather"),
+}
+
 
 def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.integers(len(options)))]
@@ -82,3 +89,104 @@ def strike(rng: np.random.Generator, params: Mapping[str, Any], way: str) -> str
         list=listing(colours, ", "),
     )
     return text[0].upper() + text[1:] + "."
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop, and single spaces."""
+    text = " ".join(text.split()).replace(" ,", ",")
+    return text[0].upper() + text[1:] + "."
+
+
+def passing(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
+    """params: movers from far to near (kind, colour, facing, calls, call) and land."""
+    mover = params["movers"][-1]
+    kind, bird = mover["kind"], mover["kind"] == "bird"
+    noun = {"ambulance": f"white and {mover['colour']} ambulance"}.get(kind, f"{mover['colour']} {kind}")
+    start, end = ("left", "right") if mover["facing"] > 0 else ("right", "left")
+    verb = pick(rng, ("flies past", "flies", "flaps by") if bird else ("drives past", "passes", "goes by", "drives"))
+    if kind == "train":
+        verb = pick(rng, ("rolls past", "thunders by", "passes"))
+    way = pick(rng, (f"from {start} to {end}", f"from the {start} to the {end}", f"towards the {end}"))
+    texts = (
+        f"{article(noun)} {verb} {way} {{hour}} {{call}}",
+        f"{{hour}}, {article(noun)} {verb} {way} {{call}}",
+        f"{article(noun)} crosses the picture {way} {{hour}} {{call}}",
+        f"{article(noun)} comes from the {start} and leaves on the {end} {{call}}",
+    )
+    calls = {
+        "horn": ("and sounds its horn", "and honks"),
+        "whistle": ("and blows its whistle", "and whistles"),
+        "siren": ("with its siren on", "with flashing lights and a siren", "with a wailing siren"),
+        "caw": ("and caws", "cawing"),
+        "cry": ("and cries", "crying"),
+        "chirp": ("and chirps", "chirping"),
+    }[mover["call"]]
+    call = pick(rng, calls) if mover["calls"] or mover["call"] == "siren" else ""
+    text = pick(rng, texts).format(call=call, hour=_hour(rng, params["land"]))
+    if len(params["movers"]) > 1:
+        other = params["movers"][0]
+        text += ", " + pick(rng, ("while", "as")) + f" {article(other['colour'] + ' ' + other['kind'])} "
+        text += pick(rng, ("comes the other way", f"passes behind it towards the {start}", "goes the opposite way"))
+    return sentence(text)
+
+
+def blast(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
+    """params: target, colour, material, distance, x, debris and land."""
+    noun = f"{params['colour']} {params['target']}"
+    far = params["distance"] > 75
+    side = "on the left" if params["x"] < 0.42 else "on the right" if params["x"] > 0.58 else "in the middle"
+    away = pick(rng, ("far away", "in the distance") if far else ("close by", "near the camera"))
+    pieces = f"pieces of {params['material']}"
+    sound = (
+        ("its rumble comes late", "the bang is heard later") if far else ("it bangs and rumbles", "the bang is loud")
+    )
+    texts = (
+        f"{article(noun)} explodes {side}, {away}, and {pieces} rain down {{hour}}",
+        f"{{hour}}, {article(noun)} blows up in a ball of fire; {pick(rng, sound)}",
+        f"{article(noun)} {away} bursts in a flash; smoke rises and {pieces} clatter on the ground",
+        f"an explosion tears {article(noun)} apart {side} {{hour}}",
+        f"a blinking {noun} blows up {away}; {pick(rng, sound)} and debris falls",
+    )
+    return sentence(pick(rng, texts).format(hour=_hour(rng, params["land"])))
+
+
+def rain(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
+    """params: targets (kind, x, colour), heavy, wind, lightning (x, distance) and land."""
+    things = {"bucket": "metal bucket", "crate": "wooden crate", "jar": "glass jar"}
+    nouns = [article(f"{t['colour']} {things[t['kind']]}") for t in params["targets"] if t["kind"] != "puddle"]
+    where = listing(["into a puddle", *("on " + noun for noun in nouns)])
+    hard = "light" if params["heavy"] < 0.45 else "heavy" if params["heavy"] > 0.75 else "steady"
+    wind = ", and wind bends the reeds" if params["wind"] > 0.65 else ""
+    texts = (
+        f"drops fall from a gutter {where} in {hard} rain{{hour}}{wind}",
+        f"{hard} rain{{hour}}; water drips from the roof {where}{wind}",
+        f"rain drips {where}{{hour}}{wind}",
+        f"it rains: drops splash {where}{wind}",
+    )
+    hour = {"night": pick(rng, (" at night", " in the dark")), "dusk": " in the evening", "overcast": " on a grey day"}
+    text = pick(rng, texts).format(hour=hour[params["land"]["hour"]])
+    if params["lightning"]:
+        last = params["lightning"][-1]
+        side = "on the left" if last["x"] < 0.4 else "on the right" if last["x"] > 0.6 else "in the middle"
+        far = "far off" if last["distance"] > 500 else "near" if last["distance"] < 220 else "some way off"
+        bolts = "lightning flashes" if len(params["lightning"]) == 1 else "lightning flashes twice"
+        text += pick(
+            rng,
+            (
+                f"; {bolts} {far} {side} and thunder rolls",
+                f". {bolts.capitalize()} {side}, and the thunder follows",
+                f", while {bolts} and it thunders {far}",
+            ),
+        )
+    return sentence(text)
+
+
+def with_music(rng: np.random.Generator, caption: str, music: str) -> str:
+    """A caption with a sentence about its music bed, such as "calm, cheerful piano music"."""
+    texts = (f"{music} plays.", f"In the background, {music}.", f"It is accompanied by {music}.")
+    text = pick(rng, texts)
+    return f"{caption} {text[0].upper()}{text[1:]}"
+
+
+def _hour(rng: np.random.Generator, land: Mapping[str, Any]) -> str:
+    return pick(rng, SAID[land["hour"]])

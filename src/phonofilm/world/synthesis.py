@@ -60,6 +60,23 @@ class Bed:
     stem: str = "effects"
 
 
+@dataclass(frozen=True, eq=False)
+class Tone:
+    """A lasting harmonic sound whose pitch moves: an engine, a horn, a bird.
+
+    Attributes:
+        frequency: of the fundamental in Hz, as it is heard, [K] at CONTROL_RATE.
+        level: linear, [K]. pan: -1 to 1, a number or [K].
+        gains: linear, of the first, second, ... harmonic, relative to `level`.
+    """
+
+    frequency: np.ndarray
+    level: np.ndarray
+    pan: np.ndarray | float
+    gains: tuple[float, ...] = (1.0,)
+    stem: str = "effects"
+
+
 @dataclass(frozen=True)
 class Room:
     """A small room: time to -60 dB in s, level of the reverberation relative to the source, seed."""
@@ -76,6 +93,7 @@ class Score:
     hits: tuple[Hit, ...] = ()
     beds: tuple[Bed, ...] = ()
     room: Room = Room()
+    tones: tuple[Tone, ...] = ()
 
 
 def stereo_gains(pan: Tensor) -> Tensor:
@@ -89,11 +107,16 @@ def synthesise(
 ) -> dict[str, Tensor]:
     """Sound a batch of scenes: stems, each float32 [B, 2, samples], that add up to the whole sound."""
     device = torch.device(device)
-    names = sorted({s.stem for score in scores for s in (*score.hits, *score.beds)} | {"effects"})
-    dry = {name: torch.zeros(len(scores), 2, samples, device=device) for name in names}
-    for name in names:
+    kinds: tuple[Sequence[Hit | Bed | Tone], ...]
+    names = {"effects"}
+    for score in scores:
+        kinds = score.hits, score.beds, score.tones
+        names.update(sound.stem for kind in kinds for sound in kind)
+    dry = {name: torch.zeros(len(scores), 2, samples, device=device) for name in sorted(names)}
+    for name in dry:
         strike(dry[name], [[h for h in score.hits if h.stem == name] for score in scores], sample_rate)
         blow(dry[name], [[b for b in score.beds if b.stem == name] for score in scores], sample_rate)
+        sing(dry[name], [[t for t in score.tones if t.stem == name] for score in scores], sample_rate)
     rooms = impulse_responses([score.room for score in scores], sample_rate, device)
     wet = {name: sound + convolve(sound, rooms) for name, sound in dry.items()}
     peak = sum(wet.values(), torch.zeros(())).abs().amax((1, 2), keepdim=True)  # type: ignore[union-attr]
@@ -170,6 +193,33 @@ def blow(out: Tensor, beds: Sequence[Sequence[Bed]], sample_rate: int) -> None:
             pan = torch.as_tensor(np.broadcast_to(np.asarray(bed.pan, np.float32), bed.level.shape).copy())
             gains = stereo_gains(pan).T * torch.from_numpy(np.asarray(bed.level, np.float32))
             out[row] += noise * _stretch(gains.to(device), length, sample_rate)
+
+
+def sing(out: Tensor, tones: Sequence[Sequence[Tone]], sample_rate: int) -> None:
+    """Add lasting tones to out [B, 2, N] in place."""
+    flat = [(row, tone) for row, scene in enumerate(tones) for tone in scene if tone.level.any()]
+    if not flat:
+        return
+    device, length = out.device, out.shape[-1]
+
+    def control(values: Sequence[np.ndarray | float]) -> Tensor:
+        points = len(flat[0][1].level)
+        table = np.stack([np.broadcast_to(np.asarray(v, np.float32), (points,)) for v in values])
+        return torch.from_numpy(table).to(device)
+
+    pitch = _stretch(control([tone.frequency for _, tone in flat]), length, sample_rate)
+    # whole turns are dropped in float64: in float32 a phase of thousands of turns would be noise
+    phase = (pitch.double().cumsum(-1) / sample_rate).frac_().float() * (2 * torch.pi)
+    voice = torch.zeros_like(phase)
+    for harmonic in range(1, max(len(tone.gains) for _, tone in flat) + 1):
+        strength = [tone.gains[harmonic - 1] if harmonic <= len(tone.gains) else 0.0 for _, tone in flat]
+        audible = (pitch * harmonic < sample_rate * 0.48) * torch.tensor(strength, device=device)[:, None]
+        voice += torch.sin(phase * harmonic).mul_(audible)
+    level = control([tone.level for _, tone in flat])
+    gains = stereo_gains(control([tone.pan for _, tone in flat])).unbind(-1)
+    row = torch.tensor([row for row, _ in flat], device=device)
+    for ear, gain in enumerate(gains):
+        out[:, ear].index_add_(0, row, voice * _stretch(gain * level, length, sample_rate))
 
 
 def _stretch(control: Tensor, samples: int, sample_rate: int) -> Tensor:
