@@ -131,22 +131,33 @@ def paint(canvas: Tensor, rows: Tensor, scale: int) -> None:
 
 
 def primitive(dx: Tensor, dy: Tensor, p: dict[str, Tensor], pixel: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Coverage, lighting factor and highlight of a primitive; dx [n, 1, w], dy [n, h, 1], p values [n, 1]."""
+    """Coverage, lighting factor and highlight of a primitive; dx [n, 1, w], dy [n, h, 1], p values [n, 1].
+
+    Each is [n, h, w]; lighting and highlight are [n, 1, 1] where they do not vary.
+    """
     q = {name: value[..., None] for name, value in p.items()}
     cos, sin = torch.cos(q["angle"]), torch.sin(q["angle"])
     along, across = dx * cos + dy * sin, dy * cos - dx * sin
-    folded = torch.where(q["apart"] > 0, along.abs() - q["apart"], along)
+    # most primitives are plain: what none of these has is not computed
+    has = {name: bool((q[name] != 0).any()) for name in ("apart", "ring", "soft", "shade", "gloss", "band")}
+    folded = torch.where(q["apart"] > 0, along.abs() - q["apart"], along) if has["apart"] else along
     out_x, out_y = folded.abs() - q["half_x"], across.abs() - q["half_y"]
     distance = torch.hypot(out_x.clamp(min=0), out_y.clamp(min=0)) + torch.maximum(out_x, out_y).clamp(max=0)
     distance = distance - q["radius"]
-    distance = torch.where(q["ring"] > 0, distance.abs() - q["ring"], distance)
+    if has["ring"]:
+        distance = torch.where(q["ring"] > 0, distance.abs() - q["ring"], distance)
     alpha = (0.5 - distance / (pixel + q["soft"])).clamp(0, 1) * q["opacity"]
-    alpha = torch.where(q["soft"] > 0, alpha * alpha * (3 - 2 * alpha / q["opacity"].clamp(min=1e-6)), alpha)
+    if has["soft"]:
+        alpha = torch.where(q["soft"] > 0, alpha * alpha * (3 - 2 * alpha / q["opacity"].clamp(min=1e-6)), alpha)
 
     body_x, body_y = (q["half_x"] + q["radius"]).clamp(min=1e-4), (q["half_y"] + q["radius"]).clamp(min=1e-4)
     body = torch.minimum(body_x, body_y)
-    towards = (dx * q["light"] - dy) / torch.maximum(body_x, body_y)
-    banded = torch.where((q["band"] > 0) & (across.abs() < q["band"]), 0.62, 1.0)
-    light = (1 + q["shade"] * towards) * banded
-    spot = ((dx - 0.4 * body * q["light"]) ** 2 + (dy + 0.4 * body) ** 2) / (0.35 * body) ** 2
-    return alpha, light, q["gloss"] * torch.exp(-spot)
+    light, gloss = torch.ones_like(body), torch.zeros_like(body)
+    if has["shade"]:
+        light = 1 + q["shade"] * ((dx * q["light"] - dy) / torch.maximum(body_x, body_y))
+    if has["band"]:
+        light = light * torch.where((q["band"] > 0) & (across.abs() < q["band"]), 0.62, 1.0)
+    if has["gloss"]:
+        spot = ((dx - 0.4 * body * q["light"]) ** 2 + (dy + 0.4 * body) ** 2) / (0.35 * body) ** 2
+        gloss = q["gloss"] * torch.exp(-spot)
+    return alpha, light, gloss

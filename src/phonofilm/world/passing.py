@@ -140,7 +140,9 @@ def _events(mover: Mapping[str, Any], params: Mapping[str, Any], seconds: float)
     motor, call = MOTORS[mover["kind"]], call_of(mover["kind"], mover["colour"])
     running = 20 * np.log10(mover["loud"] * (motor.level * motor.partials**0.5 + motor.hiss))
     box = box_of(mover, camera, nearest)
-    events = [Event(nearest, "pass", box, pan(nearest), float(running), min(max(last, nearest), seconds), mover["kind"])]
+    events = [
+        Event(nearest, "pass", box, pan(nearest), float(running), min(max(last, nearest), seconds), mover["kind"])
+    ]
     for time in mover["calls"]:
         far = float(course.distance(np.array([time]))[0])
         level = float(20 * np.log10(mover["loud"] * call.level))
