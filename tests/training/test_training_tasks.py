@@ -174,7 +174,7 @@ def test_the_generator_learns_two_clips_by_heart(latents: Path, tmp_path: Path) 
     assert distance(made(silent, False, True).video, truth.video) < 0.05
 
 
-@pytest.mark.parametrize("precision", ["fp32", "autocast", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "autocast"])
 def test_the_generator_trains_in_every_precision_and_resumes(precision: str, latents: Path, tmp_path: Path) -> None:
     whole = generator_recipe(latents, tmp_path / "whole", steps=4, precision=precision)
     fit(make_task(whole))

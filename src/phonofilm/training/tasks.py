@@ -38,8 +38,7 @@ class RunConfig:
             the same bit for bit when it is resumed, because time is not.
         batch: clips per optimiser step and accumulation.
         accumulate: batches whose gradients are added before a step.
-        precision: "fp32", "autocast" (bfloat16 where torch thinks it safe) or "bf16" (bfloat16 weights
-            with a float32 master copy).
+        precision: "fp32", or "autocast" (bfloat16 where torch thinks it safe, float32 weights).
         compile: whether to use torch.compile.
         threads: CPU threads, or None for torch's own choice.
         prefetch: batches prepared ahead by a thread.
@@ -55,7 +54,7 @@ class RunConfig:
     batch: int = 16
     accumulate: int = 1
     device: str = "auto"
-    precision: Literal["fp32", "autocast", "bf16"] = "autocast"
+    precision: Literal["fp32", "autocast"] = "autocast"
     compile: bool = False
     threads: int | None = None
     prefetch: int = 0

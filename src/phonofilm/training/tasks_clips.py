@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from phonofilm.data.clips import ClipSource, RawStore, WorldSource
 from phonofilm.errors import PhonofilmError
@@ -60,7 +59,3 @@ class ClipRows:
 def cut(total: int, window: int, generator: torch.Generator) -> int:
     """A random start for a window; 0 where the whole fits."""
     return int(torch.randint(max(1, total - window + 1), (), generator=generator))
-
-
-def dtype_of(model: nn.Module) -> torch.dtype:
-    return next(model.parameters()).dtype

@@ -17,7 +17,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim import OptimConfig
 from phonofilm.training.pictures import save_frames
 from phonofilm.training.tasks import Batch, RunConfig, generator_for
-from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut, dtype_of
+from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class VideoVAETask:
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         frames = to_model_frames(batch["frames"], self.recipe.data.window)
-        return video_loss(model, frames.to(dtype_of(model)), generator, self.recipe.loss)  # type: ignore[arg-type]
+        return video_loss(model, frames, generator, self.recipe.loss)  # type: ignore[arg-type]
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """PSNR in dB of held-out clips, over all pixels and weighted by how much they change."""
