@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,15 @@ class Item:
 
 
 def run_batch(
-    session: Session, report: Report, base: Request, prompts: Path, folder: Path, count: int, device: str, resume: bool
+    session: Session,
+    report: Report,
+    base: Request,
+    prompts: Path,
+    folder: Path,
+    count: int,
+    device: str,
+    resume: bool,
+    options: Mapping[str, Any] = {},
 ) -> None:
     """Make every clip of a batch; with `resume` those that are there are kept.
 
@@ -52,7 +61,7 @@ def run_batch(
         raise PhonofilmError(f"folder {folder.parent} does not exist; create it first: mkdir -p {folder.parent}")
     if folder.exists() and not folder.is_dir():
         raise PhonofilmError(f"{folder} is a file; with --prompts, -o names a folder")
-    weights = fingerprint(base.model)
+    weights = fingerprint(base.model, **options)
     paths = [item.path(folder, weights) for item in items]
     wanted = [(item, path) for item, path in zip(items, paths, strict=True) if not (resume and path.exists())]
     kept = len(items) - len(wanted)
@@ -60,7 +69,7 @@ def run_batch(
         report.notice(f"{kept} of {len(items)} clips are there already and kept")
     made: list[dict[str, Any]] = []
     if wanted:
-        maker = Maker(session, report, base.model, device)
+        maker = Maker(session, report, base.model, device, options)
         folder.mkdir(exist_ok=True)
         for item, path in wanted:
             made.append(maker.make(item.request, path))

@@ -11,12 +11,17 @@ import typer
 from phonofilm.app.options import (
     Debug,
     Device,
+    DryRun,
     Fps,
     Guidance,
     Image,
     Json,
+    Loading,
+    Lora,
     Model,
     Negative,
+    Network,
+    Offload,
     Output,
     Prompt,
     Seed,
@@ -51,6 +56,10 @@ def generate(
     negative: Negative = "",
     model: Model = "nano",
     device: Device = "auto",
+    lora: Lora = None,
+    offload: Offload = None,
+    network: Network = None,
+    dry_run: DryRun = False,
     prompts: Annotated[
         Path | None, typer.Option(metavar="JSONL", help="Many jobs: one a line, a prompt or {prompt, name, seed, …}.")
     ] = None,
@@ -85,15 +94,18 @@ def generate(
             negative=negative,
             model=model,
         )
+        loading = Loading.of(device, offload, network, lora, dry_run)
         if count < 1:
             raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 or more")
         if prompts is not None:
             if prompt is not None:
                 raise PhonofilmError("give one prompt or --prompts, not both")
-            return run_batch(session, report, request, prompts, output, count, device, resume)
+            if dry_run:
+                raise PhonofilmError("--dry-run plans one clip; leave --prompts away")
+            return run_batch(session, report, request, prompts, output, count, device, resume, loading.options)
         if resume:
             raise PhonofilmError("--resume goes with --prompts")
-        _make(session, report, [replace(request, seed=seed + n) for n in range(count)], output, device)
+        _make(session, report, [replace(request, seed=seed + n) for n in range(count)], output, loading)
     return None
 
 
@@ -108,6 +120,10 @@ def foley(
     negative: Negative = "",
     model: Model = "nano",
     device: Device = "auto",
+    lora: Lora = None,
+    offload: Offload = None,
+    network: Network = None,
+    dry_run: DryRun = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -118,7 +134,8 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     """
     fields = _common(prompt, seed, steps, guidance, negative, model)
-    _rework(ctx, "foley", video, output, device, fields)
+    loading = Loading.of(device, offload, network, lora, dry_run)
+    _rework(ctx, "foley", video, output, loading, fields)
 
 
 def animate(
@@ -135,6 +152,10 @@ def animate(
     negative: Negative = "",
     model: Model = "nano",
     device: Device = "auto",
+    lora: Lora = None,
+    offload: Offload = None,
+    network: Network = None,
+    dry_run: DryRun = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -145,7 +166,8 @@ def animate(
     """
     fields = _common(prompt, seed, steps, guidance, negative, model)
     fields |= {"image": _picture(image), "size": parse_size(size), "fps": _rate(fps)}
-    _rework(ctx, "animate", audio, output, device, fields)
+    loading = Loading.of(device, offload, network, lora, dry_run)
+    _rework(ctx, "animate", audio, output, loading, fields)
 
 
 def extend(
@@ -160,6 +182,10 @@ def extend(
     negative: Negative = "",
     model: Model = "nano",
     device: Device = "auto",
+    lora: Lora = None,
+    offload: Offload = None,
+    network: Network = None,
+    dry_run: DryRun = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -169,7 +195,15 @@ def extend(
     [dim]$[/] phonofilm extend ball.mp4 --seconds 2 -p "the ball comes to rest" -o longer.mp4
     """
     fields = _common(prompt, seed, steps, guidance, negative, model)
-    _rework(ctx, "extend", clip, output, device, {**fields, "seconds": seconds})
+    loading = Loading.of(device, offload, network, lora, dry_run)
+    _rework(
+        ctx,
+        "extend",
+        clip,
+        output,
+        loading,
+        {**fields, "seconds": seconds},
+    )
 
 
 def retake(
@@ -187,6 +221,10 @@ def retake(
     negative: Negative = "",
     model: Model = "nano",
     device: Device = "auto",
+    lora: Lora = None,
+    offload: Offload = None,
+    network: Network = None,
+    dry_run: DryRun = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -199,7 +237,15 @@ def retake(
         raise PhonofilmError("--audio-only and --video-only exclude each other; leave both away to make both again")
     only: Literal["audio", "video"] | None = "audio" if audio_only else "video" if video_only else None
     fields = _common(prompt, seed, steps, guidance, negative, model)
-    _rework(ctx, "retake", clip, output, device, {**fields, "span": (start, end), "only": only})
+    loading = Loading.of(device, offload, network, lora, dry_run)
+    _rework(
+        ctx,
+        "retake",
+        clip,
+        output,
+        loading,
+        {**fields, "span": (start, end), "only": only},
+    )
 
 
 def _session(ctx: typer.Context) -> Session:
@@ -233,7 +279,7 @@ def _rate(text: str | None) -> Any:
     return None if text is None else frame_rate(text)
 
 
-def _rework(ctx: typer.Context, task: Any, path: Path, output: Path, device: str, fields: dict[str, Any]) -> None:
+def _rework(ctx: typer.Context, task: Any, path: Path, output: Path, loading: Loading, fields: dict[str, Any]) -> None:
     """The common part of the commands that work on a clip."""
     from phonofilm.media import check_output, read_clip
     from phonofilm.types import Request
@@ -245,12 +291,12 @@ def _rework(ctx: typer.Context, task: Any, path: Path, output: Path, device: str
         source = read_clip(path)
         if task in ("extend", "retake"):
             fields["prompt"] = fields["prompt"] or source.prompt or ""
-        _make(session, report, [Request(task=task, source=source, **fields)], output, device)
+        _make(session, report, [Request(task=task, source=source, **fields)], output, loading)
 
 
-def _make(session: Session, report: Report, requests: list[Any], output: Path, device: str) -> None:
+def _make(session: Session, report: Report, requests: list[Any], output: Path, loading: Loading) -> None:
     """Check everything that can be checked before a model is loaded, then make and write one clip after another."""
-    from phonofilm.app.make import Maker, numbered
+    from phonofilm.app.make import Maker, numbered, say_plan
     from phonofilm.backends.requests import check
     from phonofilm.media import check_output
 
@@ -258,8 +304,11 @@ def _make(session: Session, report: Report, requests: list[Any], output: Path, d
     for request, path in zip(requests, paths, strict=True):
         check(request)
         check_output(path)
-    maker = Maker(session, report, requests[0].model, device)
+    if loading.dry_run:
+        return say_plan(report, requests[0], loading.device, loading.options)
+    maker = Maker(session, report, requests[0].model, loading.device, loading.options)
     made = [maker.make(request, path) for request, path in zip(requests, paths, strict=True)]
     for path in paths:
         report.say(str(path))
     report.add(outputs=made, model=requests[0].model)
+    return None

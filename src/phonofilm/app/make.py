@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ def numbered(output: Path, count: int) -> list[Path]:
 class Maker:
     """A model that is loaded once and makes clip after clip."""
 
-    def __init__(self, session: Session, report: Report, model: str, device: str) -> None:
+    def __init__(
+        self, session: Session, report: Report, model: str, device: str, options: Mapping[str, Any] = {}
+    ) -> None:
         from phonofilm.backends import load
 
         self.session, self.report = session, report
         report.progress("loading", 0, 1)
-        self.backend = load(model, device=device)
+        self.backend = load(model, device=device, **options)
 
     def make(self, request: Request, path: Path) -> dict[str, Any]:
         """Generate and write; returns the facts about what was written.
@@ -53,3 +56,18 @@ def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
         channels, samples = clip.waveform.shape
         known |= {"samples": samples, "channels": channels, "sample_rate": clip.sample_rate}
     return known | {name: clip.metadata[name] for name in ("prompt", "model", "weights") if name in clip.metadata}
+
+
+def say_plan(report: Report, request: Request, device: str, options: Mapping[str, Any]) -> None:
+    """What making a clip with a public model would take on this machine.
+
+    Raises:
+        PhonofilmError: a model of our own, which needs no plan, or one that is not here.
+    """
+    from phonofilm.backends.base import plan
+
+    report.progress("planning", 0, 1)
+    found = plan(request, device, **options)
+    report.add(plan=found.facts(), model=request.model)
+    for line in found.lines():
+        report.say(line)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from phonofilm.errors import PhonofilmError
 
+OFFLOADS = ("none", "model", "sequential", "disk")
+NETWORKS = ("phonofilm", "diffusers")
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
 
 Output = Annotated[
@@ -29,6 +33,18 @@ Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x
 Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
 Model = Annotated[str, typer.Option(metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option("--lora", metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added."),
+]
+Offload = Annotated[
+    str | None,
+    typer.Option(metavar="none|model|sequential|disk", help="Where the parts of a public model wait; chosen if left."),
+]
+Network = Annotated[
+    str | None, typer.Option(metavar="phonofilm|diffusers", help="Which code runs a public model's transformer.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what a public model would take here, and load nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -66,3 +82,30 @@ def parse_guidance(text: str | None) -> tuple[float, float] | None:
     if len(numbers) not in (1, 2):
         raise PhonofilmError(f"a guidance of {text!r} is not possible; write one number, or video,audio as in 3,7")
     return numbers[0], numbers[-1]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded, and whether it is at all.
+
+    Attributes:
+        options: of `backends.load`, those that were given.
+        dry_run: only say what it would take.
+    """
+
+    device: str
+    options: dict[str, Any]
+    dry_run: bool
+
+    @staticmethod
+    def of(device: str, offload: str | None, network: str | None, lora: Sequence[str] | None, dry_run: bool) -> Loading:
+        """From the command line.
+
+        Raises:
+            PhonofilmError: a choice that there is not.
+        """
+        for name, value, known in (("--offload", offload, OFFLOADS), ("--network", network, NETWORKS)):
+            if value is not None and value not in known:
+                raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
+        given = {"offload": offload, "network": network, "loras": tuple(lora or ()) or None}
+        return Loading(device, {name: value for name, value in given.items() if value is not None}, dry_run)

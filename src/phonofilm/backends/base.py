@@ -12,6 +12,8 @@ from phonofilm.types import Clip, Request
 if TYPE_CHECKING:
     import torch
 
+    from phonofilm.backends.ltx2.plan import Plan
+
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) at the start of every stage and at every step of it."""
 
@@ -32,6 +34,7 @@ _DECIDES = (
 )
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PUBLIC_OPTIONS = {"offload", "network", "loras"}
 
 
 @runtime_checkable
@@ -81,15 +84,20 @@ class Monitor:
 
 
 def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Backend:
-    """Load a model by its name ("nano") or the folder of its weights.
+    """Load a model by its name ("nano", "ltx2") or the folder or file of its weights.
 
     Args:
         device: "auto" (the best there is), "cpu", "cuda" or "mps".
-        options: passed on to the backend, for instance `dtype=torch.bfloat16`.
+        options: passed on to the backend, for instance `dtype=torch.bfloat16` for our own models, and `offload`,
+            `network` and `loras` for public ones (see `backends.ltx2`).
 
     Raises:
         PhonofilmError: no such model or device, or weights that are missing, corrupt or of another network.
     """
+    if _is_public(model, options):
+        from phonofilm.backends.ltx2 import LTX2Backend
+
+        return LTX2Backend.load(model, device=device, **options)
     if str(model) == "fake":
         from phonofilm.backends.fake import FakeBackend
 
@@ -99,17 +107,45 @@ def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Ba
     return NativeBackend.load(model, device=device, **options)
 
 
-def fingerprint(model: str | Path = "nano") -> str:
-    """The hash of a model's weights, without loading them.
+def fingerprint(model: str | Path = "nano", **options: Any) -> str:
+    """The hash of a model's weights, without loading them; `options` as for `load`.
 
     Raises:
         PhonofilmError: no such model.
     """
+    if _is_public(model, options):
+        from phonofilm.backends.ltx2 import LTX2Backend
+
+        return LTX2Backend.load(model, device="cpu", **options).fingerprint
     if str(model) == "fake":
         return "none"
     from phonofilm.weights import digest, locate
 
     return digest(locate(model))
+
+
+def plan(request: Request, device: str = "auto", **options: Any) -> Plan:
+    """What a job would take on this machine, without loading the model; `options` as for `load`.
+
+    Raises:
+        PhonofilmError: a request that makes no sense, a model that is not here, or one that needs no plan.
+    """
+    if not _is_public(request.model, options):
+        raise PhonofilmError(f"{request.model} needs no plan; --dry-run is for public models such as ltx2")
+    from phonofilm.backends.ltx2 import LTX2Backend
+    from phonofilm.backends.ltx2.plan import make_plan
+
+    return make_plan(LTX2Backend.load(request.model, device=device, **options), request)
+
+
+def _is_public(model: str | Path, options: dict[str, Any]) -> bool:
+    from phonofilm.weights import family
+
+    if str(model) != "fake" and family(model) is not None:
+        return True
+    for name in PUBLIC_OPTIONS & options.keys():
+        raise PhonofilmError(f"{name} is for public models such as ltx2, not for {model}; leave it away")
+    return False
 
 
 def made_by(request: Request, model: str, weights: str, notices: list[str]) -> dict[str, str]:

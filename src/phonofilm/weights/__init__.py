@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phonofilm.weights.catalog import CATALOG, PublicModel, find
-from phonofilm.weights.public import fetched, models_home, quick_digest
+from phonofilm.weights.public import family, fetched, models_home, quick_digest
 from phonofilm.weights.shipped import EMBEDDED, PARTS, digest, embedded, locate
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "PublicModel",
     "digest",
     "embedded",
+    "family",
     "fetched",
     "find",
     "locate",

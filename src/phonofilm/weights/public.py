@@ -11,7 +11,7 @@ from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
-from phonofilm.weights.catalog import PublicModel
+from phonofilm.weights.catalog import PublicModel, find
 
 MANIFEST = "phonofilm.json"
 """Beside fetched weights: repository, commit, terms accepted, and size and SHA-256 of every file, whole or not yet."""
@@ -33,6 +33,29 @@ def fetched(model: PublicModel, home: Path | None = None) -> Path | None:
     files = manifest.get("files", {})
     whole = bool(files) and manifest.get("complete") is True
     return folder if whole and all(_has(folder / name, facts["size"]) for name, facts in files.items()) else None
+
+
+def family(model: str | Path) -> str | None:
+    """Which public family a name, a folder or a single file is of: "ltx2", or None for models of our own.
+
+    Raises:
+        PhonofilmError: a published model that none of our backends runs.
+    """
+    public = find(str(model))
+    if public is not None:
+        return public.family
+    index = Path(model) / "model_index.json"
+    if Path(model).suffix == ".safetensors":
+        return "ltx2"
+    if not index.is_file():
+        return None
+    try:
+        kind = str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PhonofilmError(f"{index} does not say what it describes; fetch or copy the model again") from error
+    if not kind.startswith("LTX2"):
+        raise PhonofilmError(f"{model} holds a {kind}, which Phonofilm does not run; see phonofilm models")
+    return "ltx2"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""A published LTX-2 on disk: which files it has, whether they are whole, and what they say of themselves.
+
+Two layouts are read. In diffusers' every component has a folder. In Lightricks' one .safetensors file holds the
+transformer; the other components are then the folders beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.weights import fetched, find, quick_digest
+
+COMPONENTS = ("text_encoder", "connectors", "transformer", "vae", "audio_vae", "vocoder")
+"""In the order of their work."""
+
+_CLASSES = {
+    "connectors": ("LTX2TextConnectors",),
+    "transformer": ("LTX2VideoTransformer3DModel",),
+    "vae": ("AutoencoderKLLTX2Video",),
+    "audio_vae": ("AutoencoderKLLTX2Audio",),
+    "vocoder": ("LTX2Vocoder", "LTX2VocoderWithBWE"),
+}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One model on disk, checked to be whole.
+
+    Attributes:
+        name: as results give it.
+        path: the folder of the components.
+        transformer: its .safetensors files (shards, or the one single file).
+        configs: config.json of each component.
+        distilled: whether the weights are for eight steps without guidance.
+    """
+
+    name: str
+    path: Path
+    transformer: tuple[Path, ...]
+    configs: Mapping[str, Mapping[str, Any]]
+    distilled: bool
+    files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    @staticmethod
+    def open(model: str | Path) -> Folder:
+        """Find a model by the name of the catalogue, its folder, or its single file.
+
+        Raises:
+            PhonofilmError: not here, not whole, or of another kind.
+        """
+        public = find(str(model))
+        if public is not None:
+            here = fetched(public)
+            if here is None:
+                raise PhonofilmError(
+                    f"{public.name} is not here (about {public.gigabytes:.0f} GB); "
+                    f"fetch it with: phonofilm weights get {public.name}"
+                )
+            single = None if public.transformer is None else here / public.transformer
+            return _read(public.name, here, single, public.distilled)
+        path = Path(model)
+        if path.suffix == ".safetensors":
+            return _read(path.stem, path.parent, path, "distilled" in path.name.lower())
+        index = _index(path)
+        named = f"{path.name} {index.get('_name_or_path', '')}".lower()
+        return _read(path.name, path, None, "distilled" in named)
+
+    def fingerprint(self, extra: str = "") -> str:
+        """What names the weights, together with `extra`: see `weights.quick_digest`."""
+        return quick_digest([path for paths in self.files.values() for path in paths], extra)
+
+    def bytes(self, component: str) -> int:
+        """Size of a component's weights on disk."""
+        return sum(path.stat().st_size for path in self.files[component])
+
+
+def _read(name: str, path: Path, single: Path | None, distilled: bool) -> Folder:
+    _index(path)
+    for wanted in (*COMPONENTS, "tokenizer"):
+        if not (path / wanted).is_dir():
+            raise PhonofilmError(f"{path} lacks the folder {wanted}; fetch or copy the model again")
+    configs = {component: _config(path / component / "config.json") for component in COMPONENTS}
+    for component, known in _CLASSES.items():
+        if configs[component].get("_class_name") not in known:
+            found = configs[component].get("_class_name", "something else")
+            raise PhonofilmError(f"{path / component} is a {found}, where {' or '.join(known)} is needed")
+    if single is not None and not single.is_file():
+        raise PhonofilmError(f"{single} is missing; check the path")
+    files = {component: _weights(path / component) for component in COMPONENTS if component != "transformer"}
+    files["transformer"] = (single,) if single is not None else _weights(path / "transformer")
+    _check_fit(path, configs)
+    return Folder(name, path, files["transformer"], configs, distilled, files)
+
+
+def _index(path: Path) -> dict[str, Any]:
+    """model_index.json, which says what a folder holds."""
+    if not (path / "model_index.json").is_file():
+        raise PhonofilmError(f"{path} holds no model_index.json, so it is no folder of a published model")
+    index = _config(path / "model_index.json")
+    if not str(index.get("_class_name", "")).startswith("LTX2"):
+        raise PhonofilmError(f"{path} holds a {index.get('_class_name', 'model of another kind')}, not an LTX-2")
+    return index
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PhonofilmError(f"{path} is missing; fetch or copy the model again") from error
+    except ValueError as error:
+        raise PhonofilmError(f"{path} is not JSON; fetch or copy the model again") from error
+    return dict(found)
+
+
+def _weights(folder: Path) -> tuple[Path, ...]:
+    """The .safetensors files of a component: those its index names, or all there are."""
+    for path in sorted(folder.glob("*.safetensors.index.json")):
+        names = sorted(set(_config(path).get("weight_map", {}).values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise PhonofilmError(
+                f"{folder} lacks {len(missing)} of {len(names)} files of weights, first {missing[0]}; fetch them again"
+            )
+        return tuple(folder / name for name in names)
+    found = tuple(sorted(folder.glob("*.safetensors")))
+    if not found:
+        raise PhonofilmError(f"{folder} holds no .safetensors weights; fetch or copy them again")
+    return found
+
+
+def _check_fit(path: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Components of different models in one folder are told apart by the widths they share."""
+    network, video, audio = configs["transformer"], configs["vae"], configs["audio_vae"]
+    if video.get("timestep_conditioning"):
+        raise PhonofilmError(f"{path / 'vae'} decodes by denoising, which no published LTX-2 does; fetch it again")
+    connectors, text = configs["connectors"], configs["text_encoder"]
+    text = text.get("text_config", text)
+    mel = audio["mel_bins"] // 4 * audio["latent_channels"]
+    per_stream = not network.get("use_prompt_embeddings", True)
+    pairs = {
+        "video latents": (network["in_channels"], video["latent_channels"]),
+        "audio latents": (network["audio_in_channels"], mel),
+        "text states": (text.get("hidden_size"), connectors["caption_channels"]),
+        "layers of text states": (text.get("num_hidden_layers", 0) + 1, connectors["text_proj_in_factor"]),
+        "projections of the text": (per_stream, connectors.get("per_modality_projections", False)),
+        "mel spectrograms": (configs["vocoder"]["in_channels"], 2 * audio["mel_bins"]),
+    }
+    for what, (one, other) in pairs.items():
+        if one != other:
+            raise PhonofilmError(f"the components in {path} do not belong together: {what} are {one} and {other}")

@@ -1,0 +1,122 @@
+"""How much memory there is, and which way of working fits into it."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phonofilm.backends.ltx2.decode import LADDER, Tile
+from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
+from phonofilm.backends.ltx2.footprint import Cost, cost
+from phonofilm.backends.ltx2.parts import Offload, component_class, stored_dtype_of
+
+HEADROOM = 0.9
+"""Of what is free, so much is planned with."""
+
+DECODE_FACTOR = 1.15
+"""Convolutions lay out their input anew, which no count of tensors sees."""
+
+
+def available(device: torch.device) -> float:
+    """Free bytes on a device; infinite where that cannot be known."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return _main_memory()
+
+
+def _main_memory() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        limit = Path("/sys/fs/cgroup/memory.max")
+        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            used = float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
+            free = min(free, float(text) - used)
+    except (OSError, StopIteration, ValueError):
+        return math.inf
+    return free
+
+
+def choose_offload(folder: Folder, device: torch.device) -> Offload:
+    """The first way of working whose weights fit, leaving a quarter of the memory to the work itself."""
+    room = 0.75 * available(device)
+    sizes = [folder.bytes(component) for component in COMPONENTS]
+    if sum(sizes) <= room:
+        return "none"
+    if device.type == "cpu":
+        return "disk"
+    enough = sum(sizes) <= 0.9 * available(torch.device("cpu"))
+    if max(sizes) <= room:
+        return "model" if enough else "disk"
+    return "sequential"
+
+
+def choose_tile(folder: Folder, shape: tuple[int, int, int], device: torch.device) -> Tile:
+    """The largest tile with which latents of `shape` (T, H, W) are decoded within the memory there is."""
+    room = HEADROOM * available(device)
+    if not math.isfinite(room):
+        return LADDER[0]
+    return next((tile for tile in LADDER if decode_peak(folder, shape, tile, device) <= room), LADDER[-1])
+
+
+def decode_peak(folder: Folder, shape: tuple[int, int, int], tile: Tile, device: torch.device) -> float:
+    """Bytes that decoding takes at its peak, beside the weights: one tile, and the frames put together."""
+    time, height, width = tile.within(shape)
+    vae = folder.configs["vae"]
+    space, factor = vae["spatial_compression_ratio"], vae["temporal_compression_ratio"]
+    peak = DECODE_FACTOR * decode_cost(folder, (time, height, width), device).peak
+    if device.type != "cpu":
+        return peak
+    pixels = shape[1] * shape[2] * space**2 * 3
+    floats = 4 * (1 + (time - 1) * factor) * pixels * (2 if (height, width) != shape[1:] else 1)
+    return peak + floats + (1 + (shape[0] - 1) * factor) * pixels
+
+
+def decode_cost(folder: Folder, shape: tuple[int, int, int], device: torch.device) -> Cost:
+    """What decoding one piece of latents (T, H, W) takes."""
+    return _decode_cost(_Key(folder), shape, str(device))
+
+
+class _Key:
+    """A folder as a key of a cache: its place names it."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder.path)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.folder.path == self.folder.path
+
+
+@lru_cache(maxsize=64)
+def _decode_cost(key: _Key, shape: tuple[int, int, int], device: str) -> Cost:
+    folder = key.folder
+
+    def build() -> Any:
+        vae = component_class(folder, "vae").from_config(dict(folder.configs["vae"])).eval()
+        latents = torch.empty(1, folder.configs["vae"]["latent_channels"], *shape)
+        return lambda: vae.decoder(latents).float()
+
+    return cost(build, torch.device(device), stored_dtype_of(folder, "vae"))
+
+
+def smaller(tile: Tile, shape: tuple[int, int, int]) -> Tile:
+    """The next tile that decodes latents of this shape in smaller pieces."""
+    piece = math.prod(tile.within(shape))
+    return next((other for other in LADDER if math.prod(other.within(shape)) <= piece / 2), LADDER[-1])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whichever device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    line = str(error).lower()
+    return "out of memory" in line or "can't allocate memory" in line or "not enough memory" in line

@@ -1,0 +1,59 @@
+"""Sampled latents on disk: when decoding fails or is cut off, the same job goes on from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from phonofilm.checkpoint import load_tensors, save_tensors
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Latents
+
+KEEP = 24
+"""So many windows are kept; older ones go."""
+
+
+def work_home() -> Path:
+    """Where unfinished work lies: $PHONOFILM_WORK, or a folder in the user's cache."""
+    chosen = os.environ.get("PHONOFILM_WORK")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else cache / "phonofilm" / "latents"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The windows of one job, named by all that decides them."""
+
+    home: Path
+    job: str
+
+    @staticmethod
+    def of(decided: str) -> Store:
+        """The store of a job that `decided` describes in full."""
+        return Store(work_home(), hashlib.sha256(decided.encode()).hexdigest()[:32])
+
+    def path(self, window: int) -> Path:
+        return self.home / f"{self.job}-{window:03d}.safetensors"
+
+    def load(self, window: int) -> Latents | None:
+        """What an earlier run sampled, or None; a damaged file counts as none."""
+        path = self.path(window)
+        if not path.is_file():
+            return None
+        try:
+            tensors, _ = load_tensors(path)
+        except PhonofilmError:
+            return None
+        return Latents(tensors.get("video"), tensors.get("audio"))
+
+    def save(self, window: int, latents: Latents) -> Path:
+        """Keep a window, and forget the oldest of all jobs."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        present = {"video": latents.video, "audio": latents.audio}
+        path = save_tensors(self.path(window), {name: t for name, t in present.items() if t is not None})
+        kept = sorted(self.home.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+        for old in kept[:-KEEP]:
+            old.unlink(missing_ok=True)
+        return path

@@ -1,0 +1,106 @@
+"""Prompts to what LTX-2's two streams are told: a language model's states at every layer, then the connectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Text
+
+MAX_TOKENS = 1024
+
+
+class Tokens:
+    """The tokenizer of a folder, padding on the left to `MAX_TOKENS` as in training."""
+
+    def __init__(self, path: Path) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        except Exception as error:
+            line = " ".join(str(error).split())[:200]
+            raise PhonofilmError(f"{path} cannot be loaded ({line}); fetch it again") from error
+        self._tokenizer.padding_side = "left"
+        self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
+
+    def __call__(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """int64 [B, MAX_TOKENS] and a mask of the same shape.
+
+        Raises:
+            PhonofilmError: a prompt that does not fit.
+        """
+        found = self._tokenizer([prompt.strip() for prompt in prompts], add_special_tokens=True)
+        longest = max(len(ids) for ids in found.input_ids)
+        if longest > MAX_TOKENS:
+            raise PhonofilmError(f"the prompt has {longest} tokens, and {MAX_TOKENS} is the most; shorten it")
+        padded = self._tokenizer.pad(found, padding="max_length", max_length=MAX_TOKENS, return_tensors="pt")
+        return padded.input_ids, padded.attention_mask
+
+
+def load_text_encoder(path: Path) -> nn.Module:
+    """The language model of a folder, as stored, without vision and without its head over the vocabulary.
+
+    Raises:
+        PhonofilmError: weights that are corrupt, incomplete or of another network.
+    """
+    import transformers
+
+    try:
+        with _quiet():
+            return _load(transformers, path)
+    except PhonofilmError:
+        raise
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        raise PhonofilmError(f"{path} cannot be loaded ({type(error).__name__}: {line}); fetch it again") from error
+
+
+def _load(transformers: Any, path: Path) -> nn.Module:
+    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+    cls = getattr(transformers, config.architectures[0])
+    module, report = cls.from_pretrained(path, dtype="auto", local_files_only=True, output_loading_info=True)
+    if missing := sorted(map(str, report.get("missing_keys") or ())):
+        raise PhonofilmError(f"{path}: {len(missing)} tensors are missing, first {missing[0]}; fetch it again")
+    return language_model(module).eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Progress is reported by ourselves, not by a library's bar."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def language_model(module: nn.Module) -> nn.Module:
+    """The part of a (multimodal) language model that turns tokens into states."""
+    inner = getattr(module, "model", module)
+    return getattr(inner, "language_model", inner)
+
+
+@torch.no_grad()
+def states_of(encoder: nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Hidden states of every layer [B, L, D, layers + 1]."""
+    found = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+    return torch.stack(found.hidden_states, dim=-1)
+
+
+@torch.no_grad()
+def connect(connectors: nn.Module, states: torch.Tensor, mask: torch.Tensor) -> Text:
+    """What both streams are told, video channels first: [B, L, Dv + Da]. Registers take the place of padding."""
+    states = states.to(next(connectors.parameters()).dtype)
+    video, audio, kept = connectors(states, mask, padding_side="left")
+    return Text(torch.cat([video, audio], -1), kept.bool())
