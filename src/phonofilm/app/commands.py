@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from phonofilm.app.commands_data import score, train, world
+from phonofilm.app.commands_evaluate import compare, evaluate
 from phonofilm.app.commands_look import doctor, info, models, sheet
 from phonofilm.app.commands_make import animate, extend, foley, generate, retake
+from phonofilm.app.commands_study import study
 
 app = typer.Typer(
     name="phonofilm",
@@ -18,14 +20,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-MAKE, LOOK, BUILD = "Make film with sound", "Look at it", "Build on it"
+MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"
 for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake)),
     (LOOK, (sheet, info, doctor, models)),
+    (MEASURE, (evaluate, compare)),
     (BUILD, (world, train, score)),
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(study, name="study", rich_help_panel=LOOK)
 
 
 @app.callback(invoke_without_command=True)

@@ -85,7 +85,8 @@ OUR = "Phonofilm, calibrated in docs/calibration"
 SYNC_METRICS = (
     Metric(
         "offset", mean_of(lambda view: abs(scores.offset_ms(view))), TIMING, SYNC, "ms", "lower", "0 … 2500",
-        "mean |offset| of onset impulses against changes of motion and light, continuous, within ± 2.5 s", OUR, crossed=True,
+        "mean |offset| of onset impulses against changes of motion and light, continuous, within ± 2.5 s", OUR,
+        crossed=True,
     ),
     Metric(
         "in sync", mean_of(scores.unnoticed), TIMING, SYNC, "share", "higher", "0 … 1",
@@ -111,7 +112,8 @@ SYNC_METRICS = (
     ),
     Metric(
         "AV-Align[phonofilm-flow, javisbench]", mean_of(partial(scores.aligned, variant="javisbench")),
-        ("motion", "onsets"), SYNC, "", "higher", "0 … 1", "as above, every flow peak counts", "JavisBench", crossed=True,
+        ("motion", "onsets"), SYNC, "", "higher", "0 … 1", "as above, every flow peak counts", "JavisBench",
+        crossed=True,
     ),
     Metric(
         "lip offset[face-mesh]", mean_of(scores.mouth_offset), ("faces", "onsets"), SYNC, "ms", "lower", "0 … 1000",
@@ -133,7 +135,7 @@ SYNC_METRICS = (
 SPACE_METRICS = (
     Metric(
         "Spatial AV-Align[motion]", scores.spatially_aligned, ("places", "boxes"), SPACE, "", "higher", "0 … 1",
-        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what moves at 4 Hz, ± 40 px of 256; mono is n/a",
+        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what moves at 4 Hz, ± 40 px; mono is n/a",
         "Shimada 2024, SAVGBench; boxes ours", crossed=True,
     ),
     Metric(
@@ -149,20 +151,22 @@ SPACE_METRICS = (
 PICTURE_METRICS = (
     Metric(
         "temporal flicker", mean_of(_kept("flicker", "value")), ("flicker",), PICTURE, "", "higher", "0 … 1",
-        "(255 − mean |difference of neighbouring frames|) / 255; VBench means it for static scenes", "VBench, Huang 2024",
+        "(255 − mean |difference of neighbouring frames|) / 255; VBench means it for static scenes",
+        "VBench, Huang 2024",
     ),
     Metric(
-        "dynamic degree[phonofilm-flow]", mean_of(_kept("dynamics", "moves")), ("dynamics",), PICTURE, "share", "neither",
-        "0 … 1", "share of clips whose fastest 5 % of flow passes 6 px of 256 in a quarter of pictures 1/8 s apart",
+        "dynamic degree[phonofilm-flow]", mean_of(_kept("dynamics", "moves")), ("dynamics",), PICTURE, "share",
+        "neither", "0 … 1",
+        "share of clips whose fastest 5 % of flow passes 6 px of 256 in a quarter of pictures 1/8 s apart",
         "VBench, Huang 2024; flow ours",
     ),
     Metric(
-        "flow strength[phonofilm-flow]", mean_of(_kept("dynamics", "strength")), ("dynamics",), PICTURE, "px", "neither",
-        "0 …", "mean of the fastest 5 % of flow, px of 256 in 1/8 s", "VBench, Huang 2024; flow ours",
+        "flow strength[phonofilm-flow]", mean_of(_kept("dynamics", "strength")), ("dynamics",), PICTURE, "px",
+        "neither", "0 …", "mean of the fastest 5 % of flow, px of 256 in 1/8 s", "VBench, Huang 2024; flow ours",
     ),
     Metric(
-        "motion smoothness[dis]", mean_of(_kept("smoothness", "value")), ("smoothness",), PICTURE, "", "higher", "0 … 1",
-        "(255 − mean error of odd frames interpolated by DIS flow) / 255", "VBench, Huang 2024; interpolation ours",
+        "motion smoothness[dis]", mean_of(_kept("smoothness", "value")), ("smoothness",), PICTURE, "", "higher",
+        "0 … 1", "(255 − mean error of odd frames interpolated by DIS flow) / 255", "VBench; interpolation ours",
     ),
     Metric(
         "subject consistency[efficientnet]", mean_of(partial(scores.steadiness, feature="efficientnet")),
@@ -276,7 +280,8 @@ CORE_FEATURES = {
     "log-mel",
 }
 JAVIS = (
-    "FVD", "FID[efficientnet]", "FVD[dis-flow]", "FAD", "FAD[yamnet]", "ImageBind AV", "AV-Align[phonofilm-flow, javisbench]",
+    "FVD", "FID[efficientnet]", "FVD[dis-flow]", "FAD", "FAD[yamnet]", "ImageBind AV",
+    "AV-Align[phonofilm-flow, javisbench]",
     "DeSync", "offset", "subject consistency[efficientnet]", "motion smoothness[dis]", "temporal flicker",
 )  # fmt: skip
 AVBENCH = (

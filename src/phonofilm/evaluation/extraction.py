@@ -68,9 +68,7 @@ def take_all(
     ready = [entry for entry in entries if not entry.problem]
     report = progress or (lambda stage, done, total: None)
     report(stage, len(found), len(entries))
-    for taken in (
-        map(lambda e: take(e, plan), ready) if workers <= 1 or len(ready) < 2 else _spread(ready, plan, workers)
-    ):
+    for taken in (take(e, plan) for e in ready) if workers <= 1 or len(ready) < 2 else _spread(ready, plan, workers):
         found[taken.name] = taken
         report(stage, len(found), len(entries))
     return [found[entry.name] for entry in entries]
@@ -142,7 +140,7 @@ def take(entry: Entry, plan: Plan) -> Taken:
 def _one(name: str, film: Film, plan: Plan) -> tuple[Mapping[str, np.ndarray], str | None]:
     try:
         return _taker(name, plan.weights.get(name))(film), None
-    except ValueError as error:  # Unfit, or a metric's own check of its input
+    except ValueError as error:  # UnfitError, or a metric's own check of its input
         return {}, str(error)
 
 

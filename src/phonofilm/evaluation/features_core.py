@@ -9,7 +9,7 @@ import numpy as np
 
 from phonofilm.evaluation.drift import drift
 from phonofilm.evaluation.features import Feature, Taker
-from phonofilm.evaluation.film import RATE, Film, Unfit
+from phonofilm.evaluation.film import RATE, Film, UnfitError
 from phonofilm.evaluation.heard import loudness
 from phonofilm.evaluation.motion import Motion, lucas_kanade, luminance
 from phonofilm.evaluation.offset import offset
@@ -84,7 +84,7 @@ def dynamics(film: Film) -> Mapping[str, np.ndarray]:
     """Dynamic degree and the mean of the fastest 5 % of flow, between pictures 1/8 s apart, at 64 pixels."""
     images = luminance(film.at(8.0))
     if len(images) < 2:
-        raise Unfit("dynamic degree needs a quarter of a second of film")
+        raise UnfitError("dynamic degree needs a quarter of a second of film")
     flow = lucas_kanade(images[:-1], images[1:], levels=4)
     scale = 256 / min(images.shape[1:])
     return {"moves": np.array(float(dynamic_degree(flow))), "strength": np.array(flow_strength(flow).mean() * scale)}
@@ -110,7 +110,7 @@ def sync(film: Film) -> Mapping[str, np.ndarray]:
     try:
         apart, running = offset(film.impulses, film.motion), drift(film.impulses, film.motion)
     except ValueError as error:
-        raise Unfit(str(error)) from error
+        raise UnfitError(str(error)) from error
     return {
         "offset": np.array([apart.milliseconds, apart.confidence]),
         "drift": np.array([running.change, running.confidence]),
@@ -135,7 +135,7 @@ def boxes(film: Film) -> Mapping[str, np.ndarray]:
     """
     images = luminance(film.at(2 * BOX_RATE))
     if len(images) < 2:
-        raise Unfit("moving things need a quarter of a second of film")
+        raise UnfitError("moving things need a quarter of a second of film")
     flow = lucas_kanade(images[:-1], images[1:], levels=4)[::2]
     flow = flow - np.median(flow, axis=(1, 2), keepdims=True)
     columns = np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 95, axis=1)
@@ -158,7 +158,7 @@ def log_mel(film: Film) -> Mapping[str, np.ndarray]:
     ears = np.repeat(ears, 2, axis=0) if len(ears) == 1 else ears
     count = (ears.shape[1] - 400) // 160 + 1 if ears.shape[1] >= 400 else 0
     if count < PATCH:
-        raise Unfit("log-mel statistics need a second of sound")
+        raise UnfitError("log-mel statistics need a second of sound")
     window, bank = np.hanning(401)[:400], mel_bank()
     index = np.arange(count // PATCH * PATCH)[:, None] * 160 + np.arange(400)
     patches = []

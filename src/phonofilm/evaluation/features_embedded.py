@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.evaluation.features import Feature, Taker
-from phonofilm.evaluation.film import RATE, Film, Unfit
+from phonofilm.evaluation.film import RATE, Film, UnfitError
 from phonofilm.evaluation.quality import motion_smoothness
 
 CLIP_FRAMES = 16
@@ -49,7 +49,7 @@ def load_efficientnet(weights: Path | None) -> Taker:
     def take(film: Film) -> Mapping[str, np.ndarray]:
         frames = film.frames
         if len(frames) < CLIP_FRAMES:
-            raise Unfit(f"a video feature needs {CLIP_FRAMES} frames")
+            raise UnfitError(f"a video feature needs {CLIP_FRAMES} frames")
         picked = frames[np.linspace(0, len(frames) - 1, CLIP_FRAMES).round().astype(int)]
         with torch.inference_mode():
             return {"frames": network.embed(prepare_frames(picked)).numpy()}
@@ -64,7 +64,7 @@ def load_flow(weights: Path | None) -> Taker:
         """How motion is spread: magnitude by place (4x4 cells) and by speed, its mean and change over the clip."""
         flow = optical_flow(film.at(8.0))
         if len(flow) < 2:
-            raise Unfit("flow statistics need three eighths of a second of film")
+            raise UnfitError("flow statistics need three eighths of a second of film")
         flow = flow * (256 / min(flow.shape[1:3]))
         speed = np.hypot(flow[..., 0], flow[..., 1])
         rows = np.array_split(speed, 4, axis=1)
@@ -94,7 +94,7 @@ def load_smoothness(weights: Path | None) -> Taker:
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         if len(film.frames) < 3:
-            raise Unfit("motion smoothness needs three frames")
+            raise UnfitError("motion smoothness needs three frames")
         return {"value": np.array(motion_smoothness(film.frames, between))}
 
     return take

@@ -9,7 +9,7 @@ import numpy as np
 
 from phonofilm.evaluation.desync import segment_windows
 from phonofilm.evaluation.features import Feature, Taker
-from phonofilm.evaluation.film import Film, Unfit
+from phonofilm.evaluation.film import Film, UnfitError
 
 BATCH = 8
 
@@ -26,7 +26,7 @@ def load_vggish(weights: Path | None) -> Taker:
         with torch.inference_mode():
             ears = [network(log_mel_examples(torch.from_numpy(ear.copy()))).numpy() for ear in (film.mono, *film.ears)]
         if not len(ears[0]):
-            raise Unfit("VGGish needs 0.975 s of sound")
+            raise UnfitError("VGGish needs 0.975 s of sound")
         # the field hears one channel, their mean; both ears are kept for FAD[vggish, stereo]
         return {"mono": ears[0], "patches": np.stack(ears[1:], axis=1)}
 
@@ -43,7 +43,7 @@ def load_i3d(weights: Path | None) -> Taker:
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         if len(film.frames) < 16:
-            raise Unfit("I3D needs 16 frames")
+            raise UnfitError("I3D needs 16 frames")
         with torch.inference_mode():
             return {"clip": network(prepare_frames(film.frames[:16], "squash")[None])[0].numpy()}
 
@@ -65,7 +65,7 @@ def load_synchformer(weights: Path | None) -> Taker:
             try:
                 windows = segment_windows(count)
             except ValueError as error:
-                raise Unfit(str(error)) from error
+                raise UnfitError(str(error)) from error
             vision = torch.cat([network.vision(part[None]) for part in pictures[:count].split(BATCH)], 1)
             audio = network.audio(sounds[None, :count])
             logits = torch.cat([network.compare(vision[:, window], audio[:, window]) for window in windows])

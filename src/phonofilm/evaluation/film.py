@@ -20,7 +20,7 @@ SECONDS, SIDE, RATE = 30, 256, 16_000
 DECODING = f"{SECONDS}s-{SIDE}px"
 
 
-class Unfit(ValueError):
+class UnfitError(ValueError):
     """A clip that a feature cannot be taken of; the text says why."""
 
 
@@ -47,7 +47,7 @@ class Film:
     @property
     def frames(self) -> np.ndarray:
         if self.clip.frames is None:
-            raise Unfit("there is no picture")
+            raise UnfitError("there is no picture")
         return self.clip.frames
 
     @property
@@ -57,7 +57,7 @@ class Film:
     @cached_property
     def sound(self) -> np.ndarray:
         if self.clip.waveform is None or not self.clip.waveform.shape[1]:
-            raise Unfit("there is no sound")
+            raise UnfitError("there is no sound")
         return mix(self.clip.waveform, 2) if len(self.clip.waveform) > 2 else self.clip.waveform
 
     @property
@@ -79,7 +79,7 @@ class Film:
         try:
             return motion_of_frames(self.frames, self.fps)
         except ValueError as error:
-            raise Unfit(str(error)) from error
+            raise UnfitError(str(error)) from error
 
     @cached_property
     def strength(self) -> Signal:

@@ -69,7 +69,13 @@ def scan(folder: str | Path) -> Folder:
             if held is None:
                 others.append(relative.as_posix())
             else:
-                clips.append(Entry(relative.as_posix(), path, f"named {path.suffix or 'without a suffix'}, but {held}"))
+                clips.append(
+                    Entry(
+                        relative.as_posix(),
+                        path,
+                        f"named {path.suffix or 'without a suffix'}, but holds {held}: rename it",
+                    )
+                )
         elif held is not None and FAMILIES[path.suffix.lower()] not in ("", held):
             clips.append(Entry(relative.as_posix(), path, f"named {path.suffix}, but holds {held}: rename it"))
         elif name in taken:

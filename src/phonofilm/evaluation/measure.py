@@ -12,7 +12,7 @@ from phonofilm.evaluation.catalogue import Distance, Metric
 from phonofilm.evaluation.distances import Rows, distance, halves
 from phonofilm.evaluation.extraction import Plan, Taken
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval
-from phonofilm.evaluation.view import Absent, Lookup, View
+from phonofilm.evaluation.view import AbsentError, Lookup, View
 
 CONTROLS = 500
 """Clips of a shuffled control, at most."""
@@ -87,10 +87,10 @@ class Reader:
         assert clip.digest is not None
         kept = self._cache.get(clip.digest, self._plan.keys[feature])
         if kept is None:
-            raise Absent("its features left the cache meanwhile; run again")
+            raise AbsentError("its features left the cache meanwhile; run again")
         arrays, problem = kept
         if problem is not None:
-            raise Absent(problem)
+            raise AbsentError(problem)
         return arrays
 
 
@@ -150,14 +150,14 @@ def _add(tally: Tally, metric: Metric, clip: Taken, view: View) -> None:
         if isinstance(metric.measures, Distance):
             rows = metric.measures.rows(view.picture(metric.features[0]))
             if not len(rows):
-                raise Absent("it is too short for this network")
+                raise AbsentError("it is too short for this network")
             tally.rows.add(clip.digest or "", rows)
             tally.shares[clip.name] = (float(len(rows)), 1.0)
         else:
             top, bottom = metric.measures(view)
             if bottom > 0:
                 tally.shares[clip.name] = (top, bottom)
-    except Absent as reason:
+    except AbsentError as reason:
         tally.absent.setdefault(str(reason), []).append(clip.name)
 
 

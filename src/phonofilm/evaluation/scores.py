@@ -19,7 +19,7 @@ from phonofilm.evaluation.signals import Signal
 from phonofilm.evaluation.similarity import cosines
 from phonofilm.evaluation.spatial import Places, pan_error, sound_events, spatial_hits
 from phonofilm.evaluation.speech_scores import normal_words, quoted_words, word_errors
-from phonofilm.evaluation.view import Absent, Share, View
+from phonofilm.evaluation.view import AbsentError, Share, View
 
 EARLY, LATE = 45.0, -125.0
 """ms of early and late sound that people notice (ITU-R BT.1359)."""
@@ -38,7 +38,7 @@ def offset_ms(view: View) -> float:
     try:
         return offset(impulses_from(sound), motion_from(picture)).milliseconds
     except ValueError as error:
-        raise Absent(str(error)) from error
+        raise AbsentError(str(error)) from error
 
 
 def speed_change(view: View) -> float:
@@ -49,7 +49,7 @@ def speed_change(view: View) -> float:
     try:
         return drift(impulses_from(sound), motion_from(picture)).change
     except ValueError as error:
-        raise Absent(str(error)) from error
+        raise AbsentError(str(error)) from error
 
 
 def unnoticed(view: View) -> float:
@@ -65,7 +65,7 @@ def onset_motion(view: View) -> float:
     """F1 of audio onsets against changes of motion, within ± 60 ms."""
     sound, picture = view.sound("onsets")["times"], view.picture("motion")["times"]
     if not len(sound) and not len(picture):
-        raise Absent("nothing sets in and nothing moves")
+        raise AbsentError("nothing sets in and nothing moves")
     return onset_agreement(sound, picture, delta=0.06).f1
 
 
@@ -77,17 +77,17 @@ def aligned(view: View, variant: Variant) -> float:
     try:
         return av_align(view.sound("onsets")["times"], peaks, fps, variant)
     except ValueError as error:
-        raise Absent("it has neither audio onsets nor flow peaks") from error
+        raise AbsentError("it has neither audio onsets nor flow peaks") from error
 
 
 def spatially_aligned(view: View) -> Share:
     """Located sounds that touch a moving thing, of all located sounds."""
     places = places_of(view.sound("places"))
     if places is None:
-        raise Absent("it is mono")
+        raise AbsentError("it is mono")
     hits = spatial_hits(sound_events(places), view.picture("boxes")["rows"], places.rate, BOX_RATE)
     if not len(hits):
-        raise Absent("no sound stands out")
+        raise AbsentError("no sound stands out")
     return float(hits.sum()), float(len(hits))
 
 
@@ -103,10 +103,10 @@ def places_of(arrays: dict[str, np.ndarray] | object) -> Places | None:
 def pan_gap(view: View) -> float:
     mine, real = places_of(view.sound("places")), places_of(view.truth("places"))
     if mine is None or real is None:
-        raise Absent("it or its reference is mono")
+        raise AbsentError("it or its reference is mono")
     gap = pan_error(mine, real)
     if gap is None:
-        raise Absent("it and its reference never sound together")
+        raise AbsentError("it and its reference never sound together")
     return gap
 
 
@@ -125,7 +125,7 @@ def onset_precision(view: View) -> float:
 def _onset_scores(view: View) -> tuple[float, float]:
     sound, real = view.sound("onsets"), view.truth("onsets")
     if not len(real["times"]):
-        raise Absent("its reference has no onset")
+        raise AbsentError("its reference has no onset")
     found = onset_scores(sound["times"], real["times"], sound["confidence"])
     return found.accuracy, found.average_precision
 
@@ -145,7 +145,7 @@ def speech_errors(view: View) -> Share:
     """Word errors and words asked for, of what the prompt quotes."""
     asked = quoted_words(view.wording())
     if not normal_words(asked):
-        raise Absent("its prompt quotes no words")
+        raise AbsentError("its prompt quotes no words")
     errors = word_errors(view.sound("speech")["text"].tobytes().decode(), asked)
     return float(errors.substitutions + errors.deletions + errors.insertions), float(errors.words)
 
@@ -153,7 +153,7 @@ def speech_errors(view: View) -> Share:
 def speech_quality(view: View) -> float:
     value = float(view.sound("speech")["dnsmos"])
     if np.isnan(value):
-        raise Absent("nobody speaks")
+        raise AbsentError("nobody speaks")
     return value
 
 
@@ -185,13 +185,13 @@ def mouth_offset(view: View) -> float:
     mouth = faces["mouth"]
     seen = np.isfinite(mouth)
     if seen.mean() < 0.5 or seen.sum() < 12:
-        raise Absent("no face is seen for half of it")
+        raise AbsentError("no face is seen for half of it")
     filled = np.interp(np.arange(len(mouth)), np.flatnonzero(seen), mouth[seen])
     opening = Signal(np.maximum(np.diff(filled, prepend=filled[:1]), 0), float(faces["rate"]), 0.0)
     try:
         return abs(offset(impulses_from(sound), opening, limit=1.0).milliseconds)
     except ValueError as error:
-        raise Absent(str(error)) from error
+        raise AbsentError(str(error)) from error
 
 
 def desync_seconds(view: View) -> float:
@@ -203,4 +203,4 @@ def bound(view: View) -> float:
     try:
         return float(cosines(view.sound("imagebind")["audio"][None], view.picture("imagebind")["vision"][None])[0])
     except ValueError as error:
-        raise Absent(str(error)) from error
+        raise AbsentError(str(error)) from error

@@ -9,10 +9,10 @@ import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 Lookup = Callable[[str], Arrays]
-"""Feature name to its arrays; raises `Absent` where the clip has none."""
+"""Feature name to its arrays; raises `AbsentError` where the clip has none."""
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """A clip cannot be scored by a metric; the text says why."""
 
 
@@ -37,12 +37,12 @@ class View:
 
     def truth(self, feature: str) -> Arrays:
         if self.real is None:
-            raise Absent("it has no partner in the reference")
+            raise AbsentError("it has no partner in the reference")
         return self.real(feature)
 
     def wording(self) -> str:
         if self.prompt is None:
-            raise Absent("it has no prompt")
+            raise AbsentError("it has no prompt")
         return self.prompt
 
 
