@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from einops import reduce
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,10 +43,8 @@ def audio_vae_loss(model: AudioVAE, mel: Tensor, generator: torch.Generator | No
 
 
 def vocoder_loss(model: Vocoder, waveform: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Metrics]:
-    """Spectra at several resolutions, mel, the oscillators' true frequencies, and power that leaks to the wrong ones.
+    """Spectra at several resolutions, mel, and the frequencies the oscillators should have had.
 
-    A tone near the edge of a cell can be imitated by the neighbour's oscillator at the end of its reach, off
-    pitch; the spectra notice late, the leak at once.
     The mel is disturbed a little, so that the vocoder forgives what the audio VAE will get wrong.
     waveform: [B, 2, N] with N a multiple of the hop.
     """
@@ -57,12 +54,10 @@ def vocoder_loss(model: Vocoder, waveform: Tensor, generator: torch.Generator | 
     noise = torch.randn(mel.shape, generator=generator, device=mel.device, dtype=mel.dtype)
     controls, pasts = model.controls(mel + strength * noise)
     output, _ = model.synthesise(controls, pasts)
-    target, weight, owned = frequency_targets(model, waveform)
-    power = reduce(controls.tones.square(), "b (t s) c k -> b t k", "sum", s=model.config.subframes)
+    target, weight = frequency_targets(model, waveform)
     predicted = hertz_to_mel(controls.frequency[:, :: model.config.subframes])
     metrics = {
         "mel": (log_mel(output, config) - mel).abs().mean(),
-        "leak": (power * (1 - owned)).sum() / power.sum().clamp_min(1e-6),
         "frequency": ((predicted - target).abs() * weight).sum() / weight.sum().clamp_min(1e-6) / model.cell,
     }
     logs, convergences = zip(*(spectral_distance(output, waveform, window) for window in WINDOWS), strict=True)
@@ -86,10 +81,8 @@ def spectral_distance(output: Tensor, target: Tensor, window: int) -> tuple[Tens
 
 
 @torch.no_grad()
-def frequency_targets(model: Vocoder, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where each oscillator's tone truly lies, in mel, how much it matters, and how far the oscillator is its owner.
-
-    All [B, frames, oscillators]; an owner (1) has at least the power of its neighbours, a stranger (0) has none.
+def frequency_targets(model: Vocoder, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each oscillator's tone truly lies, in mel, and how much it matters: both [B, frames, oscillators].
 
     Instantaneous frequency of each FFT bin from two spectra one sample apart; each bin's power is then
     moved to the cell its frequency lies in (the reassigned spectrogram, Auger and Flandrin 1995).
@@ -108,5 +101,4 @@ def frequency_targets(model: Vocoder, waveform: Tensor) -> tuple[Tensor, Tensor,
     moment = power.new_zeros(shape).scatter_add_(-1, cell.long(), power * (place - cell).clamp(-0.5, 0.5))
     target = model.centres + model.cell * moment / total.clamp_min(1e-12)
     weight = total / (total.sum(-1, keepdim=True) + 1e-3)
-    owned = total / F.max_pool1d(total, 3, stride=1, padding=1).clamp_min(1e-12)
-    return target, weight.sqrt(), owned
+    return target, weight.sqrt()
