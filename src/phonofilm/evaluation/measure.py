@@ -188,7 +188,7 @@ def _set_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, seed
     except ValueError:
         floor = None
     limits = found.interval
-    notes = (*found.notes, "reference: between two halves of the reference") if floor is not None else found.notes
+    notes = found.notes
     return Measured(
         limits.value, limits.low, limits.high, len(mine.shares), floor, None, absent=mine.absent, notes=notes
     )

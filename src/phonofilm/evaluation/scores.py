@@ -36,7 +36,7 @@ def offset_ms(view: View) -> float:
     if view.picture is view.sound:
         return float(view.picture("sync")["offset"][0])
     try:
-        return offset(impulses_from(sound), motion_from(picture)).milliseconds
+        return view.once("offset", lambda: offset(impulses_from(sound), motion_from(picture)).milliseconds)
     except ValueError as error:
         raise AbsentError(str(error)) from error
 
@@ -47,7 +47,7 @@ def speed_change(view: View) -> float:
     if view.picture is view.sound:
         return float(view.picture("sync")["drift"][0])
     try:
-        return drift(impulses_from(sound), motion_from(picture)).change
+        return view.once("drift", lambda: drift(impulses_from(sound), motion_from(picture)).change)
     except ValueError as error:
         raise AbsentError(str(error)) from error
 

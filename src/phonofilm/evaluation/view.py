@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,16 +24,24 @@ class View:
         picture, sound: its features by name. In the shuffled control the sound is another clip's.
         real: features of the reference of the same name, or None.
         prompt: what was asked for, or None.
+        known: what several metrics ask of this pair of picture and sound, found once.
     """
 
     picture: Lookup
     sound: Lookup
     real: Lookup | None = None
     prompt: str | None = None
+    known: dict[str, float] = field(default_factory=dict)
 
     def heard_with(self, sound: Lookup) -> View:
         """The same picture with other sound."""
-        return replace(self, sound=sound)
+        return replace(self, sound=sound, known={})
+
+    def once(self, name: str, find: Callable[[], float]) -> float:
+        """A number of this pair, found at the first asking."""
+        if name not in self.known:
+            self.known[name] = find()
+        return self.known[name]
 
     def truth(self, feature: str) -> Arrays:
         if self.real is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.app.evaluate.charts import histogram, strip
-from phonofilm.app.evaluate.table import ARROWS, interval, number
+from phonofilm.app.evaluate.table import interval, number
 from phonofilm.app.evaluate.worst import embedded, ranked
 from phonofilm.files import write_bytes
 
@@ -56,13 +56,13 @@ def _numbers(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "<p>A dot is the value, its bar the 95 % bootstrap interval over clips. "
         '<b class="real">Gold</b> is the reference: the same measure on real clips (for distances, between two halves '
-        'of them). <b class="chance">Red, dashed</b> is the shuffled control: every picture with the sound of another '
+        'of them, which have half as many clips and so more bias). <b class="chance">Red, dashed</b> is the shuffled control: every picture with the sound of another '
         "clip. A number that does not stand clear of its control says nothing.</p>"
     )
     rows = [row for row in result["metrics"] if row["status"] == "ok"]
     for group in dict.fromkeys(row["group"] for row in rows):
         yield f'<h3>{escape(group)}</h3><div class="wide"><table class="numbers"><colgroup>'
-        yield '<col style="width:26%"><col style="width:9%"><col style="width:13%"><col style="width:19%"><col '
+        yield '<col style="width:25%"><col style="width:10%"><col style="width:13%"><col style="width:19%"><col '
         yield 'style="width:8%"><col style="width:8%"><col style="width:17%"></colgroup><tr><th>metric</th>'
         yield '<th class="n">value</th><th class="n">95 %</th><th></th><th class="n">reference</th>'
         yield '<th class="n">shuffled</th><th>clips</th></tr>'
@@ -71,7 +71,8 @@ def _numbers(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    unit = f"{row['unit']} {ARROWS[row['better']]}".strip()
+    better = "" if row["better"] == "neither" else f"{row['better']} is better"
+    unit = ", ".join(part for part in (row["unit"], better) if part)
     flag = ' <span class="flag" title="the judge is a network the system learned from">circular</span>'
     notes = "".join(f"<small>{escape(note)}</small>" for note in row["notes"])
     missing = sum(len(names) for names in row["absent"].values())
