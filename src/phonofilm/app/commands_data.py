@@ -18,7 +18,9 @@ EXTRA_OF = {"pymunk": "world", "tensorboard": "train", "matplotlib": "train"}
 
 def world(
     ctx: typer.Context,
-    families: Annotated[list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike; several are mixed.")],
+    families: Annotated[
+        list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike, pass, blast, rain; several are mixed.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write into.")],
     count: Annotated[int, typer.Option("--count", "-n", metavar="COUNT", help="How many clips.")] = 100,
     seconds: Annotated[float, typer.Option(metavar="S", help="How long each clip is.")] = 4.0,
@@ -34,7 +36,7 @@ def world(
 
     [dim]$[/] phonofilm world bounce -n 100 -o data/
     [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
-    [dim]$[/] phonofilm world strike -n 5 --mp4 --size 512x384 --fps 30 -o look/
+    [dim]$[/] phonofilm world pass blast rain -n 6 --mp4 --size 512x384 --fps 30 -o look/
     """
     from phonofilm.app.world import write_films, write_shards
     from phonofilm.world import FAMILIES

@@ -11,7 +11,7 @@ from phonofilm.types import Event
 from phonofilm.world import captions, fire, scenery
 from phonofilm.world.drawing import Layer
 from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.space import SPEED_OF_SOUND, Camera, clipped, control_times, seen_and_heard
+from phonofilm.world.space import SPEED_OF_SOUND, Camera, clipped, control_times, seen_and_heard, within
 from phonofilm.world.synthesis import Bed, Hit, Room, Score
 from phonofilm.world.truth import Truth
 
@@ -103,7 +103,7 @@ def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
     camera, x, size = camera_of(params), params["x"], params["size"]
     foot, heard = _foot(params), params["time"] + params["delay"]
     pan, level = 2 * x - 1, float(20 * np.log10(0.6 * params["power"]))
-    end = min(seconds, heard + 2.3 * params["rumble"])
+    end = heard + 2.3 * params["rumble"]
     events = [
         Event(params["time"], "flash", clipped(x - size, foot - 2 * size, x + size, foot), label=params["target"]),
         Event(heard, "blast", None, pan, level, end, params["target"]),
@@ -112,8 +112,10 @@ def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
         at, (px, py), half = params["time"] + piece["flight"], landing(piece, camera), piece["size"]
         box = clipped(px - half, py - half, px + half, py + half)
         loud = float(20 * np.log10(LOUD[params["material"]]))
-        events += seen_and_heard(at, "debris", box, 2 * px - 1, loud, params["distance"], params["material"])
-    return tuple(sorted(events, key=lambda event: event.time))
+        events += seen_and_heard(
+            at, "debris", box, float(np.clip(2 * px - 1, -1, 1)), loud, params["distance"], params["material"]
+        )
+    return within(events, seconds)
 
 
 def _foot(params: Mapping[str, Any]) -> float:

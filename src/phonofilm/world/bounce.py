@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ APART = 0.2  # s: impacts closer than this cannot be told apart at 12 frames a s
 def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
     """A scene whose impacts can all be told apart; redrawn until it has at least two."""
     for _ in range(200):
-        room = {
+        room: dict[str, Any] = {
             "floor": float(rng.uniform(0.82, 0.9)),
             "gravity": float(rng.uniform(1.2, 1.9)),
             "wall_tint": [float(v) for v in rng.uniform(0.24, 0.46, 1) + rng.uniform(-0.05, 0.05, 3)],

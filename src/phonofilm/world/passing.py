@@ -12,7 +12,7 @@ from phonofilm.types import Event
 from phonofilm.world import captions, scenery
 from phonofilm.world.drawing import Layer
 from phonofilm.world.palette import COLOURS
-from phonofilm.world.space import Camera, Course, clipped, control_times, seen_and_heard
+from phonofilm.world.space import Camera, Course, clipped, control_times, seen_and_heard, within
 from phonofilm.world.sprites import BIRDS, HIDDEN, PARTS, Stage, sprite
 from phonofilm.world.synthesis import Bed, Room, Score
 from phonofilm.world.truth import Truth
@@ -66,8 +66,8 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         "wind": float(rng.uniform(0.002, 0.008)),
         "room": {"room_decay": float(rng.uniform(0.15, 0.5))},
     }
-    events = sorted((e for mover in movers for e in _events(mover, params, seconds)), key=lambda event: event.time)
-    return Truth("pass", seed, seconds, captions.passing(rng, params), tuple(events), params)
+    events = within((event for mover in movers for event in _events(mover, params, seconds)), seconds)
+    return Truth("pass", seed, seconds, captions.passing(rng, params), events, params)
 
 
 def _mover(

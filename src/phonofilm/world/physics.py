@@ -106,7 +106,7 @@ def _listen(space: pymunk.Space, clock: list[float], contacts: list[Contact]) ->
     def begin(arbiter: pymunk.Arbiter, space: pymunk.Space, data: object) -> None:
         first, second = arbiter.shapes
         normal = arbiter.normal
-        speed = abs((first.body.velocity - second.body.velocity).dot(normal))
+        speed = abs((first.body.velocity - second.body.velocity).dot(normal))  # type: ignore[union-attr]
         points = arbiter.contact_point_set.points
         x = sum(p.point_a.x for p in points) / len(points)
         y = sum(p.point_a.y for p in points) / len(points)

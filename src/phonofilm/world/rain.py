@@ -11,7 +11,7 @@ from phonofilm.types import Event
 from phonofilm.world import captions, scenery, storm
 from phonofilm.world.drawing import Layer
 from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.space import clipped, control_times
+from phonofilm.world.space import clipped, control_times, within
 from phonofilm.world.synthesis import Bed, Hit, Room, Score
 from phonofilm.world.truth import Truth, since_last
 
@@ -88,13 +88,13 @@ def _material(params: Mapping[str, Any], drop: Mapping[str, Any]) -> str:
 
 
 def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
-    events = list(storm.events(params["lightning"], params["horizon"], seconds))
+    events = list(storm.events(params["lightning"], params["horizon"]))
     for drop in params["drops"]:
         x, y, size, material = drop["x"], drop["y"], drop["size"], _material(params, drop)
         box = clipped(x - size, y - size, x + size, y + size)
         level = float(20 * np.log10(LEVEL[material]))
         events.append(Event(drop["time"], "drop", box, 2 * x - 1, level, label=material))
-    return tuple(sorted(events, key=lambda event: event.time))
+    return within(events, seconds)
 
 
 def gusts(params: Mapping[str, Any], times: np.ndarray) -> np.ndarray:

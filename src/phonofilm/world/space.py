@@ -5,8 +5,8 @@ The camera and the ear are one point; x runs right, y up from the ground, z away
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -136,6 +136,12 @@ def seen_and_heard(
     if lag < TOGETHER:
         return (Event(time, kind, box, pan, loudness, label=label),)
     return Event(time, kind, box, label=label), Event(time + lag, kind, None, pan, loudness, label=label)
+
+
+def within(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
+    """Those that begin in a scene of this duration, in order of time; none lasts beyond it."""
+    inside = sorted((event for event in events if 0 <= event.time < seconds), key=lambda event: event.time)
+    return tuple(replace(e, end=min(e.end, seconds)) if e.end is not None else e for e in inside)
 
 
 def clipped(x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:

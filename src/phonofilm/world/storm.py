@@ -46,16 +46,15 @@ def _level(strike: Mapping[str, Any]) -> float:
     return float(0.55 / (1 + strike["distance"] / 500))
 
 
-def events(strikes: Sequence[Mapping[str, Any]], horizon: float, seconds: float) -> tuple[Event, ...]:
+def events(strikes: Sequence[Mapping[str, Any]], horizon: float) -> tuple[Event, ...]:
     """Lightning is silent, thunder unseen."""
     result = []
     for strike in strikes:
         x, heard = strike["x"], strike["time"] + delay(strike)
         label = f"{strike['distance']:.0f} m"
         result.append(Event(strike["time"], "lightning", clipped(x - 0.08, TOP, x + 0.08, horizon), label=label))
-        if heard < seconds:
-            level, end = float(20 * np.log10(_level(strike))), min(seconds, heard + 2.5 * strike["lasting"])
-            result.append(Event(heard, "thunder", None, 2 * x - 1, level, end, label))
+        level, end = float(20 * np.log10(_level(strike))), heard + 2.5 * strike["lasting"]
+        result.append(Event(heard, "thunder", None, 2 * x - 1, level, end, label))
     return tuple(result)
 
 

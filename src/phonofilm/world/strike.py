@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from phonofilm.types import Event
@@ -134,7 +137,7 @@ def layers(truth: Truth, times: np.ndarray) -> list[Layer]:
     return result
 
 
-def _glow(params: dict, times: np.ndarray) -> list[Layer]:
+def _glow(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
     """The struck bar lights up and fades; even and odd strikes take turns so that two can overlap."""
     result = []
     onsets, melody = np.array(params["onsets"]), np.array(params["melody"])
@@ -163,7 +166,7 @@ def _glow(params: dict, times: np.ndarray) -> list[Layer]:
     return result
 
 
-def _shadow(params: dict, head: np.ndarray) -> Layer:
+def _shadow(params: Mapping[str, Any], head: np.ndarray) -> Layer:
     height = np.clip((hit_point(params["bars"], 0)[1] - head[:, 1]) / 0.3, 0, 1)
     return Layer(
         head[:, 0] + 0.02,
