@@ -135,7 +135,7 @@ SYNC_METRICS = (
 SPACE_METRICS = (
     Metric(
         "Spatial AV-Align[motion]", scores.spatially_aligned, ("places", "boxes"), SPACE, "", "higher", "0 … 1",
-        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what moves at 4 Hz, ± 40 px; mono is n/a",
+        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what changes at 4 Hz, ± 40 px; mono is n/a",
         "Shimada 2024, SAVGBench; boxes ours", crossed=True,
     ),
     Metric(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,11 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], level: float = 
     """
     others = {row["name"]: row for row in second["metrics"]}
     rows = [_one(row, others[row["name"]], first, second) for row in first["metrics"] if row["name"] in others]
-    tested = [index for index, row in enumerate(rows) if row.p is not None]
-    adjusted = holm([rows[index].p for index in tested]) if tested else []
-    for index, value in zip(tested, adjusted, strict=True):
+    tested = {index: row.p for index, row in enumerate(rows) if row.p is not None}
+    for index, value in zip(tested, holm(list(tested.values())), strict=True):
         row = rows[index]
         winner = _winner(row, others[row.name]["better"]) if value < level else None
-        rows[index] = Difference(**{**vars(row), "adjusted": float(value), "better": winner})
+        rows[index] = replace(row, adjusted=float(value), better=winner)
     return rows
 
 
@@ -83,19 +82,17 @@ def _one(a: Mapping[str, Any], b: Mapping[str, Any], first: Mapping[str, Any], s
     base = Difference(a["name"], a["group"], a.get("value"), b.get("value"))
     if a["status"] != "ok" or b["status"] != "ok":
         lacking = a if a["status"] != "ok" else b
-        return Difference(**{**vars(base), "reason": f"{lacking['status']}: {lacking.get('reason', '')}"})
+        return replace(base, reason=f"{lacking['status']}: {lacking.get('reason', '')}")
     if a["depends"] != b["depends"]:
-        return Difference(**{**vars(base), "reason": "made with other versions or weights; evaluate both again"})
+        return replace(base, reason="made with other versions or weights; evaluate both again")
     mine, theirs = ({n: s[a["name"]] for n, s in side["clips"].items() if a["name"] in s} for side in (first, second))
     if not mine and not theirs:
         return _by_interval(base, a, b, first, second)
     shared = sorted(mine.keys() & theirs.keys())
     if len(shared) < 2:
-        return Difference(**{**vars(base), "reason": f"{len(shared)} clips share a name; a paired test needs 2"})
+        return replace(base, reason=f"{len(shared)} clips share a name; a paired test needs 2")
     found = paired_permutation_test([theirs[name] for name in shared], [mine[name] for name in shared])
-    return Difference(
-        **{**vars(base), "difference": found.difference, "p": found.p, "test": "paired", "n": len(shared)}
-    )
+    return replace(base, difference=found.difference, p=found.p, test="paired", n=len(shared))
 
 
 def _by_interval(
@@ -103,13 +100,13 @@ def _by_interval(
 ) -> Difference:
     digests = [(side["reference"] or {}).get("digest") for side in (first, second)]
     if digests[0] != digests[1]:
-        return Difference(**{**vars(base), "reason": "measured against other references"})
+        return replace(base, reason="measured against other references")
     # the upper limit: a lower one at 0 is cut off
     spreads = [(row["high"] - row["value"]) / NORMAL for row in (a, b)]
     gap = b["value"] - a["value"]
     error = float(np.hypot(*spreads))
     p = float(2 * stats.norm.sf(abs(gap) / error)) if error > 0 else float(gap == 0)
-    return Difference(**{**vars(base), "difference": gap, "p": p, "test": "interval", "n": min(a["n"], b["n"])})
+    return replace(base, difference=gap, p=p, test="interval", n=min(a["n"], b["n"]))
 
 
 def _winner(row: Difference, better: str) -> str | None:

@@ -76,8 +76,8 @@ def distance(kind: str, generated: Rows, real: Rows, seed: int = 0) -> Found:
     count, width = generated.moments.count, len(generated.moments.mean)
     notes = []
     if kind.startswith("frechet") and min(count, real.moments.count) < 2 * width:
-        low = min(count, real.moments.count)
-        notes.append(f"{low} rows for {width} features: biased upwards, compare equal counts only")
+        fewest = min(count, real.moments.count)
+        notes.append(f"{fewest} rows for {width} features: biased upwards, compare equal counts only")
     if kind == "frechet":
         value = frechet_from_moments(generated.moments, real.moments)
         spread = _frechet_spread(generated.parts(), real.moments, seed)

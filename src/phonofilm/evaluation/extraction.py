@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
@@ -91,7 +91,8 @@ def _run(entries: Sequence[Entry], plan: Plan, workers: int, suspects: list[Entr
     """Results as they come; when a worker dies, what was in hand is left in `suspects` and the rest untouched."""
     context = multiprocessing.get_context("spawn")  # threads of the parent do not survive a fork
     pool = ProcessPoolExecutor(workers, context, initializer=_deaf)
-    waiting, running = list(reversed(entries)), {}
+    waiting = list(reversed(entries))
+    running: dict[Future[Taken], Entry] = {}
     try:
         while waiting or running:
             while waiting and len(running) < 2 * workers:

@@ -79,8 +79,9 @@ def load_flow(weights: Path | None) -> Taker:
 
 
 def load_smoothness(weights: Path | None) -> Taker:
-    import cv2
+    from phonofilm.perception.extras import require
 
+    cv2 = require("cv2", "motion smoothness")
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from phonofilm.evaluation.signals import Signal
 from phonofilm.evaluation.similarity import cosines
 from phonofilm.evaluation.spatial import Places, pan_error, sound_events, spatial_hits
 from phonofilm.evaluation.speech_scores import normal_words, quoted_words, word_errors
-from phonofilm.evaluation.view import AbsentError, Share, View
+from phonofilm.evaluation.view import AbsentError, Arrays, Share, View
 
 EARLY, LATE = 45.0, -125.0
 """ms of early and late sound that people notice (ITU-R BT.1359)."""
@@ -91,13 +91,12 @@ def spatially_aligned(view: View) -> Share:
     return float(hits.sum()), float(len(hits))
 
 
-def places_of(arrays: dict[str, np.ndarray] | object) -> Places | None:
+def places_of(kept: Arrays) -> Places | None:
     """The places that were kept as a feature; None for a mono clip."""
-    kept: dict[str, np.ndarray] = dict(arrays)  # type: ignore[call-overload]
     if float(kept["mono"]):
         return None
-    names = ("pan", "level", "delay", "coherence", "power")
-    return Places(float(kept["rate"]), *(kept[name] for name in names), kept["active"].astype(bool))
+    pan, level, delay, coherence, power = (kept[name] for name in ("pan", "level", "delay", "coherence", "power"))
+    return Places(float(kept["rate"]), pan, level, delay, coherence, power, kept["active"].astype(bool))
 
 
 def pan_gap(view: View) -> float:

@@ -56,7 +56,8 @@ def _numbers(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "<p>A dot is the value, its bar the 95 % bootstrap interval over clips. "
         '<b class="real">Gold</b> is the reference: the same measure on real clips (for distances, between two halves '
-        'of them, which have half as many clips and so more bias). <b class="chance">Red, dashed</b> is the shuffled control: every picture with the sound of another '
+        "of them, which have half as many clips and so more bias). "
+        '<b class="chance">Red, dashed</b> is the shuffled control: every picture with the sound of another '
         "clip. A number that does not stand clear of its control says nothing.</p>"
     )
     rows = [row for row in result["metrics"] if row["status"] == "ok"]
