@@ -1,6 +1,7 @@
 """From two folders to numbers: what is left out, what stays the same, and what every number stands beside."""
 
 import json
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from phonofilm.evaluation.catalogue import METRICS, PRESETS, choose
 from phonofilm.evaluation.comparison import compare, read_result
 from phonofilm.evaluation.distances import Rows, distance
 from phonofilm.evaluation.features import catalogue
+from phonofilm.evaluation.features_core import boxes, places
+from phonofilm.evaluation.film import Film
 from phonofilm.evaluation.folder import scan
 from phonofilm.evaluation.frechet import frechet_distance
 from phonofilm.evaluation.kernel import kernel_audio_distance, polynomial_distance
 from phonofilm.evaluation.prompts import read_prompts
+from phonofilm.evaluation.scores import spatially_aligned
 from phonofilm.evaluation.suite import Settings, evaluate, write_json
+from phonofilm.evaluation.view import AbsentError, View
 from phonofilm.media import write_clip
+from phonofilm.types import Clip
 
 CLIPS = 6
 
@@ -295,3 +301,43 @@ def test_results_of_another_kind_are_not_compared(clean, tmp_path):
 def test_every_metric_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert not [metric.name for metric in METRICS if f"| **{metric.name}**" not in page]
+
+
+def aside(seed, true):
+    """A bar that hops half a second apart, heard from its own side or from anywhere."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.15, 0.85)
+    pan = 2 * x - 1 if true else rng.uniform(-1, 1)
+    times = np.arange(0.4, 2.6, 0.5)
+    frames = np.repeat(rng.integers(90, 110, (1, 64, 64, 3)), 75, axis=0).astype(np.uint8)
+    sound = rng.normal(0, 1e-4, (2, 48_000))
+    for index, frame in enumerate(frames):
+        y = round(46 - 28 * min(np.abs(times - index / 25).min() / 0.25, 1))
+        frame[y : y + 7, int(64 * x) - 3 : int(64 * x) + 3] = 230
+    for time in times:
+        start = round(time * 16_000)
+        burst = 0.4 * np.exp(-np.arange(1600) / 300) * rng.normal(0, 1, 1600)
+        angle = (pan + 1) * np.pi / 4
+        sound[:, start : start + 1600] += np.array([np.cos(angle), np.sin(angle)])[:, None] * burst
+    return Film(Clip(frames, Fraction(25), np.clip(sound, -1, 1).astype(np.float32), 16_000))
+
+
+def test_spatial_alignment_is_high_for_true_places_and_low_for_others():
+    def score(true):
+        shares = []
+        for seed in range(8):
+            film = aside(seed, true)
+            kept = {"places": places(film), "boxes": boxes(film)}
+            shares.append(spatially_aligned(View(kept.__getitem__, kept.__getitem__)))
+        top, bottom = np.sum(shares, axis=0)
+        return top / bottom
+
+    assert score(true=True) > 0.9
+    assert score(true=False) < 0.65
+
+
+def test_a_mono_clip_has_no_places():
+    film = Film(knocks(1, mono=True))
+    kept = {"places": places(film), "boxes": boxes(film)}
+    with pytest.raises(AbsentError, match="mono"):
+        spatially_aligned(View(kept.__getitem__, kept.__getitem__))
