@@ -240,14 +240,14 @@ def band_pass(noise: Tensor, bed: Bed, sample_rate: int) -> Tensor:
 
 
 def impulse_responses(rooms: Sequence[Room], sample_rate: int, device: torch.device) -> Tensor:
-    """Decaying stereo noise after a first reflection: [B, 2, R]."""
-    length = int(max(room.decay for room in rooms) * sample_rate)
-    t = torch.arange(length) / sample_rate
-    late = (t > 0.007).float()
-    tails = [
-        _noise((2, length), room.seed) * late * torch.exp(-6.908 * t / room.decay) * room.level / (sample_rate**0.5 / 8)
-        for room in rooms
-    ]
+    """Decaying stereo noise after a first reflection: [B, 2, R]. A room sounds the same beside any others."""
+    longest = int(max(room.decay for room in rooms) * sample_rate)
+    tails = []
+    for room in rooms:
+        t = torch.arange(int(room.decay * sample_rate)) / sample_rate
+        fading = (t > 0.007).float() * torch.exp(-6.908 * t / room.decay) * room.level / (sample_rate**0.5 / 8)
+        tail = _noise((2, len(t)), room.seed) * fading
+        tails.append(torch.nn.functional.pad(tail, (0, longest - len(t))))
     return torch.stack(tails).to(device)
 
 
