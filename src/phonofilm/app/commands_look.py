@@ -1,10 +1,10 @@
-"""The commands that show: a clip as one picture, what made a file, what works here, which models there are."""
+"""The commands that show: a clip as one picture, what made a file, what works here."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -85,33 +85,3 @@ def doctor(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None
         report.say("everything that generation needs is there" if not broken else f"missing: {', '.join(broken)}")
     if broken:
         raise typer.Exit(1)
-
-
-def models(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
-    """List the models that --model takes, and whether their weights are here.
-
-    [dim]$[/] phonofilm models
-    """
-    from phonofilm.weights import EMBEDDED
-
-    with _session(ctx).report("models") as report:
-        rows = [_describe(name) for name in EMBEDDED]
-        report.add(models=rows)
-        for row in rows:
-            state = f"{row['megabytes']} MB, weights {row['weights'][:12]}" if row["present"] else row["problem"]
-            report.say(f"{row['name']:<8} {row['knows']}")
-            report.say(f"{'':<8} {state}")
-        report.say("a folder of weights of your own works too: --model runs/mine")
-
-
-def _describe(name: str) -> dict[str, Any]:
-    from phonofilm.backends.familiar import KNOWS
-    from phonofilm.weights import digest, locate
-
-    row: dict[str, Any] = {"name": name, "knows": KNOWS, "present": False}
-    try:
-        folder = locate(name)
-    except PhonofilmError as error:
-        return row | {"problem": str(error)}
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
-    return row | {"present": True, "megabytes": round(size, 1), "weights": digest(folder), "folder": str(folder)}

@@ -184,8 +184,8 @@ class LTX2Backend:
                 waveform = decode_audio(vae, vocoder, moved.audio)[0, :, : grid.samples].cpu().numpy()
         if moved.video is not None and (canvas.frame_states == MAKE).any():
             with self.parts.use("vae") as vae:
-                tile = choose_tile(self.parts.folder, tuple(moved.video.shape[2:]), self.parts.device)
-                frames = _decode_or_retry(partial(decode_video, vae, moved.video), tile, moved.video, saved)
+                tile = choose_tile(self.parts.folder, grid.video_shape, self.parts.device)
+                frames = _decode_or_retry(partial(decode_video, vae, moved.video), tile, grid.video_shape, saved)
                 frames = frames[: grid.frames]
         return frames, waveform
 
@@ -214,11 +214,13 @@ def _noise(given: Given, request: Request, window: int, device: torch.device) ->
     return Latents(video, draw(given.values.audio, request.audio_seed, "audio"))
 
 
-def _decode_or_retry(decode: Callable[[Tile], np.ndarray], tile: Tile, latents: Tensor, saved: Path) -> np.ndarray:
+def _decode_or_retry(
+    decode: Callable[[Tile], np.ndarray], tile: Tile, shape: tuple[int, int, int], saved: Path
+) -> np.ndarray:
     """Decode; where memory runs out, once more with smaller tiles."""
     made = _try(decode, tile)
     if made is None:
-        tile = smaller(tile, tuple(latents.shape[2:]))
+        tile = smaller(tile, shape)
         made = _try(decode, tile)
     if made is None:
         raise PhonofilmError(

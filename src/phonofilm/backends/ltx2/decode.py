@@ -97,4 +97,5 @@ def _decode_space(vae: Any, latents: Tensor, tile: Tile) -> Tensor:
 
 
 def _whole(pixels: Tensor) -> np.ndarray:
-    return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).numpy()
+    scaled = pixels.add(1).mul_(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(1, 2, 3, 0).numpy()

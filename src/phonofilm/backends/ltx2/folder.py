@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phonofilm.checkpoint import read_metadata
 from phonofilm.errors import PhonofilmError
 from phonofilm.weights import fetched, find, quick_digest
 
@@ -93,6 +94,9 @@ def _read(name: str, path: Path, single: Path | None, distilled: bool) -> Folder
         raise PhonofilmError(f"{single} is missing; check the path")
     files = {component: _weights(path / component) for component in COMPONENTS if component != "transformer"}
     files["transformer"] = (single,) if single is not None else _weights(path / "transformer")
+    for component in COMPONENTS:
+        for weights in files[component]:
+            read_metadata(weights)  # a file that is cut off shows in its header
     _check_fit(path, configs)
     return Folder(name, path, files["transformer"], configs, distilled, files)
 

@@ -70,7 +70,7 @@ def merge(network: nn.Module, lora: Lora) -> int:
             f"LoRA {lora.path} is for another network: {len(unknown)} of {len(layers)} layers are unknown, "
             f"first {unknown[0]}"
         )
-    default = _alpha_of_file(metadata)
+    default = _alpha_of_file(metadata, lora.path)
     for name, factors in layers.items():
         weight = weights[known[name]]
         down, up = factors["A"].float(), factors["B"].float()
@@ -81,7 +81,7 @@ def merge(network: nn.Module, lora: Lora) -> int:
             )
         rank = down.shape[0]
         alpha = float(factors["alpha"]) if "alpha" in factors else rank if default is None else default
-        weight += (lora.strength * alpha / rank * (up @ down)).to(weight)
+        weight.add_((lora.strength * alpha / rank * (up @ down)).to(weight))
     return len(layers)
 
 
@@ -113,11 +113,19 @@ def _known_names(weights: Mapping[str, Tensor]) -> dict[str, str]:
     return known
 
 
-def _alpha_of_file(metadata: Mapping[str, str]) -> float | None:
-    """The alpha that diffusers notes for the whole file, if it does."""
+def _alpha_of_file(metadata: Mapping[str, str], path: Path) -> float | None:
+    """The alpha that diffusers notes for the whole file, if it does.
+
+    Raises:
+        PhonofilmError: a kind of adapter whose product is not just scaled by alpha / rank.
+    """
     try:
         noted = json.loads(metadata.get("lora_adapter_metadata", "{}"))
     except json.JSONDecodeError:
         return None
-    alpha = noted.get("transformer.lora_alpha") if isinstance(noted, dict) else None
+    plain = {str(key).removeprefix("transformer."): value for key, value in noted.items()}
+    for name in ("alpha_pattern", "rank_pattern", "use_rslora", "use_dora"):
+        if plain.get(name):
+            raise PhonofilmError(f"LoRA {path} uses {name}, which cannot be merged; save it as a plain LoRA")
+    alpha = plain.get("lora_alpha")
     return float(alpha) if isinstance(alpha, (int, float)) else None

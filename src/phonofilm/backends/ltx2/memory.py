@@ -74,8 +74,10 @@ def decode_peak(folder: Folder, shape: tuple[int, int, int], tile: Tile, device:
     if device.type != "cpu":
         return peak
     pixels = shape[1] * shape[2] * space**2 * 3
-    floats = 4 * (1 + (time - 1) * factor) * pixels * (2 if (height, width) != shape[1:] else 1)
-    return peak + floats + (1 + (shape[0] - 1) * factor) * pixels
+    floats, tiled = 4 * (1 + (time - 1) * factor) * pixels, (height, width) != shape[1:]
+    rounding = 2.25 * floats  # the tile of time put together, its copy in the range of bytes, and the bytes
+    kept = floats * tile.shared[1] / time if time < shape[0] else 0
+    return max(peak + floats * tiled, rounding) + kept + (1 + (shape[0] - 1) * factor) * pixels
 
 
 def decode_cost(folder: Folder, shape: tuple[int, int, int], device: torch.device) -> Cost:

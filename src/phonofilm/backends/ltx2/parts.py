@@ -13,6 +13,7 @@ from torch import nn
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.network import DiffusersNetwork, NetworkName, load_diffusers, load_network, stored_dtype
+from phonofilm.backends.ltx2.quiet import quiet
 from phonofilm.backends.ltx2.text import load_text_encoder
 
 Offload = Literal["none", "model", "sequential", "disk"]
@@ -36,18 +37,19 @@ class Parts:
     @contextmanager
     def use(self, name: str) -> Iterator[Any]:
         """A component on the device, for one stage."""
-        module = self._loaded.get(name)
-        if module is None:
-            module = self._loaded[name] = self._load(name)
-        blocks = _blocks(module) if self.offload == "sequential" else ()
-        hooks = [hook for block in blocks for hook in _streamed(block, self.device)]
-        _move(module, self.device, set(map(id, blocks)))
+        with quiet():
+            module = self._loaded.get(name) or self._load(name)
+            self._loaded[name] = module
+            blocks = _blocks(module) if self.offload == "sequential" else ()
+            hooks = [hook for block in blocks for hook in _streamed(block, self.device)]
+            _move(module, self.device, set(map(id, blocks)))
         try:
             yield module
         finally:
             for hook in hooks:
                 hook.remove()
-            self._put_away(name, module)
+            with quiet():
+                self._put_away(name, module)
 
     def _put_away(self, name: str, module: nn.Module) -> None:
         if self.offload == "disk":

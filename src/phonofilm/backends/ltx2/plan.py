@@ -159,17 +159,21 @@ def _stages(
         yield Stage(stage, works, weights.during(works), part.peak, 2 * speed.seconds(part))
     frames, sound = _given(canvas)
     if frames or sound:
-        works = (*(("vae",) if frames else ()), *(("audio_vae",) if sound else ()))
+        encoders = tuple(name for name, needed in (("vae", frames), ("audio_vae", sound)) if needed)
         part = encoding_cost(folder, grid, frames, sound, device)
-        yield Stage("encoding", works, weights.during(works), part.peak, windows * speed.seconds(part, convolved=True))
+        yield Stage(
+            "encoding", encoders, weights.during(encoders), part.peak, windows * speed.seconds(part, convolved=True)
+        )
     streams = (canvas.frames is not None, canvas.waveform is not None)
     rows = 3 if parts.offload == "sequential" else 1
     part = step_cost(folder, grid, streams, guidance, rows, text_width(folder.configs["transformer"]), device)
     seconds = windows * evaluations * speed.seconds(part)
     yield Stage("sampling", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
     if canvas.waveform is not None and (canvas.sample_states == MAKE).any():
-        works, part = ("audio_vae", "vocoder"), audio_cost(folder, grid, device)
-        yield Stage("sound", works, weights.during(works), part.peak, windows * speed.seconds(part, convolved=True))
+        part, decoders = audio_cost(folder, grid, device), ("audio_vae", "vocoder")
+        yield Stage(
+            "sound", decoders, weights.during(decoders), part.peak, windows * speed.seconds(part, convolved=True)
+        )
     if canvas.frames is not None and (canvas.frame_states == MAKE).any():
         peak = decode_peak(folder, grid.video_shape, tile, device)
         seconds = windows * _tiles(grid.video_shape, tile) * speed.seconds(_one(folder, grid, tile, device), True)

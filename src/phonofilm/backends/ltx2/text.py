@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +51,7 @@ def load_text_encoder(path: Path) -> nn.Module:
     import transformers
 
     try:
-        with _quiet():
-            return _load(transformers, path)
+        return _load(transformers, path)
     except PhonofilmError:
         raise
     except Exception as error:
@@ -69,20 +66,6 @@ def _load(transformers: Any, path: Path) -> nn.Module:
     if missing := sorted(map(str, report.get("missing_keys") or ())):
         raise PhonofilmError(f"{path}: {len(missing)} tensors are missing, first {missing[0]}; fetch it again")
     return language_model(module).eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Progress is reported by ourselves, not by a library's bar."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def language_model(module: nn.Module) -> nn.Module:
