@@ -8,9 +8,10 @@ import typer
 
 from phonofilm.app.commands_data import score, train, world
 from phonofilm.app.commands_evaluate import compare, evaluate
-from phonofilm.app.commands_look import doctor, info, models, sheet
+from phonofilm.app.commands_look import doctor, info, sheet
 from phonofilm.app.commands_make import animate, extend, foley, generate, retake
 from phonofilm.app.commands_study import study
+from phonofilm.app.commands_weights import models, weights
 
 app = typer.Typer(
     name="phonofilm",
@@ -30,6 +31,7 @@ for panel, commands in (
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(study, name="study", rich_help_panel=LOOK)
+app.add_typer(weights, rich_help_panel=LOOK)
 
 
 @app.callback(invoke_without_command=True)
