@@ -52,10 +52,17 @@ def test_the_table_shows_value_interval_reference_control_and_what_is_missing(re
     assert max(map(len, text.splitlines())) <= 130
 
 
+def test_a_narrow_terminal_breaks_no_name(result, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = result_lines(result)
+    assert any("  FAD[log-mel, stereo] " in line for line in lines)
+    assert "95 %" not in lines[1]
+
+
 def test_the_page_holds_everything_itself(place):
     page = (place / "out" / "report.html").read_text()
     assert page.count("data:video/mp4;base64,") == 2
-    assert page.count("data:image/jpeg;base64,") == 2
+    assert page.count("data:image/jpeg;base64,") == 4
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "zero &lt;b&gt;" in page
     assert "FAD[log-mel, stereo]" in page

@@ -99,7 +99,7 @@ def _worst(result: Mapping[str, Any], count: int, progress: Progress) -> Iterato
         progress("report", done, len(bad))
         player, sheet = embedded(folder / result["generated"]["paths"][clip.name])
         why = "".join(
-            f"<li><span>{escape(metric)}</span><span><b>{number(value)}</b> "
+            f'<li><span>{escape(metric)}</span><span class="rank"><b>{number(value)}</b> '
             f'<span class="soft">worse than {round(100 * share)} %</span></span></li>'
             for metric, value, share in clip.why
         )
@@ -125,18 +125,19 @@ def _left_out(result: Mapping[str, Any]) -> Iterator[str]:
                 yield f"<ul>{lines}</ul></details>"
         if part["no_clips"]:
             lines = "".join(f"<li><code>{escape(name)}</code></li>" for name in part["no_clips"])
-            yield f"<details><summary>{len(part['no_clips'])} other files, no clips by name or content</summary>"
+            beside = f"Beside them {len(part['no_clips'])} that are no clips by name or content"
+            yield f"<details><summary>{beside}</summary>"
             yield f"<ul>{lines}</ul></details>"
 
 
 def _blocked(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for row in result["metrics"] if row["status"] != "ok"]
     if rows:
-        yield "<h2>Not measured</h2><table><tr><th>metric</th><th>why</th><th>what helps</th></tr>"
+        yield "<h2>Not measured</h2><table><tr><th>metric</th><th>status</th><th></th></tr>"
         for row in rows:
             yield (
                 f"<tr><td><b>{escape(row['name'])}</b></td><td>{escape(row['status'])}</td>"
-                f"<td><code>{escape(row['reason'])}</code></td></tr>"
+                f"<td>{escape(row['reason'])}</td></tr>"
             )
         yield "</table>"
 
@@ -149,10 +150,10 @@ def _made_of(result: Mapping[str, Any]) -> Iterator[str]:
     for side in ("generated", "reference"):
         if result[side]:
             yield f"<p>{side.capitalize()} <code>{result[side]['digest']}</code></p>"
-    yield "<details><summary>Protocol of every metric</summary><table>"
+    yield '<details><summary>Protocol of every metric</summary><div class="wide"><table>'
     yield "<tr><th>metric</th><th>range</th><th>protocol</th><th>source</th><th>depends on</th></tr>"
     for row in result["metrics"]:
         depends = "; ".join(", ".join(f"{key} {value[:16]}" for key, value in part.items()) for part in row["depends"])
         cells = (row["name"], row["range"], row["protocol"], row["source"], depends)
         yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-    yield "</table></details>"
+    yield "</table></div></details>"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WIDEST = 130
+ROOMY = 106
+"""Columns of a terminal that every column of the table fits in."""
 
 
 def number(value: float | None) -> str:
@@ -36,7 +38,8 @@ def interval(row: Mapping[str, Any]) -> str:
 def result_lines(result: Mapping[str, Any]) -> list[str]:
     """The table of a result, and below it what was left out and what is missing."""
     rows = [row for row in result["metrics"] if row["status"] == "ok"]
-    table = _table("metric", "", "value", "95 %", "reference", "shuffled", "n")
+    roomy = _width() >= ROOMY
+    table = _table(*_fitting(roomy, "metric", "", "value", "95 %", "reference", "shuffled", "n"))
     group = None
     for row in rows:
         if row["group"] != group:
@@ -46,10 +49,11 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
             table.add_row(f"[dim]{group}[/]")
         name = f"  {escaped(row['name'])}{' [yellow]⟲[/]' if row['circular'] else ''}"
         unit = f"{row['unit']} {ARROWS[row['better']]}".strip()
-        table.add_row(
+        cells = (
             name, unit, f"[bold]{number(row['value'])}[/]", interval(row), number(row["reference"]),
             number(row["control"]), str(row["n"]),
         )  # fmt: skip
+        table.add_row(*_fitting(roomy, *cells))
     lines = rendered(table)
     if any(row["circular"] for row in rows):
         lines.append("⟲ circular: the judge is a network that the system was conditioned on or trained with")
@@ -60,11 +64,16 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     return lines + _blocked(blocked)
 
 
+def _fitting(roomy: bool, *cells: str) -> list[str]:
+    """A row without its interval and its count where the terminal is narrow: names are not to be broken."""
+    return [cell for place, cell in enumerate(cells) if roomy or place not in (3, 6)]
+
+
 def _left_out(side: str, part: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in part["counts"].items())
     lines = [f"{side}: {part['scored']} of {part['files']} clips scored{f'; {counts}' if counts else ''}"]
     if part["no_clips"]:
-        lines[0] += f"; {len(part['no_clips'])} other files that are no clips"
+        lines[0] += f"; beside them {len(part['no_clips'])} that are no clips"
     shown = [item for item in part["listed"] if item["kind"] != "unpaired"][:5]
     lines += [f"  {item['name']}: {item['reason']}" for item in shown]
     more = len(part["listed"]) - len(shown)
@@ -114,12 +123,15 @@ def escaped(text: str) -> str:
     return escape(text)
 
 
+def _width() -> int:
+    return min(shutil.get_terminal_size((WIDEST, 40)).columns, WIDEST)
+
+
 def rendered(table: Table) -> list[str]:
     """The lines of a table, coloured only where a terminal shows them."""
     from rich.console import Console
 
-    width = min(shutil.get_terminal_size((WIDEST, 40)).columns, WIDEST)
     text = StringIO()
     colour = sys.stdout.isatty()
-    Console(file=text, width=width, force_terminal=colour, no_color=not colour, highlight=False).print(table)
+    Console(file=text, width=_width(), force_terminal=colour, no_color=not colour, highlight=False).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.types import Clip
 
 SHOWN = 4
 """Scores to show of a clip, those that stand out most first."""
@@ -75,8 +77,17 @@ def embedded(path: Path) -> tuple[str, str]:
     except (PhonofilmError, ValueError) as error:
         return f'<p class="soft">It cannot be shown: {error}</p>', ""
     kind, tag = ("video/mp4", "video") if short.frames is not None else ("audio/wav", "audio")
-    player = f'<{tag} controls preload="metadata" src="data:{kind};base64,{_text(data)}"></{tag}>'
+    player = f'<{tag} controls preload="metadata"{_poster(short)} src="data:{kind};base64,{_text(data)}"></{tag}>'
     return player, f'<img loading="lazy" alt="contact sheet" src="data:image/jpeg;base64,{_text(picture.getvalue())}">'
+
+
+def _poster(clip: Clip) -> str:
+    """The middle frame, to be seen before the film is played."""
+    if clip.frames is None:
+        return ""
+    picture = BytesIO()
+    Image.fromarray(clip.frames[len(clip.frames) // 2]).save(picture, format="JPEG", quality=80)
+    return f' poster="data:image/jpeg;base64,{_text(picture.getvalue())}"'
 
 
 def _even(frames: np.ndarray) -> np.ndarray:
