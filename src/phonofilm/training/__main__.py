@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PhonofilmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: stopped before the first step was done", file=sys.stderr)
+        return 130
     return 0
 
 
