@@ -341,3 +341,18 @@ def test_a_mono_clip_has_no_places():
     kept = {"places": places(film), "boxes": boxes(film)}
     with pytest.raises(AbsentError, match="mono"):
         spatially_aligned(View(kept.__getitem__, kept.__getitem__))
+
+
+def test_a_folder_of_sounds_is_scored_by_what_can_be_heard(place, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    for index in range(2):
+        clip = knocks(index)
+        write_clip(clip.with_(frames=None, fps=None), tmp_path / "sounds" / f"{index:02d}.wav")
+    names = ("offset", "loudness gap", "KAD[log-mel]")
+    rows = rows_of(
+        evaluate(tmp_path / "sounds", place / "real", settings=Settings(metrics=names, cache=place / "cache"))
+    )
+    assert rows["offset"]["status"] == "n/a"
+    assert rows["offset"]["reason"] == "there is no picture"
+    assert rows["loudness gap"]["n"] == 2
+    assert rows["KAD[log-mel]"]["status"] == "ok"

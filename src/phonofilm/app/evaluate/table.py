@@ -77,7 +77,8 @@ def _left_out(side: str, part: Mapping[str, Any]) -> list[str]:
     shown = [item for item in part["listed"] if item["kind"] != "unpaired"][:5]
     lines += [f"  {item['name']}: {item['reason']}" for item in shown]
     more = len(part["listed"]) - len(shown)
-    return [*lines, f"  … and {more} more, all listed in results.json and report.html"] if more > 0 else lines
+    rest = f"… and {more} more, all listed" if shown else "all listed"
+    return [*lines, f"  {rest} in results.json and report.html"] if more > 0 else lines
 
 
 def _blocked(rows: Sequence[Mapping[str, Any]]) -> list[str]:
