@@ -131,24 +131,34 @@ class _Counter:
 
 
 def _download(listing: Listing, file: RemoteFile, folder: Path, endpoint: str | None, counter: _Counter) -> None:
-    from huggingface_hub import hf_hub_download
+    """Bring one file by way of a partial one, which an interrupted fetch leaves for the next to go on with."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
 
+    target = folder / file.name
+    partial = target.with_name(f"{target.name}.{(file.sha256 or file.blob or '')[:12]}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    url = hf_hub_url(listing.model.repository, file.name, revision=listing.commit, endpoint=endpoint)
     try:
-        hf_hub_download(
-            listing.model.repository,
-            file.name,
-            revision=listing.commit,
-            local_dir=folder,
-            endpoint=endpoint,
-            tqdm_class=counter.bar(),
-        )
+        with partial.open("ab") as opened:
+            http_get(
+                url,
+                opened,
+                resume_size=opened.tell(),
+                headers=build_hf_headers(),
+                expected_size=file.size,
+                displayed_filename=file.name,
+                tqdm_class=counter.bar(),
+            )
     except Exception as error:
         raise _unreachable(listing.model, error) from error
-    if not file.matches(folder / file.name):
-        (folder / file.name).unlink(missing_ok=True)
+    if not file.matches(partial):
+        partial.unlink()
         raise PhonofilmError(
             f"{file.name} of {listing.model.name} did not arrive as published (its hash differs); run the same again"
         )
+    partial.replace(target)
 
 
 def _known(file: RemoteFile, folder: Path, done: dict[str, Any]) -> bool:

@@ -73,6 +73,7 @@ def decode_video(
         keep = pixels.shape[1] if end == count else spans[number + 1][0] * factor - first
         frames[first : first + keep] = _whole(pixels[:, :keep])
         before = pixels[:, keep:].clone()
+        del pixels  # else it would be there while the next tile is decoded
     return frames
 
 

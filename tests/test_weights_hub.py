@@ -1,0 +1,247 @@
+"""Fetching weights, against a hub on this machine: resume, hashes, terms, and one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from phonofilm.app.cli import main
+from phonofilm.errors import PhonofilmError
+from phonofilm.weights import CATALOG, family, fetched, hub, quick_digest
+from phonofilm.weights.hub import fetch, look_up
+from phonofilm.weights.public import read_manifest
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BIG = bytes(range(256)) * 4096  # 1 MB
+CONTENT = {
+    "model_index.json": json.dumps({"_class_name": "LTX2Pipeline"}).encode(),
+    "transformer/config.json": b"{}",
+    "transformer/diffusion_pytorch_model.safetensors": BIG,
+    "vae/config.json": b'{"a": 1}',
+    "README.md": b"not needed",
+    "ltx-2-19b-dev.safetensors": b"not needed either",
+}
+MODEL = replace(CATALOG["ltx2"], name="ltx2")
+
+
+class Hub(ThreadingHTTPServer):
+    """As much of the hub's interface as a fetch uses."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = dict(CONTENT)
+        self.served: list[tuple[str, str]] = []
+        self.cut_after: int | None = None
+        self.address = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.file(body=False)
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            siblings = [self.sibling(name) for name in CONTENT]
+            self.answer(json.dumps({"id": MODEL.repository, "sha": COMMIT, "siblings": siblings}).encode())
+        else:
+            self.file(body=True)
+
+    def sibling(self, name: str) -> dict:
+        content = CONTENT[name]
+        found = {"rfilename": name, "size": len(content)}
+        found["blobId"] = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+        if name.endswith(".safetensors"):
+            digest = hashlib.sha256(content).hexdigest()
+            found["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+        return found
+
+    def file(self, body: bool) -> None:
+        name = self.path.split(f"/resolve/{COMMIT}/")[-1]
+        content = self.server.content[name]
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        published = CONTENT[name]
+        etag = hashlib.sha256(published).hexdigest()
+        self.send_response(206 if start else 200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        if body:
+            self.server.served.append((name, self.headers.get("Range", "")))
+            rest = content[start:]
+            if self.server.cut_after is not None and len(rest) > self.server.cut_after:
+                self.wfile.write(rest[: self.server.cut_after])
+                self.close_connection = True
+                return
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(rest)
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[Hub]:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    found = Hub()
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def get(server: Hub, home: Path, **options) -> Path:
+    return fetch(look_up(MODEL, endpoint=server.address), home=home, endpoint=server.address, **options)
+
+
+def test_only_what_is_needed_comes_whole_and_with_its_hashes(server, tmp_path):
+    seen: list[tuple[str, int, int]] = []
+    folder = get(server, tmp_path, progress=lambda *step: seen.append(step))
+    names = {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts
+    }
+    assert names == {*(n for n in CONTENT if n not in ("README.md", "ltx-2-19b-dev.safetensors")), "phonofilm.json"}
+    assert all((folder / name).read_bytes() == CONTENT[name] for name in names - {"phonofilm.json"})
+    manifest = read_manifest(folder)
+    assert manifest["commit"] == COMMIT
+    assert manifest["license"] == MODEL.license
+    facts = manifest["files"]["transformer/diffusion_pytorch_model.safetensors"]
+    assert facts["sha256"] == hashlib.sha256(BIG).hexdigest()
+    done = [step[1] for step in seen]
+    assert done == sorted(done)
+    assert seen[-1][1] <= seen[-1][2] == sum(len(CONTENT[name]) for name in names - {"phonofilm.json"})
+    assert fetched(MODEL, tmp_path) == folder
+    assert family(folder) == "ltx2"
+
+
+def test_a_second_time_nothing_is_fetched(server, tmp_path):
+    get(server, tmp_path)
+    server.served.clear()
+    get(server, tmp_path)
+    assert server.served == []
+
+
+def test_cut_off_it_goes_on_where_it_stopped(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65_536)
+    with pytest.raises(KeyboardInterrupt):
+        get(server, tmp_path, progress=lambda name, done, total: stop_after(done, 200_000))
+    assert fetched(MODEL, tmp_path) is None
+    server.served.clear()
+    folder = get(server, tmp_path)
+    big = [asked for name, asked in server.served if name.endswith(".safetensors")]
+    assert len(big) == 1
+    assert int(big[0].removeprefix("bytes=").split("-")[0]) >= 131_072
+    assert (folder / "transformer/diffusion_pytorch_model.safetensors").read_bytes() == BIG
+    assert fetched(MODEL, tmp_path) == folder
+
+
+def test_a_connection_that_breaks_is_taken_up_again(server, tmp_path, monkeypatch):
+    server.cut_after = 400_000
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65_536)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    folder = get(server, tmp_path)
+    assert (folder / "transformer/diffusion_pytorch_model.safetensors").read_bytes() == BIG
+    assert len([name for name, _ in server.served if name.endswith(".safetensors")]) == 3
+
+
+def stop_after(done: int, limit: int) -> None:
+    if done > limit:
+        raise KeyboardInterrupt
+
+
+def test_other_content_of_the_right_length_is_refused(server, tmp_path):
+    server.content["transformer/diffusion_pytorch_model.safetensors"] = BIG[::-1]
+    with pytest.raises(PhonofilmError, match="did not arrive as published"):
+        get(server, tmp_path)
+    server.content = dict(CONTENT)
+    assert (get(server, tmp_path) / "transformer/diffusion_pytorch_model.safetensors").read_bytes() == BIG
+
+
+def test_a_file_that_went_missing_is_noticed_and_comes_again(server, tmp_path):
+    folder = get(server, tmp_path)
+    (folder / "vae/config.json").unlink()
+    assert fetched(MODEL, tmp_path) is None
+    get(server, tmp_path)
+    assert fetched(MODEL, tmp_path) == folder
+
+
+def test_too_little_space_is_said_before_anything_comes(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(PhonofilmError, match="PHONOFILM_MODELS"):
+        get(server, tmp_path)
+    assert server.served == []
+
+
+def test_no_connection_gets_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(PhonofilmError, match="run the same again") as caught:
+        look_up(MODEL, endpoint="http://127.0.0.1:9")
+    assert "\n" not in str(caught.value)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def here(self, server, tmp_path, monkeypatch):
+        monkeypatch.setenv("PHONOFILM_MODELS", str(tmp_path))
+        monkeypatch.setattr(hub, "look_up", lambda model: look_up(model, endpoint=server.address))
+        monkeypatch.setattr(hub, "fetch", lambda listing, progress: get(server, tmp_path, progress=progress))
+
+    def test_terms_come_first(self, capsys, server):
+        assert main(["weights", "get", "ltx2", "--json"]) == 1
+        assert "accept it with --yes" in json.loads(capsys.readouterr().out)["error"]
+        assert server.served == []
+
+    def test_accepted_it_comes_and_is_listed(self, capsys, tmp_path):
+        assert main(["weights", "get", "ltx2", "--yes"]) == 0
+        captured = capsys.readouterr()
+        assert "LTX-2 Community License" in captured.err
+        assert "every hash as published" in captured.out
+        assert (tmp_path / "ltx2" / "model_index.json").is_file()
+
+    def test_unknown_and_shipped_names(self, capsys):
+        assert main(["weights", "get", "ltx3"]) == 1
+        assert "no public model named 'ltx3'; there are ltx2" in capsys.readouterr().err
+        assert main(["weights", "get", "nano"]) == 1
+        assert "ships with Phonofilm" in capsys.readouterr().err
+
+    def test_a_model_that_is_not_here_says_how_to_get_it(self, capsys):
+        assert main(["generate", "x", "--model", "ltx2.3", "-o", "a.mp4"]) == 1
+        assert "fetch it with: phonofilm weights get ltx2.3" in capsys.readouterr().err
+
+
+def test_quick_digest_sees_other_weights(tmp_path):
+    one, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    one.write_bytes(BIG * 3)
+    first = quick_digest([one])
+    assert first == quick_digest([one])
+    assert first != quick_digest([one], "with a LoRA")
+    other.write_bytes(BIG * 3)
+    assert first != quick_digest([other])
+    one.write_bytes(BIG * 2 + BIG[::-1])
+    assert first != quick_digest([one])
