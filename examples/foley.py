@@ -17,7 +17,9 @@ assert made.sample_rate is not None
 
 true_times = [event.time for event in truth.events]
 heard_times = [onset.time for onset in onsets(made.waveform, made.sample_rate)]
-print(f"{truth.prompt}\ntrue impacts {[round(t, 2) for t in true_times]}\nheard        {[round(t, 2) for t in heard_times]}")
+print(truth.prompt)
+print("true impacts", [round(time, 2) for time in true_times])
+print("heard       ", [round(time, 2) for time in heard_times])
 print(f"{len(match(heard_times, true_times, 0.06))} of {len(true_times)} within 60 ms")
 made.save("foley.mp4")
 sheet(made, "foley.png", events=truth.events)
