@@ -148,7 +148,8 @@ def _config(cls: type, metadata: Mapping[str, str], path: str | Path) -> Any:
     except (KeyError, json.JSONDecodeError) as error:
         raise PhonofilmError(f"weights {path} do not say how {cls.__name__} is built (no valid config)") from error
     hint = get_type_hints(cls.__init__)["config"]  # type: ignore[misc]
-    kind = next(option for option in (*get_args(hint), hint) if is_dataclass(option))  # it may be `Config | None`
+    # it may be `Config | None`
+    kind = next(option for option in (*get_args(hint), hint) if isinstance(option, type) and is_dataclass(option))
     try:
         return from_dict(kind, values)
     except PhonofilmError as error:

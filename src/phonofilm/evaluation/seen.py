@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, label
+from scipy.ndimage import binary_dilation
 
 VIVID = 0.25  # saturation (max - min of RGB in 0..1) of a coloured thing
 DUST = 7.0  # pixels, at 64 x 64, of new dust that make an impact
@@ -94,8 +94,8 @@ def strikes(frames: np.ndarray, fps: float, palette: dict[str, tuple[float, floa
     for columns, colour in bars(frames):
         level = np.median(white[:, round(0.70 * height) : round(0.78 * height), columns], axis=(1, 2))
         rise = np.diff(level, prepend=level[:1])
-        last = -APART
-        for frame in np.flatnonzero(rise > LIT):
+        last = float("-inf")
+        for frame in map(int, np.flatnonzero(rise > LIT)):
             if (frame - last) / fps > APART:
                 # the light fades within a tenth of a second: the dimmer it is when first seen, the older
                 lit = max(level[frame] - np.median(level), 0.05) / (0.75 - 0.65 * colour.min())
@@ -124,9 +124,3 @@ def flicker(frames: np.ndarray) -> float:
     """Mean absolute change of the still part of the picture from frame to frame, in 0..255 levels."""
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean(-1)
     return float(np.mean(np.median(steps.reshape(len(steps), -1), axis=1))) if len(frames) > 1 else 0.0
-
-
-def largest_blob(mask: np.ndarray) -> int:
-    """Pixels of the largest connected part of mask [H, W]."""
-    parts, count = label(mask)
-    return int(np.bincount(parts.ravel())[1:].max()) if count else 0
