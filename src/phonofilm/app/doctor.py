@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from phonofilm.errors import PhonofilmError
 
-EXTRAS = {"world": ("pymunk",), "train": ("pymunk", "tensorboard")}
+EXTRAS = {"world": ("pymunk",), "train": ("pymunk", "tensorboard"), "study": ("fastapi", "uvicorn")}
 
 
 @dataclass(frozen=True)

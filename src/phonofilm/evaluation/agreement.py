@@ -25,7 +25,7 @@ def ordinal_alpha(table: ArrayLike) -> float:
     return _alpha(pairs.sum(axis=0))
 
 
-def alpha_interval(table: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+def alpha_interval(table: ArrayLike, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Interval:
     """α and its percentile bootstrap interval over clips.
 
     Only clips are drawn anew: a rater drawn twice would agree with himself and push α up.

@@ -109,7 +109,9 @@ def mean_opinions(study: Study, given: Sequence[Opinion], seed: int) -> dict[str
             row: dict[str, Any] = {"value": _mean([o.value for o in mine]), "low": None, "high": None, "n": len(mine)}
             if len({o.seat for o in mine}) > 1 and len({o.item for o in mine}) > 1:
                 interval = mean_opinion(*_columns(mine), seed=seed)
-                row |= {"low": max(1.0, interval.low), "high": min(5.0, interval.high)}
+                # a handful of equal answers says nothing of how others would differ
+                if interval.high > interval.low:
+                    row |= {"low": max(1.0, interval.low), "high": min(5.0, interval.high)}
             found.setdefault(scale.name, {})[system] = row
     return found
 

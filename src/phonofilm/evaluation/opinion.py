@@ -113,7 +113,8 @@ class _Crossed:
         count = int(clusters.max()) + 1
         if count < 2:
             return 0.0
-        draws = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+        drawn = rng.integers(0, count, (RESAMPLES, count)) + count * np.arange(RESAMPLES)[:, None]
+        draws = np.bincount(drawn.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count)
         total = np.zeros(RESAMPLES)
         usable = np.full(RESAMPLES, True)
         for weights, sign in terms:

@@ -17,8 +17,9 @@ from scipy import stats
 from phonofilm.evaluation.checks import Floats
 from phonofilm.evaluation.statistics import Interval, holm
 
-PRIOR = 0.01
-"""Weight of a pull of all log-strengths to 0: a system that always won stays finite, others hardly move."""
+PRIOR = 0.25
+"""Precision of a normal prior (standard deviation 2) of each log-strength: a system that always won stays finite and
+can be told from others, which by likelihood alone it could not; with forty choices it moves others by 2 %."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Strengths:
         for i, j in pairs:
             direction = np.eye(len(self.values))[i] - np.eye(len(self.values))[j]
             gaps.append(self._interval(direction, level))
-            error = float(np.sqrt(max(direction @ self.covariance @ direction, 1e-300)))
+            error = float(np.sqrt(max(float(direction @ self.covariance @ direction), 1e-300)))
             ps.append(float(2 * stats.norm.sf(abs(gaps[-1].value) / error)))
         return [
             Contest(i, j, gap, float(1 / (1 + np.exp(-gap.value))), p, float(adjusted))
@@ -72,7 +73,8 @@ class Strengths:
 
     def _interval(self, direction: Floats, level: float) -> Interval:
         value = float(direction @ self.values)
-        reach = float(stats.norm.ppf((1 + level) / 2) * np.sqrt(max(direction @ self.covariance @ direction, 0)))
+        variance = max(float(direction @ self.covariance @ direction), 0.0)
+        reach = float(stats.norm.ppf((1 + level) / 2) * np.sqrt(variance))
         return Interval(value, value - reach, value + reach, level)
 
 

@@ -6,6 +6,7 @@ connection it changes nothing. Every other thing that happens is a line in `even
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
@@ -40,6 +42,11 @@ class Rater:
     outside: str | None
     joined: float
     agent: str | None = None
+
+    @property
+    def code(self) -> str:
+        """What a rater who has finished can show, and what cannot be guessed."""
+        return hashlib.sha256(self.token.encode()).hexdigest()[:10].upper()
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,14 @@ class Ratings:
             )
             return done.rowcount == 1
 
-    def note(self, seat: int, trial: int | None, kind: str, at: float, **detail: Any) -> None:
+    def note(
+        self, seat: int, trial: int | None, kind: str, at: float, detail: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Keep an event."""
         with self._open() as store, _writing(store):
             store.execute(
                 "INSERT INTO events (seat, trial, kind, detail, at) VALUES (?, ?, ?, ?, ?)",
-                (seat, trial, kind, json.dumps(detail), at),
+                (seat, trial, kind, json.dumps(dict(detail)), at),
             )
 
     def answered(self, seat: int) -> set[int]:

@@ -172,6 +172,14 @@ class Study:
         """Every two systems, in both orders."""
         return [(a, b) for a in self.systems for b in self.systems if a != b]
 
+    @property
+    def minutes(self) -> float:
+        """About how long one rater takes: every clip once, five seconds a question, two minutes to begin."""
+        trials = self.trials(0)
+        playing = sum(self.stimuli[i].seconds for trial in trials for i in trial.stimuli)
+        asked = sum(len(self.pair_scales if trial.role == "pair" else self.scales) for trial in trials)
+        return (playing + 5 * asked) / 60 + 2
+
     def trials(self, seat: int) -> tuple[Trial, ...]:
         """The trials of one seat: rated clips in the order of the Latin square with control trials strewn in, then
         pairwise choices. The same for the same study and seat."""

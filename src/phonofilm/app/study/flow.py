@@ -83,7 +83,7 @@ class Flow:
             return {"stage": "latency", "progress": progress}
         following = next((trial for trial in trials if trial.index not in answered), None)
         if following is None:
-            return {"stage": "done", "progress": progress, "code": f"{self.study.hash[:4]}-{rater.token[:8]}".upper()}
+            return {"stage": "done", "progress": progress, "code": rater.code}
         return {"stage": "trial", "progress": progress, "trial": self._show(rater, following)}
 
     def _show(self, rater: Rater, trial: Trial) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Flow:
             raise RefusedError(422, f"unknown event {kind!r}")
         if kind == "ended":
             self._check_end(rater, trial, detail.get("clip"))
-        self.ratings.note(rater.seat, trial, kind, self.clock(), **detail)
+        self.ratings.note(rater.seat, trial, kind, self.clock(), detail)
 
     def _check_end(self, rater: Rater, index: int | None, clip: Any) -> None:
         trial = self._trial(rater, index)
@@ -120,7 +120,7 @@ class Flow:
         if not opened or clip not in range(len(trial.stimuli)):
             raise RefusedError(409, "this clip is not on show")
         played = self._ended(rater.seat, trial.index) | {clip}
-        least = sum(self.study.stimuli[trial.stimuli[i]].seconds - SLACK for i in played)
+        least = sum(self.study.stimuli[trial.stimuli[i]].seconds for i in played) - SLACK
         if self.clock() - opened[0].at < least:
             raise RefusedError(423, "the clip has not played to its end yet")
 
@@ -174,10 +174,11 @@ class Flow:
         if len(heard) != len(sides):
             raise RefusedError(422, f"answer all {len(sides)} sounds")
         right = sum(a == b for a, b in zip(heard, sides, strict=True))
-        self.ratings.note(rater.seat, None, "headphones", self.clock(), right=right, asked=len(sides), heard=heard)
+        found = {"right": right, "asked": len(sides), "heard": heard}
+        self.ratings.note(rater.seat, None, "headphones", self.clock(), found)
         return right == len(sides)
 
     def set_latency(self, rater: Rater, offset: float | None, audio: Mapping[str, Any]) -> None:
         """Keep the beep's delay, in ms, at which flash and beep seemed together: the device delays by its opposite."""
         latency = None if offset is None else -offset / 1000
-        self.ratings.note(rater.seat, None, "latency", self.clock(), latency=latency, audio=dict(audio))
+        self.ratings.note(rater.seat, None, "latency", self.clock(), {"latency": latency, "audio": dict(audio)})

@@ -98,13 +98,10 @@ def _pages(app: FastAPI, flow: Flow) -> None:
 
     @app.get("/api/study")
     def about() -> dict[str, Any]:
-        trials = flow.study.trials(0)
-        shown = sum(flow.study.stimuli[i].seconds for trial in trials for i in trial.stimuli)
-        answering = sum(5.0 * len(flow.study.pair_scales if t.role == "pair" else flow.study.scales) for t in trials)
         return {
             "title": flow.study.title,
-            "trials": len(trials),
-            "minutes": max(1, round((shown + answering) / 60 + 2)),
+            "trials": len(flow.study.trials(0)),
+            "minutes": round(flow.study.minutes),
             "probe": list(PROBE_OFFSETS),
         }
 

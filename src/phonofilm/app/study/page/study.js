@@ -159,7 +159,7 @@ function latency() {
     make("h1", {}, "Flash and beep"),
     make("p", {}, "Some devices delay the sound. Play this little film and move the slider until the beep falls exactly on the flash."),
     make("div", { className: "screen probe" }, video, play),
-    make("p", { className: "row" }, make("span", { className: "soft" }, "beep earlier"), slider, make("span", { className: "soft" }, "beep later")),
+    make("div", { className: "slider soft" }, slider, make("span", {}, "beep earlier"), make("span", {}, "beep later")),
     make("div", { className: "row" }, together, unsure),
     make("p", { className: "hint" }, "The arrow keys move the slider.")));
 }
@@ -233,19 +233,13 @@ function film(current, number, name, onEnd) {
 
 function question(scale, choices, three) {
   const group = make("div", { className: three ? "scale three" : "scale" });
-  const radio = (value, text, spoken) => {
+  for (const [value, text, meaning] of scale.optional ? [...choices, ["none", "?", "cannot tell"]] : choices) {
     const input = make("input", { type: "radio", name: scale.name, value, required: true });
-    input.setAttribute("aria-label", spoken);
-    return make("label", { className: "" }, input, text);
-  };
-  for (const [value, text, spoken] of choices) group.append(radio(value, text, spoken));
-  const box = make("fieldset", { "data-scale": scale.name }, make("legend", {}, scale.question), group);
-  if (!three) {
-    const unsure = scale.optional ? radio("none", "cannot tell", "cannot tell") : null;
-    if (unsure) unsure.className = "unsure";
-    box.append(make("div", { className: "ends" }, make("span", {}, scale.ends[0]), unsure, make("span", {}, scale.ends[1])));
+    input.setAttribute("aria-label", meaning ? `${text}, ${meaning}` : text);
+    group.append(make("label", {}, input, make("span", {}, text), meaning ? make("small", {}, meaning) : null));
   }
-  return box;
+  if (scale.optional) group.classList.add("six");
+  return make("fieldset", { "data-scale": scale.name }, make("legend", {}, scale.question), group);
 }
 
 function trial(current) {
@@ -255,11 +249,10 @@ function trial(current) {
   const send = make("button", { className: "main", type: "submit", id: "send" }, "Next");
   const missing = make("p", { className: "hint", id: "missing" });
   const form = make("form", {},
-    lock,
     ...current.scales.map((scale) => question(scale, pair
-      ? [["1", "A", "Clip A"], ["0", "no difference", "no difference"], ["-1", "B", "Clip B"]]
-      : [1, 2, 3, 4, 5].map((v) => [String(v), String(v), v === 1 ? `1, ${scale.ends[0]}` : v === 5 ? `5, ${scale.ends[1]}` : String(v)]), pair)),
-    make("div", { className: "submit" }, missing, send));
+      ? [["1", "A"], ["0", "no difference"], ["-1", "B"]]
+      : [1, 2, 3, 4, 5].map((v) => [String(v), String(v), v === 1 ? scale.ends[0] : v === 5 ? scale.ends[1] : ""]), pair)),
+    make("div", { className: "submit" }, make("div", {}, lock, missing), send));
   const boxes = [...form.querySelectorAll("fieldset")];
   const open = () => current.clips.every((clip) => clip.ended);
   let active = 0;

@@ -1,0 +1,250 @@
+"""The page in a real browser: two people rate a whole study, by mouse and by keys, through reloads and a crash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from study_material import study_of
+
+from phonofilm.evaluation.ratings import Ratings
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+PICTURES = os.environ.get("PHONOFILM_SCREENSHOTS")
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,860"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield Page(driver)
+    finally:
+        driver.quit()
+
+
+class Page:
+    """The page as a rater sees it."""
+
+    def __init__(self, driver) -> None:
+        self.driver = driver
+
+    def find(self, css: str, seconds: float = 30):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, seconds, 0.05).until(
+            lambda d: (d.find_elements("css selector", css) or [None])[0]
+        )
+
+    def all(self, css: str):
+        return self.driver.find_elements("css selector", css)
+
+    def until(self, test, seconds: float = 30):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: test())
+
+    def click(self, css: str) -> None:
+        self.until(lambda: self.find(css).is_enabled())
+        self.find(css).click()
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def picture(self, name: str) -> None:
+        if PICTURES:
+            Path(PICTURES).mkdir(parents=True, exist_ok=True)
+            self.driver.save_screenshot(str(Path(PICTURES) / f"{name}.png"))
+
+    def count(self) -> str:
+        return self.find("#count").text
+
+
+class Server:
+    """`phonofilm study serve` in a process of its own, to be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.start()
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "phonofilm.app.cli",
+            "study",
+            "serve",
+            str(self.folder),
+            "--port",
+            str(self.port),
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.url, timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        self.kill()
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def served(tmp_path):
+    folder, study = study_of(tmp_path)
+    server = Server(folder)
+    try:
+        yield server, study
+    finally:
+        server.kill()
+
+
+def sides_of(server: Server, study, seat: int) -> list[str]:
+    from phonofilm.app.study.flow import Flow
+
+    flow = Flow.of(server.folder)
+    return flow.sides(flow.ratings.raters()[seat])
+
+
+def begin(page: Page, server: Server, study, seat: int) -> None:
+    """Welcome, left or right, flash and beep."""
+    page.driver.get(server.url)
+    page.find("#agree")
+    page.picture("1-welcome")
+    assert not page.find("#start").is_enabled()
+    page.click("#agree")
+    page.click("#start")
+    page.find(".listen")
+    for number, side in enumerate(sides_of(server, study, seat)):
+        row = page.all(".sounds li")[number]
+        row.find_element("css selector", ".listen").click()
+        button = row.find_element("css selector", f".side.{side}")
+        page.until(button.is_enabled)
+        button.click()
+    page.picture("2-headphones")
+    page.click("#go")
+    page.find("#offset")
+    page.find("video")
+    page.click(".screen button")
+    time.sleep(0.5)
+    page.picture("3-latency")
+    page.click("#together")
+    page.find("#lock")
+
+
+def play_all(page: Page) -> None:
+    for number in range(len(page.all("video"))):
+        page.all(".screen button")[number].click()
+        page.until(lambda n=number: page.all("figcaption span")[n].text == "played")
+
+
+def test_a_whole_study_by_mouse_through_reload_and_crash(browser, served):
+    server, study = served
+    begin(browser, server, study, 0)
+    trials = study.trials(0)
+    assert all(not radio.is_enabled() for radio in browser.all("input[type=radio]")), "locked until played"
+    browser.picture("4-locked")
+    play_all(browser)
+    browser.find("fieldset.now")
+    browser.picture("5-open")
+    for trial in trials:
+        browser.until(lambda t=trial: browser.count() == f"{t.index} of {len(trials)}")
+        if trial.role == "pair" and trials[trial.index - 1].role != "pair":
+            browser.picture("6-pair-locked")
+        if trial.index:
+            play_all(browser)
+        if trial.index == 2:  # a reload keeps the place, and what was played
+            browser.driver.refresh()
+            browser.until(lambda: browser.count() == f"2 of {len(trials)}")
+            browser.until(lambda: browser.all("figcaption span")[0].text == "played")
+        for box in browser.all("fieldset"):
+            radios = box.find_elements("css selector", "input")
+            browser.until(radios[0].is_enabled)
+            radios[(trial.index + 1) % len(radios)].click()
+        if trial.role == "pair":
+            browser.picture("7-pair")
+        elif trial.index == 0:
+            browser.picture("5-answered")
+        if trial.index == 3:  # the server dies while the answer is on its way; it comes back, nobody does anything
+            server.kill()
+            browser.click("#send")
+            browser.until(lambda: "kept" in browser.find("#status").text)
+            browser.picture("8-offline")
+            threading.Thread(target=server.start).start()
+        else:
+            browser.click("#send")
+    browser.find(".code", 60)
+    browser.picture("9-done")
+    store = Ratings(server.folder, study.hash)
+    assert [(r.seat, r.trial) for r in store.ratings()] == [(0, t.index) for t in trials]
+    assert not [e for e in browser.driver.get_log("browser") if "Content Security Policy" in e["message"]]
+
+
+def test_keys_alone_are_enough(browser, served):
+    server, study = served
+    begin(browser, server, study, 0)
+    trials = study.trials(0)
+    for trial in trials:
+        browser.until(lambda t=trial: browser.count() == f"{t.index} of {len(trials)}")
+        for number, key in enumerate("ab" if trial.role == "pair" else " "):
+            browser.press(key)
+            browser.until(lambda n=number: browser.all("figcaption span")[n].text == "played")
+        browser.find("fieldset.now")
+        browser.press(*("31" if trial.role == "pair" else "543212"))
+        browser.until(lambda: browser.find("#send").is_enabled())
+        browser.press("\ue007")  # Enter
+    browser.find(".code")
+    given = {r.trial: r.answers for r in Ratings(server.folder, study.hash).ratings()}
+    assert len(given) == len(trials)
+    for trial in trials:
+        wanted = [-1, 1] if trial.role == "pair" else [5, 4, 3, 2, 1, 2]
+        assert list(given[trial.index].values()) == wanted
+
+
+def test_a_narrow_screen_shows_everything(browser, served):
+    server, study = served
+    browser.driver.set_window_size(500, 900)
+    begin(browser, server, study, 0)
+    play_all(browser)
+    browser.find("fieldset.now")
+    browser.picture("10-narrow")
+    wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "nothing sticks out at the side"
