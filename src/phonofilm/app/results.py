@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.fresh:
         shutil.rmtree(given.work, ignore_errors=True)
-    from phonofilm.app.results_page import write_report
+    from phonofilm.app.results_page import update_readme, write_report
 
     results = run(
         given.model,
@@ -200,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.output / "images" / "nearest.png",
         lambda line: print(line, file=sys.stderr),
     )
+    update_readme(results, Path("README.md"))
     print(write_report(results, given.output))
 
 
