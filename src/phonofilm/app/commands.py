@@ -10,6 +10,7 @@ from phonofilm.app.commands_data import score, train, world
 from phonofilm.app.commands_evaluate import compare, evaluate
 from phonofilm.app.commands_look import doctor, info, sheet
 from phonofilm.app.commands_make import animate, extend, foley, generate, retake
+from phonofilm.app.commands_study import study
 from phonofilm.app.commands_weights import models, weights
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ for panel, commands in (
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(study, name="study", rich_help_panel=LOOK)
 app.add_typer(weights, rich_help_panel=LOOK)
 
 
