@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -142,6 +143,8 @@ def _is_public(model: str | Path, options: dict[str, Any]) -> bool:
     from phonofilm.weights import family
 
     if str(model) != "fake" and family(model) is not None:
+        if importlib.util.find_spec("diffusers") is None:
+            raise PhonofilmError(f"{model} needs the extra for public models: pip install 'phonofilm[public]'")
         return True
     for name in PUBLIC_OPTIONS & options.keys():
         raise PhonofilmError(f"{name} is for public models such as ltx2, not for {model}; leave it away")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,10 @@ def load_network(folder: Folder, loras: Sequence[Lora] = (), network: NetworkNam
 
 def stored_dtype(paths: Sequence[Path], ending: str = "to_q.weight") -> torch.dtype:
     """What the tensors of such names are stored in; bfloat16 stands for 8-bit ones and for mixtures."""
-    from safetensors import safe_open
-
     kinds = {"F32": torch.float32, "F16": torch.float16}
-    with safe_open(paths[0], framework="pt") as opened:
-        found = {opened.get_slice(name).get_dtype() for name in opened.keys() if name.endswith(ending)}  # noqa: SIM118
+    with paths[0].open("rb") as opened:  # the header alone: safetensors would map the whole file into memory
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    found = {entry["dtype"] for name, entry in header.items() if name.endswith(ending)}
     return kinds.get(found.pop(), torch.bfloat16) if len(found) == 1 else torch.bfloat16
 
 
@@ -81,6 +81,8 @@ def read_published(paths: Sequence[Path]) -> dict[str, Tensor]:
                 tensors |= {name: opened.get_tensor(name) for name in ours if "embeddings_connector" not in name}
         except (SafetensorError, OSError) as error:
             raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
+        except RuntimeError as error:
+            raise PhonofilmError(f"weights {path} do not fit into this machine's memory ({error})") from error
     return _unscaled(tensors)
 
 

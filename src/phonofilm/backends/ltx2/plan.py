@@ -99,9 +99,9 @@ class Plan:
         yield f"components, {_bytes(sum(self.sizes.values()))} on disk, offload {self.offload}:"
         for name, size in self.sizes.items():
             yield f"  {name:<14}{_bytes(size):>10}"
-        yield f"on {self.device}{'':<12}weights      work      time"
+        yield f"on {self.device}{'':<12}weights       work       time"
         for stage in self.stages:
-            yield f"  {stage.name:<14}{_bytes(stage.weights):>10}{_bytes(stage.work):>10}{_time(stage.seconds):>10}"
+            yield f"  {stage.name:<14}{_bytes(stage.weights):>10}{_bytes(stage.work):>11}{_time(stage.seconds):>11}"
         tile = self.tile.space * 32
         yield f"picture decoded in tiles of up to {tile} pixels and {self.tile.time} latents"
         yield f"peak {_bytes(self.peak)}, of which the program itself {_bytes(self.base)}"
@@ -224,4 +224,6 @@ def _bytes(count: float) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 7200:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 120 else f"{seconds:.2g} s"
