@@ -134,7 +134,7 @@ class _Crossed:
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviations of what moves a five-point rating; the defaults are common for audio-video.
+    """Standard deviations of what moves a five-point rating; the defaults are guesses until a pilot study says better.
 
     Attributes:
         rater: how differently raters see the *difference* of two systems.

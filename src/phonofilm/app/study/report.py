@@ -203,7 +203,7 @@ def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["agreement"]:
         return
     yield "<h2>Do raters agree?</h2><p class=soft>Krippendorff's α for ordinal answers: 1 is full agreement, 0 is "
-    yield "chance. Opinions differ: values of 0.3 to 0.6 are usual, and no fault of the raters.</p>"
+    yield "chance, below 0 is worse than chance.</p>"
     rows = {name: row for name, row in found["agreement"].items() if row["value"] is not None}
     if rows:
         yield f"<figure>{dots(rows, -0.25, 1, 'Krippendorff alpha', (0, 0.25, 0.5, 0.75, 1))}</figure>"
