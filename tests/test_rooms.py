@@ -19,6 +19,7 @@ RANKS = {
     "__init__": 0.2,
     "files": 0.2,
     "config": 0.2,
+    "precision": 0.2,
     "checkpoint": 0.5,
     "weights": 1,
     "media": 1,

@@ -22,6 +22,7 @@ from phonofilm.data.clips import ClipBatch, ClipSource, to_model_frames, to_mode
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
+from phonofilm.precision import autocast
 from phonofilm.types import Geometry, Grid, Text
 
 PREFIX = "latents"
@@ -78,7 +79,7 @@ class Encoder:
     def encode(self, clips: ClipBatch, grid: Grid) -> dict[str, Tensor]:
         """One batch as the tensors of a shard."""
         device = next(self.video.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             frames = to_model_frames(clips.frames.to(device), grid.model_frames)
             video, _ = self.video.encode(frames)
         samples = to_model_samples(clips.waveform.to(device), grid.mel_frames * grid.geometry.mel_hop)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.precision import autocast
 from phonofilm.training.ema import EMA
 from phonofilm.training.optim import Optimisers, lr_scale
 from phonofilm.training.tasks import Batch, RunConfig, Task, generator_for, mix
@@ -44,9 +45,7 @@ class Learner:
             task.compile(self.model)
 
     def autocast(self) -> AbstractContextManager[object]:
-        if self.run.precision == "autocast":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
+        return autocast(self.device, {"auto": None, "autocast": True, "fp32": False}[self.run.precision])
 
     def step(self, progress: Progress, batches: Iterable[Batch]) -> tuple[dict[str, Tensor], float]:
         """One optimiser step over `accumulate` batches; returns mean metrics and the gradient's norm."""

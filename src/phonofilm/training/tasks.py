@@ -38,7 +38,8 @@ class RunConfig:
             the same bit for bit when it is resumed, because time is not.
         batch: clips per optimiser step and accumulation.
         accumulate: batches whose gradients are added before a step.
-        precision: "fp32", or "autocast" (bfloat16 where torch thinks it safe, float32 weights).
+        precision: "fp32", "autocast" (bfloat16 where torch thinks it safe, float32 weights), or "auto": autocast
+            on devices with bfloat16 in hardware, fp32 elsewhere.
         compile: whether to use torch.compile.
         threads: CPU threads, or None for torch's own choice.
         prefetch: batches prepared ahead by a thread.
@@ -54,7 +55,7 @@ class RunConfig:
     batch: int = 16
     accumulate: int = 1
     device: str = "auto"
-    precision: Literal["fp32", "autocast"] = "autocast"
+    precision: Literal["auto", "fp32", "autocast"] = "auto"
     compile: bool = False
     threads: int | None = None
     prefetch: int = 0
