@@ -66,7 +66,7 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
         "source": Clip(FRAMES, 12, SOUND, 16_000),
         "span": (0.0, 1.0),
         "only": "audio",
-        "solver": "heun",
+        "sampler": "heun",
         "model": "small",
     }
     assert other.keys() == {field.name for field in fields(Request)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Task = Literal["generate", "foley", "animate", "extend", "retake"]
+SamplerName = Literal["euler", "heun", "multistep"]
 
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
@@ -332,7 +333,7 @@ class Request:
         source: the clip that foley, animate, extend and retake work on.
         span: (from, to) in seconds, for retake.
         only: retake only this modality, keeping the other.
-        solver: "euler" or "heun" (second order).
+        sampler: "euler", or of second order "heun" and "multistep"; None for the model's own.
         model: name of a model, or a path to its weights.
     """
 
@@ -352,7 +353,7 @@ class Request:
     source: Clip | None = None
     span: tuple[float, float] | None = None
     only: Literal["audio", "video"] | None = None
-    solver: Literal["euler", "heun"] = "euler"
+    sampler: SamplerName | None = None
     model: str = "nano"
 
     @property

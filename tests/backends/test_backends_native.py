@@ -17,6 +17,7 @@ from phonofilm.backends.layout import lay_out, work_out
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
+from phonofilm.sampling import SAMPLERS
 from phonofilm.types import Request
 
 
@@ -159,10 +160,15 @@ def test_windows_of_a_long_clip_join_without_a_step(model):
     assert (long.frames[:48] == model.generate("x", seconds=4).frames).all()
 
 
-def test_guidance_and_the_second_order_solver_run(model, clip):
+def test_guidance_and_every_sampler_run(model, clip):
     guided = model.generate("a red ball", seed=1, guidance=3.0, modality_guidance=(2.0, 2.0), negative="noise")
     assert same(guided, clip) == (False, False)
-    assert same(model.generate("a red ball", seed=1, solver="heun"), clip) == (False, False)
+    made = {name: model.generate("a red ball", seed=1, sampler=name) for name in SAMPLERS}
+    assert same(made["euler"], clip) == (True, True)  # the model's own
+    assert same(made["heun"], clip) == same(made["multistep"], clip) == same(made["heun"], made["multistep"])
+    assert same(made["heun"], clip) == (False, False)
+    assert {name: one.metadata["sampler"] for name, one in made.items()} == {name: name for name in SAMPLERS}
+    assert {one.metadata["steps"] for one in made.values()} == {"3"}
 
 
 def test_progress_counts_over_all_windows_and_cancel_stops_between_steps(model):

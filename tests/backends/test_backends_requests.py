@@ -35,7 +35,7 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
         ({"seed": -1}, "seed of -1"),
         ({"video_seed": 2**63}, "seed of"),
         ({"guidance": (float("nan"), 1.0)}, "guidance of nan"),
-        ({"solver": "rk9"}, "unknown solver"),
+        ({"sampler": "rk9"}, "unknown sampler 'rk9'; choose one of euler, heun, multistep"),
         ({"task": "dance"}, "unknown task"),
         ({"image": np.zeros((8, 8), np.uint8)}, "image must be"),
         ({"source": FILM}, "takes no source"),

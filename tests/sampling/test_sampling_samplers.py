@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from phonofilm.errors import Cancelled
 from phonofilm.sampling import SAMPLERS, Given, Watch, draw_noise, euler, flow_sigmas, steps_for
-from phonofilm.types import Latents
+from phonofilm.types import Latents, SamplerName
 
 MEAN, SPREAD = 0.7, 0.4
 
@@ -109,3 +111,7 @@ def test_steps_for_never_costs_more_than_asked() -> None:
 def test_second_order_needs_fewer_evaluations_for_the_same_error() -> None:
     assert error("heun", steps_for("heun", 64)) < error("euler", 64) / 4
     assert error("multistep", steps_for("multistep", 16)) < error("euler", 16) / 4
+
+
+def test_a_request_can_name_every_sampler():
+    assert get_args(SamplerName) == tuple(SAMPLERS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from phonofilm.backends.ltx2.plan import Plan
+    from phonofilm.backends.trained import Trained
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) at the start of every stage and at every step of it."""
@@ -21,18 +22,9 @@ Progress = Callable[[str, int, int], None]
 Cancel = Callable[[], bool]
 """Asked between steps; True stops the job."""
 
-_DECIDES = (
-    "task",
-    "negative",
-    "video_seed",
-    "audio_seed",
-    "steps",
-    "guidance",
-    "modality_guidance",
-    "solver",
-    "span",
-    "only",
-)
+_ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
+_SAMPLED = ("steps", "sampler", "guidance", "modality_guidance")
+"""Where a request leaves these open, the model's own decide."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PUBLIC_OPTIONS = {"offload", "network", "loras"}
@@ -151,12 +143,18 @@ def _is_public(model: str | Path, options: dict[str, Any]) -> bool:
     return False
 
 
-def made_by(request: Request, model: str, weights: str, notices: list[str]) -> dict[str, str]:
+def made_by(
+    request: Request, model: str, weights: str, notices: list[str], trained: Trained | None = None
+) -> dict[str, str]:
     """`Clip.metadata` of what a backend made: everything that decided it, so that it can be made again."""
     from phonofilm import __version__
     from phonofilm.media import provenance
 
-    decided = {name: value for name in _DECIDES if (value := getattr(request, name)) not in (None, "")}
+    decided = {name: getattr(request, name) for name in (*_ASKED, *_SAMPLED)}
+    for name in _SAMPLED:
+        if decided[name] is None:
+            decided[name] = getattr(trained, name, None)
+    decided = {name: value for name, value in decided.items() if value not in (None, "")}
     facts = {name: list(value) if isinstance(value, tuple) else str(value) for name, value in decided.items()}
     return provenance(
         prompt=request.prompt,

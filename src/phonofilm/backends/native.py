@@ -68,8 +68,8 @@ class NativeBackend:
         text, negative = (self.parts.text.encode([prompt]) for prompt in (request.prompt, request.negative))
         trained = self.parts.trained
         denoiser = Denoiser(self.parts.transformer, trained.prediction)
-        evaluations = request.steps or trained.steps
-        sigmas = flow_sigmas(steps_for(request.solver, evaluations), trained.shift)
+        sampler, evaluations = trained.sampler_of(request), request.steps or trained.steps
+        sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
 
         job = work_out(request, trained)
         canvas = lay_out(job, trained)
@@ -84,10 +84,10 @@ class NativeBackend:
             denoise = Guided(denoiser, text, negative, grid.positions(), self._guidance(request))
             watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                latents = SAMPLERS[request.solver](denoise, noise, sigmas, given, watch)
+                latents = SAMPLERS[sampler](denoise, noise, sigmas, given, watch)
             monitor("decoding", number, len(spans))
             canvas.write(span, *self._decode(latents, grid))
-        return deliver(job, canvas, made_by(request, self.name, self.parts.weights, monitor.notices))
+        return deliver(job, canvas, made_by(request, self.name, self.parts.weights, monitor.notices, trained))
 
     def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
         """What is known of a window, encoded, and where: a latent is given if all that it stands for is."""

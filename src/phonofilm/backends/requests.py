@@ -6,18 +6,19 @@ import dataclasses
 import math
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Clip, Request, rational
+from phonofilm.types import Clip, Request, SamplerName, rational
 
 MAX_SECONDS = 600
 SIDES = (16, 4096)
 RATES = (1, 120)
 MAX_STEPS = 1000
 TASKS = ("generate", "foley", "animate", "extend", "retake")
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 
 def as_request(request: Request | str, fields: dict[str, Any]) -> Request:
@@ -99,8 +100,8 @@ def _check_numbers(request: Request) -> None:
     for scale in (request.guidance or ()) + (request.modality_guidance or ()):
         if not (math.isfinite(scale) and 0 <= scale <= 100):
             raise PhonofilmError(f"a guidance of {scale:g} is not possible; choose 0 to 100 (1 is none)")
-    if request.solver not in ("euler", "heun"):
-        raise PhonofilmError(f"unknown solver {request.solver!r}; choose euler or heun")
+    if request.sampler not in (None, *SAMPLERS):
+        raise PhonofilmError(f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if request.only not in (None, "audio", "video"):
         raise PhonofilmError(f"retake only audio or only video, not {request.only!r}")
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from phonofilm.config import from_dict
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Geometry, Grid, nearest
+from phonofilm.types import Geometry, Grid, Request, SamplerName, nearest
 
 KEY = "trained"
 """The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""
@@ -25,6 +25,7 @@ class Trained:
         fps, seconds: frame rate and duration.
         prediction: what the network predicts, see `sampling.Denoiser`.
         steps: network evaluations unless a request says otherwise.
+        sampler: unless a request says otherwise.
         shift: of the noise schedule: more than 1 spends more steps near pure noise.
         guidance, modality_guidance: (video, audio) scales unless a request says otherwise; 1 is none.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
@@ -38,6 +39,7 @@ class Trained:
     seconds: Fraction = Fraction(4)
     prediction: Literal["sample", "velocity"] = "sample"
     steps: int = 24
+    sampler: SamplerName = "euler"
     shift: float = 3.0
     guidance: tuple[float, float] = (1.0, 1.0)
     modality_guidance: tuple[float, float] = (1.0, 1.0)
@@ -62,6 +64,10 @@ class Trained:
         """The grid of a clip, or a window, of so many frames."""
         width, height = self.size
         return Grid(frames, height, width, self.fps, self.geometry)
+
+    def sampler_of(self, request: Request) -> SamplerName:
+        """The sampler that a request names, or the model's own."""
+        return request.sampler or self.sampler
 
     @property
     def frames(self) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.errors import Cancelled
-from phonofilm.types import Latents
+from phonofilm.types import Latents, SamplerName
 
 Denoise = Callable[[Latents, Latents], Latents]
 """(x, sigma) -> clean estimate; sigma has one channel and broadcasts to x."""
@@ -106,12 +106,12 @@ def multistep(
     return x
 
 
-SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}
+SAMPLERS: dict[SamplerName, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}
 
 
-def steps_for(solver: str, evaluations: int) -> int:
-    """How many steps of a solver cost about so many network evaluations (never more, but at least one step)."""
-    return max(1, (evaluations + 1) // 2) if solver == "heun" else max(1, evaluations)
+def steps_for(sampler: str, evaluations: int) -> int:
+    """How many steps of a sampler cost about so many network evaluations (never more, but at least one step)."""
+    return max(1, (evaluations + 1) // 2) if sampler == "heun" else max(1, evaluations)
 
 
 class _Evaluations:

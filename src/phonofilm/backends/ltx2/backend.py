@@ -99,7 +99,7 @@ class LTX2Backend:
                 store.save(number, latents)
             monitor("decoding", number, len(spans))
             canvas.write(span, *self._decode(latents, canvas, grid, store.path(number)))
-        return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices))
+        return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices, self.trained))
 
     def _tell(self, request: Request, monitor: Monitor) -> tuple[Text, Text]:
         """The prompt and what to steer away from, as both streams are told."""
@@ -171,7 +171,9 @@ class LTX2Backend:
             if hasattr(network, "places"):
                 positions = network.places(positions, device)
             denoise = Guided(Denoiser(paired, self.trained.prediction), *told, positions, guidance)
-            return SAMPLERS[request.solver](denoise, _noise(given, request, window, device), sigmas, given, watch)
+            return SAMPLERS[self.trained.sampler_of(request)](
+                denoise, _noise(given, request, window, device), sigmas, given, watch
+            )
 
     def _decode(
         self, latents: Latents, canvas: Canvas, grid: Grid, saved: Path

@@ -51,7 +51,7 @@ def schedule(request: Request, trained: Trained, distilled: bool) -> Tensor:
     Distilled weights were made for eight levels; another number of steps visits the same curve. All others use the
     schedule of the original: its shift is the same for any number of tokens, where diffusers' grows with them.
     """
-    steps = steps_for(request.solver, request.steps or trained.steps)
+    steps = steps_for(trained.sampler_of(request), request.steps or trained.steps)
     if not distilled:
         return flow_sigmas(steps, trained.shift, TERMINAL)
     places = np.linspace(0, len(DISTILLED_SIGMAS) - 1, steps + 1)
