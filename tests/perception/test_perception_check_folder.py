@@ -62,7 +62,7 @@ def test_anyone_can_add_a_fixture_and_a_runner(tmp_path):
         "tiny": "pass",
         "tiny_again": "pass",
         "wrong": "fail",
-        "stranger": "no runner",
+        "stranger": "no port",
         "loose": "error",
         "empty": "error",
     }

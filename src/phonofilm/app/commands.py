@@ -10,6 +10,7 @@ from phonofilm.app.commands_data import score, train, world
 from phonofilm.app.commands_evaluate import compare, evaluate
 from phonofilm.app.commands_look import doctor, info, sheet
 from phonofilm.app.commands_make import animate, extend, foley, generate, retake
+from phonofilm.app.commands_parity import parity
 from phonofilm.app.commands_study import study
 from phonofilm.app.commands_weights import models, weights
 
@@ -25,7 +26,7 @@ MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it",
 for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake)),
     (LOOK, (sheet, info, doctor, models)),
-    (MEASURE, (evaluate, compare)),
+    (MEASURE, (evaluate, compare, parity)),
     (BUILD, (world, train, score)),
 ):
     for command in commands:

@@ -23,7 +23,15 @@ from torch import Tensor
 from phonofilm.errors import PhonofilmError
 from phonofilm.perception.recipe import evaluate, gain_of, pseudo_weights
 
-Outputs = Mapping[str, Tensor | np.ndarray]
+
+@dataclass(frozen=True)
+class NotOurs:
+    """Stands for an output that a port does not claim to give, and says why; reports show it as not compared."""
+
+    reason: str
+
+
+Outputs = Mapping[str, Tensor | np.ndarray | NotOurs]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class Fixture:
         try:
             description = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise PhonofilmError(f"{path} is not a readable fixture: {error}") from error
+            told = (error.strerror if isinstance(error, OSError) else str(error)) or "unreadable"
+            raise PhonofilmError(f"{path.name} is not a readable fixture: {told}") from error
         if not is_fixture(description):
             raise PhonofilmError(f"{path} is not a parity fixture: it needs name, inputs and outputs")
         if not path.with_suffix(".npz").is_file():
@@ -121,7 +130,7 @@ def check_folder(
         runners = RUNNERS
     if not Path(folder).is_dir():
         raise PhonofilmError(f"{folder} is not a folder of parity fixtures")
-    paths = {path.stem: path for path in sorted(Path(folder).glob("*.json")) if path.with_suffix(".npz").is_file()}
+    paths = fixtures_of(Path(folder))
     if not paths:
         raise PhonofilmError(f"{folder} holds no parity fixture (NAME.json with NAME.npz beside it)")
     if unknown := sorted(set(names or ()) - paths.keys()):
@@ -134,27 +143,47 @@ def check_folder(
     return reports
 
 
+def fixtures_of(folder: Path) -> dict[str, Path]:
+    """Descriptions by name: every json that has an npz beside it or says that it is a fixture, and lone npz files.
+
+    Half a fixture is kept, so that it is reported rather than passed over.
+    """
+    found = {path.stem: path.with_suffix(".json") for path in folder.glob("*.npz")}
+    for path in folder.glob("*.json"):
+        try:
+            if is_fixture(json.loads(path.read_text())):
+                found[path.stem] = path
+        except (OSError, ValueError):
+            continue  # without an npz it may be anything
+    return dict(sorted(found.items()))
+
+
 def check(path: str | Path, runners: Mapping[str, Runner], device: str | torch.device = "cpu") -> dict[str, Any]:
     """Check one fixture.
 
     Returns:
-        name; status "pass", "fail", "error" or "no runner"; ok; seconds; error (one line or None); outputs:
-        for each the largest absolute difference, the tolerance and whether it holds. Outputs of the
-        reference named probe_* are compared only where the runner gives them.
+        name; status "pass", "fail", "error" or "no port"; ok; seconds; error (one line or None); outputs:
+        for each the largest absolute difference, the tolerance and whether it holds (None: not compared). Outputs
+        of the reference named probe_* are compared only where the runner gives them.
     """
     started = time.perf_counter()
     report: dict[str, Any] = {"name": Path(path).stem, "status": "pass", "error": None, "outputs": []}
     try:
         fixture = Fixture.read(path)
         if fixture.network not in runners:
-            report |= {"status": "no runner", "error": f"no port of {fixture.network} is registered here"}
+            report |= {"status": "no port", "error": f"no port of {fixture.network} here"}
         else:
             with torch.inference_mode(), full_precision():
                 report["outputs"] = compare(fixture, runners[fixture.network](fixture, torch.device(device)))
-            if not all(output["ok"] for output in report["outputs"]):
+            verdicts = [output["ok"] for output in report["outputs"]]
+            if False in verdicts or True not in verdicts:
                 report["status"] = "fail"
     except Exception as error:  # one damaged fixture must not hide the others
-        report |= {"status": "error", "error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+        told = (str(error).splitlines() or [""])[0]
+        report |= {
+            "status": "error",
+            "error": told if isinstance(error, PhonofilmError) else f"{type(error).__name__}: {told}",
+        }
     return report | {"ok": report["status"] == "pass", "seconds": round(time.perf_counter() - started, 3)}
 
 
@@ -165,6 +194,9 @@ def compare(fixture: Fixture, found: Outputs) -> list[dict[str, Any]]:
         if name.startswith("probe_") and name not in found:
             continue
         atol, value = fixture.tolerance(name), found.get(name)
+        if isinstance(value, NotOurs):
+            rows.append({"name": name, "max_abs_diff": None, "atol": atol, "ok": None, "problem": value.reason})
+            continue
         array = None if value is None else np.asarray(value.cpu() if isinstance(value, Tensor) else value)
         if array is None or array.shape != wanted.shape:
             problem = "missing" if array is None else f"shape {array.shape}, not {wanted.shape}"

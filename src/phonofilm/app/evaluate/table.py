@@ -39,7 +39,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     """The table of a result, and below it what was left out and what is missing."""
     rows = [row for row in result["metrics"] if row["status"] == "ok"]
     roomy = _width() >= ROOMY
-    table = _table(*_fitting(roomy, "metric", "", "value", "95 %", "reference", "shuffled", "n"))
+    table = plain_table(*_fitting(roomy, "metric", "", "value", "95 %", "reference", "shuffled", "n"))
     group = None
     for row in rows:
         if row["group"] != group:
@@ -90,7 +90,7 @@ def _blocked(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def comparison_lines(differences: Sequence[Difference], names: tuple[str, str]) -> list[str]:
     """The table of a comparison."""
-    table = _table("metric", names[0], names[1], "difference", "p (Holm)", "test", "")
+    table = plain_table("metric", names[0], names[1], "difference", "p (Holm)", "test", "")
     for row in differences:
         if row.p is None:
             continue
@@ -108,7 +108,8 @@ def comparison_lines(differences: Sequence[Difference], names: tuple[str, str]) 
     return lines + [f"not compared, {reason}: {', '.join(found)}" for reason, found in skipped.items()]
 
 
-def _table(*heads: str) -> Table:
+def plain_table(*heads: str) -> Table:
+    """An empty table: the first column to the left, numbers to the right."""
     from rich import box
     from rich.table import Table
 
