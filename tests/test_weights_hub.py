@@ -15,7 +15,8 @@ import pytest
 
 from phonofilm.app.cli import main
 from phonofilm.errors import PhonofilmError
-from phonofilm.weights import CATALOG, family, fetched, hub, quick_digest
+from phonofilm.weights import CATALOG, JUDGES, family, fetched, fetched_judges, hub, quick_digest
+from phonofilm.weights.catalog import Pinned
 from phonofilm.weights.hub import fetch, look_up
 from phonofilm.weights.public import read_manifest
 
@@ -28,8 +29,12 @@ CONTENT = {
     "vae/config.json": b'{"a": 1}',
     "README.md": b"not needed",
     "ltx-2-19b-dev.safetensors": b"not needed either",
+    "config.json": b"{}",
+    "model.safetensors": BIG[:5000],
+    "pytorch_model.bin": BIG[:6000],
 }
 MODEL = replace(CATALOG["ltx2"], name="ltx2")
+HEAD = BIG[77:1077]
 
 
 class Hub(ThreadingHTTPServer):
@@ -42,6 +47,7 @@ class Hub(ThreadingHTTPServer):
         self.content = dict(CONTENT)
         self.served: list[tuple[str, str]] = []
         self.cut_after: int | None = None
+        self.tokens: dict[str, str | None] = {}
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -71,10 +77,11 @@ class Handler(BaseHTTPRequestHandler):
         return found
 
     def file(self, body: bool) -> None:
-        name = self.path.split(f"/resolve/{COMMIT}/")[-1]
-        content = self.server.content[name]
+        name = self.path.split(f"/resolve/{COMMIT}/")[-1].removeprefix("/elsewhere/")
+        published = CONTENT.get(name, HEAD)
+        content = self.server.content.get(name, published)
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
-        published = CONTENT[name]
+        self.server.tokens[name] = self.headers.get("Authorization")
         etag = hashlib.sha256(published).hexdigest()
         self.send_response(206 if start else 200)
         self.send_header("X-Repo-Commit", COMMIT)
@@ -126,7 +133,7 @@ def test_only_what_is_needed_comes_whole_and_with_its_hashes(server, tmp_path):
     names = {
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts
     }
-    assert names == {*(n for n in CONTENT if n not in ("README.md", "ltx-2-19b-dev.safetensors")), "phonofilm.json"}
+    assert names == {"model_index.json", "phonofilm.json", *(name for name in CONTENT if "/" in name)}
     assert all((folder / name).read_bytes() == CONTENT[name] for name in names - {"phonofilm.json"})
     manifest = read_manifest(folder)
     assert manifest["commit"] == COMMIT
@@ -205,6 +212,55 @@ def test_no_connection_gets_one_line(monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def judge_of(server: Hub, digest: str, size: int | None):
+    head = Pinned("head.pth", f"{server.address}/elsewhere/head.pth", digest, size)
+    return replace(JUDGES["aesthetic"], pinned=(head,))
+
+
+def fetch_judge(server: Hub, home: Path, digest: str, size: int | None = None) -> Path:
+    listing = look_up(judge_of(server, digest, size), endpoint=server.address)
+    return fetch(listing, home=home, endpoint=server.address)
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_a_judge_comes_without_pickles_it_does_not_need_and_with_what_is_pinned(server, tmp_path, monkeypatch, digits):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    digest = hashlib.sha256(HEAD).hexdigest()[:digits]
+    folder = fetch_judge(server, tmp_path, digest, len(HEAD) if digits == 64 else None)
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"config.json", "model.safetensors", "head.pth", "phonofilm.json"}
+    assert (folder / "head.pth").read_bytes() == HEAD
+    assert server.tokens["model.safetensors"] == "Bearer hf_secret"
+    assert server.tokens["head.pth"] is None
+    server.served.clear()
+    fetch_judge(server, tmp_path, digest)
+    assert server.served == []
+
+
+def test_a_pinned_file_of_another_hash_is_refused(server, tmp_path):
+    with pytest.raises(PhonofilmError, match="did not arrive as published"):
+        fetch_judge(server, tmp_path, "0" * 8)
+    assert not (tmp_path / "aesthetic" / "head.pth").exists()
+    assert fetched_judges(tmp_path) == {}
+
+
+def test_evaluate_finds_what_was_fetched(server, tmp_path):
+    folder = fetch_judge(server, tmp_path, hashlib.sha256(HEAD).hexdigest())
+    assert fetched_judges(tmp_path) == {"aesthetic": folder}
+    (folder / "head.pth").unlink()
+    assert fetched_judges(tmp_path) == {}
+
+
+def test_judges_are_named_once_and_state_their_terms():
+    assert not JUDGES.keys() & CATALOG.keys()
+    for judge in JUDGES.values():
+        assert judge.license
+        assert judge.license_url.startswith("https://")
+        assert judge.gigabytes > 0
+        assert judge.repository or judge.pinned
+        assert all(len(file.sha256) in (8, 64) and file.url.startswith("https://") for file in judge.pinned)
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
     def here(self, server, tmp_path, monkeypatch):
@@ -227,12 +283,29 @@ class TestCommand:
     def test_unknown_and_shipped_names(self, capsys):
         assert main(["weights", "get", "ltx3"]) == 1
         assert "no public model named 'ltx3'; there are ltx2" in capsys.readouterr().err
+        assert main(["weights", "get", "yolo"]) == 1
+        assert "and to judge synchformer, i3d" in capsys.readouterr().err
         assert main(["weights", "get", "nano"]) == 1
         assert "ships with Phonofilm" in capsys.readouterr().err
 
     def test_a_model_that_is_not_here_says_how_to_get_it(self, capsys):
         assert main(["generate", "x", "--model", "ltx2.3", "-o", "a.mp4"]) == 1
         assert "fetch it with: phonofilm weights get ltx2.3" in capsys.readouterr().err
+
+
+def test_models_lists_what_makes_and_what_judges(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHONOFILM_MODELS", str(tmp_path))
+    assert main(["models", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    judges = {row["name"]: row for row in found["judges"]}
+    assert judges.keys() == JUDGES.keys()
+    assert not judges["clip"]["present"]
+    assert judges["imagebind"]["megabytes"] == 4800
+    assert "nano" in {row["name"] for row in found["models"]}
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "what judges" in shown
+    assert "about 610 MB, not here: CLIPScore" in shown
 
 
 def test_quick_digest_sees_other_weights(tmp_path):

@@ -52,6 +52,16 @@ def test_other_weights_are_refused(state):
         published.build(Net, state, config=5)
 
 
+def test_files_from_before_batch_norms_counted_are_whole(state):
+    """rgb_imagenet.pt, the I3D of FVD, is one."""
+    counter = "norm.num_batches_tracked"
+    old = {key: value for key, value in state.items() if key != counter}
+    network = published.build(Net, old)
+    assert network.state_dict()[counter] == 0
+    with pytest.raises(PhonofilmError, match="1 keys are missing, the first is norm.running_mean"):
+        published.build(Net, {key: value for key, value in old.items() if key != "norm.running_mean"})
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(PhonofilmError, match="no weights at"):
         published.load(Net, tmp_path / "none.pt")

@@ -56,11 +56,25 @@ def build(
     wanted = {key for key in strip(state) if not key.startswith(tuple(getattr(cls, "ignored", ())))}
     tensors = {key: tensor.to(device) for key, tensor in strip(state).items() if key in wanted}
     expected = network.state_dict()
+    tensors |= _counters(expected, tensors, device)
     problem = _mismatch(expected, tensors)
     if problem:
         raise PhonofilmError(f"{source} are not weights of {cls.__name__}: {problem}")
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _counters(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], device: str | torch.device
+) -> dict[str, Tensor]:
+    """Batch norms' counters of training steps where a file has none of them, as rgb_imagenet.pt of 2017 has none.
+
+    They are not used outside training.
+    """
+    counters = {key for key in expected if key.endswith(".num_batches_tracked")}
+    if counters & given.keys():
+        return {}
+    return {key: torch.zeros((), dtype=torch.long, device=device) for key in counters}
 
 
 def strip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

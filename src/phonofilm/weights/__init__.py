@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from phonofilm.weights.catalog import CATALOG, PublicModel, find
+from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
+from phonofilm.weights.judges import JUDGES, Judge, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
 from phonofilm.weights.shipped import EMBEDDED, PARTS, digest, embedded, locate
 
 __all__ = [
     "CATALOG",
     "EMBEDDED",
+    "JUDGES",
     "PARTS",
+    "Judge",
     "PublicModel",
+    "Published",
     "digest",
     "embedded",
     "family",
     "fetched",
+    "fetched_judges",
     "find",
     "locate",
     "models_home",

@@ -1,4 +1,7 @@
-"""The public models that Phonofilm runs: where they are published, on what terms, and what they can do."""
+"""The public models that Phonofilm runs: where they are published, on what terms, and what they can do.
+
+The networks that judge clips are in `judges`.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,58 @@ _LTX_TASKS = ("generate", "foley", "animate", "extend", "retake")
 
 
 @dataclass(frozen=True)
-class PublicModel:
-    """One published model.
+class Pinned:
+    """A file that is published at an address of its own, outside huggingface.co, and what names its content.
 
     Attributes:
-        name: what --model takes.
+        name: what it is called here.
+        url: where it is.
+        sha256: the SHA-256 of its content, or the first digits of it where only these are published.
+        size: in bytes, or None where nobody states it.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights that can be fetched.
+
+    Attributes:
+        name: what `phonofilm weights get` takes.
         title: its name and size, for people.
-        family: which backend runs it.
-        repository: on huggingface.co.
+        repository: on huggingface.co, or "" where all of it is pinned.
         patterns: which files of the repository are needed.
-        transformer: the single file that holds the transformer, or None where a folder does.
+        pinned: further files, at addresses of their own.
         gigabytes: about what a fetch brings, from the parameter counts; the fetch itself states the exact size.
         license: the terms in one line; `license_url` has them in full.
-        tasks: what it can do, as `Request.task` calls it.
-        distilled: made for eight steps without guidance.
     """
 
     name: str
     title: str
-    family: str
-    repository: str
-    patterns: tuple[str, ...]
+    repository: str = ""
+    patterns: tuple[str, ...] = ()
+    pinned: tuple[Pinned, ...] = ()
     gigabytes: float
     license: str
     license_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicModel(Published):
+    """One published model that generates.
+
+    Attributes:
+        family: which backend runs it.
+        transformer: the single file that holds the transformer, or None where a folder does.
+        tasks: what it can do, as `Request.task` calls it.
+        distilled: made for eight steps without guidance.
+    """
+
+    family: str
     tasks: tuple[str, ...] = _LTX_TASKS
     transformer: str | None = None
     distilled: bool = False

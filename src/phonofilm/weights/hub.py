@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.weights.catalog import PublicModel
+from phonofilm.weights.catalog import Pinned, Published
 from phonofilm.weights.public import models_home, read_manifest, write_manifest
 
 Progress = Callable[[str, int, int], None]
@@ -22,19 +22,23 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository; `sha256` for large files, the git blob's SHA-1 for small ones."""
+    """A file to fetch: `sha256` for large files, the git blob's SHA-1 for small ones of a repository.
+
+    One outside huggingface.co has its `url`; its size may be unknown (0), and its SHA-256 be known in part.
+    """
 
     name: str
     size: int
     sha256: str | None
     blob: str | None
+    url: str | None = None
 
     def matches(self, path: Path) -> bool:
         """Whether a local file has this content."""
-        if not path.is_file() or path.stat().st_size != self.size:
+        if not path.is_file() or (self.size and path.stat().st_size != self.size):
             return False
         if self.sha256:
-            return _digest(path, hashlib.sha256()) == self.sha256
+            return _digest(path, hashlib.sha256()).startswith(self.sha256)
         return self.blob is None or _digest(path, hashlib.sha1(f"blob {self.size}\0".encode())) == self.blob
 
 
@@ -42,7 +46,7 @@ class RemoteFile:
 class Listing:
     """What a fetch would bring: the files of one commit."""
 
-    model: PublicModel
+    model: Published
     commit: str
     files: tuple[RemoteFile, ...]
 
@@ -52,12 +56,15 @@ class Listing:
         return sum(file.size for file in self.files)
 
 
-def look_up(model: PublicModel, endpoint: str | None = None) -> Listing:
-    """Ask the hub for the files of a model.
+def look_up(model: Published, endpoint: str | None = None) -> Listing:
+    """Ask the hub for the files of a model, and add those that are pinned.
 
     Raises:
         PhonofilmError: the hub cannot be reached, or does not have the files.
     """
+    pinned = tuple(_pinned(file) for file in model.pinned)
+    if not model.repository:
+        return Listing(model, "", pinned)
     from huggingface_hub import HfApi
 
     try:
@@ -67,7 +74,7 @@ def look_up(model: PublicModel, endpoint: str | None = None) -> Listing:
     files = tuple(_remote(sibling) for sibling in found.siblings or [] if _wanted(sibling.rfilename, model.patterns))
     if not files or not found.sha:
         raise PhonofilmError(f"{model.repository} has none of the files of {model.name}; it may have been reorganised")
-    return Listing(model, found.sha, files)
+    return Listing(model, found.sha, _one_format(files) + pinned)
 
 
 def fetch(
@@ -89,14 +96,16 @@ def fetch(
     done = dict(read_manifest(folder).get("files", {}))
     missing = [file for file in listing.files if not _known(file, folder, done)]
     _check_space(folder, sum(file.size for file in missing))
-    manifest = {"model": model.name, "repository": model.repository, "commit": listing.commit}
+    origin = model.repository or ", ".join(file.url or "" for file in listing.files)
+    manifest = {"model": model.name, "repository": origin, "commit": listing.commit}
     manifest |= {"license": model.license, "license_url": model.license_url}
     so_far = listing.size - sum(file.size for file in missing)
     for file in missing:
         if not file.matches(folder / file.name):
             _download(listing, file, folder, endpoint, _Counter(progress, file.name, so_far, listing.size))
         so_far += file.size
-        done[file.name] = {"size": file.size, "sha256": file.sha256, "blob": file.blob}
+        facts = {"sha256": file.sha256, "blob": file.blob}
+        done[file.name] = {"size": (folder / file.name).stat().st_size, **facts}
         write_manifest(folder, {**manifest, "files": done, "complete": False})
     names = {file.name for file in listing.files}
     files = {name: facts for name, facts in done.items() if name in names}
@@ -139,15 +148,16 @@ def _download(listing: Listing, file: RemoteFile, folder: Path, endpoint: str | 
     target = folder / file.name
     partial = target.with_name(f"{target.name}.{(file.sha256 or file.blob or '')[:12]}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
-    url = hf_hub_url(listing.model.repository, file.name, revision=listing.commit, endpoint=endpoint)
+    hub = hf_hub_url(listing.model.repository or "-", file.name, revision=listing.commit, endpoint=endpoint)
     try:
         with partial.open("ab") as opened:
             http_get(
-                url,
+                file.url or hub,
                 opened,
                 resume_size=opened.tell(),
-                headers=build_hf_headers(),
-                expected_size=file.size,
+                # what a user's token opens is the hub's alone to know
+                headers={} if file.url else build_hf_headers(),
+                expected_size=file.size or None,
                 displayed_filename=file.name,
                 tqdm_class=counter.bar(),
             )
@@ -166,8 +176,8 @@ def _known(file: RemoteFile, folder: Path, done: dict[str, Any]) -> bool:
     facts, path = done.get(file.name), folder / file.name
     if facts is None or not path.is_file():
         return False
-    same = (facts["size"], facts["sha256"], facts["blob"]) == (file.size, file.sha256, file.blob)
-    return same and path.stat().st_size == file.size
+    same = (facts["sha256"], facts["blob"]) == (file.sha256, file.blob) and file.size in (0, facts["size"])
+    return same and path.stat().st_size == facts["size"]
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -185,6 +195,16 @@ def _remote(sibling: Any) -> RemoteFile:
     return RemoteFile(sibling.rfilename, sibling.size or 0, sha256, None if sha256 else sibling.blob_id)
 
 
+def _pinned(file: Pinned) -> RemoteFile:
+    return RemoteFile(file.name, file.size or 0, file.sha256, None, file.url)
+
+
+def _one_format(files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
+    """Without pickles, where the same repository has safetensors."""
+    safe = any(file.name.endswith(".safetensors") for file in files)
+    return tuple(file for file in files if not (safe and file.name.endswith(".bin")))
+
+
 def _wanted(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -196,7 +216,7 @@ def _digest(path: Path, digest: Any) -> str:
     return str(digest.hexdigest())
 
 
-def _unreachable(model: PublicModel, error: Exception) -> Exception:
+def _unreachable(model: Published, error: Exception) -> Exception:
     """One line for whatever went wrong between here and the hub; what was fetched so far stays."""
     kind = type(error).__name__
     if isinstance(error, (KeyboardInterrupt, PhonofilmError)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
-from phonofilm.weights.catalog import PublicModel, find
+from phonofilm.weights.catalog import Published, find
 
 MANIFEST = "phonofilm.json"
 """Beside fetched weights: repository, commit, terms accepted, and size and SHA-256 of every file, whole or not yet."""
@@ -26,7 +26,7 @@ def models_home() -> Path:
     return Path(chosen) if chosen else cache / "phonofilm" / "models"
 
 
-def fetched(model: PublicModel, home: Path | None = None) -> Path | None:
+def fetched(model: Published, home: Path | None = None) -> Path | None:
     """Folder of a model that is here with all its files in full size, or None."""
     folder = (home or models_home()) / model.name
     manifest = read_manifest(folder)
