@@ -130,6 +130,47 @@ def test_the_exchange_listens_to_the_noise_level_of_the_other_stream(tiny, build
     assert_close(isolated.video, model(*inputs, exchange=off).video, rtol=0, atol=0)
 
 
+class TestUnmixed:
+    """Spatio-temporal guidance: one block's self-attention passes values on as they are, for some samples."""
+
+    BLOCK = 2
+
+    def test_is_a_self_attention_whose_tokens_look_at_themselves_alone(self, tiny, build, draw):
+        """Against another computation of it: attention with all but the diagonal of the scores closed."""
+        model, inputs = build(replace(tiny, gated_attention=True)), draw()
+        both = Latents(torch.tensor([True, True]), torch.tensor([True, True]))
+        found = model(*inputs, unmixed={self.BLOCK: both})
+        for stream in (model.blocks[self.BLOCK].video, model.blocks[self.BLOCK].audio):
+            if stream is not None:
+                forward = stream.self_attention.forward
+
+                def closed(x, forward=forward, **options):
+                    apart = torch.full((x.shape[1], x.shape[1]), -1e9).fill_diagonal_(0)
+                    options.pop("unmixed")
+                    return forward(x, bias=apart, **options)
+
+                stream.self_attention.forward = closed
+        expected = model(*inputs)
+        assert_close(found.video, expected.video, atol=1e-5, rtol=1e-5)
+        assert_close(found.audio, expected.audio, atol=1e-5, rtol=1e-5)
+
+    def test_is_switched_per_sample_and_stream(self, tiny, build, draw):
+        model, inputs = build(tiny), draw()
+        off = torch.zeros(2, dtype=torch.bool)
+        plain = model(*inputs)
+        none = model(*inputs, unmixed={self.BLOCK: Latents(off, off)})
+        assert torch.equal(none.video, plain.video)
+        assert torch.equal(none.audio, plain.audio)
+        second = model(*inputs, unmixed={self.BLOCK: Latents(torch.tensor([False, True]), None)})
+        assert torch.equal(second.video[0], plain.video[0])
+        assert (second.video[1] - plain.video[1]).abs().max() > 1e-4
+
+    def test_a_block_there_is_not(self, tiny, build, draw):
+        model, inputs = build(tiny), draw()
+        with pytest.raises(ValueError, match="no block 9: there are 4"):
+            model(*inputs, unmixed={9: Latents()})
+
+
 def test_tokens_in_another_order_give_the_same_in_that_order(tiny, build, draw):
     """Nothing but its position tells a token where it is; sound has one token a latent, so it can be shuffled."""
     model, inputs = build(tiny), draw()

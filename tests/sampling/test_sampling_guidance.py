@@ -23,12 +23,24 @@ class Fake:
         self.calls = 0
 
     def __call__(
-        self, latents: Latents, sigma: Latents, text: Text, positions: Positions, *, exchange: Tensor | None = None
+        self,
+        latents: Latents,
+        sigma: Latents,
+        text: Text,
+        positions: Positions,
+        *,
+        exchange: Tensor | None = None,
+        unmixed: dict[int, Latents] | None = None,
     ) -> Latents:
         self.calls += 1
+        self.unmixed = unmixed
         said = (text.states.sum(-1) * text.mask).sum(1)
         heard = torch.ones_like(said) if exchange is None else exchange.float()
-        return latents.map(lambda v: v * 0.5 + (said + 10 * heard).view(-1, *(1 for _ in v.shape[1:])))
+        loose = (unmixed or {}).get(28, Latents())
+        apart = Latents(*(said * 0 if mask is None else mask.float() for mask in (loose.video, loose.audio)))
+        return latents.map(
+            lambda v, a: v * 0.5 + (said + 10 * heard - 100 * a).view(-1, *(1 for _ in v.shape[1:])), apart
+        )
 
 
 def prompt(value: float, length: int = 3) -> Text:
@@ -69,6 +81,37 @@ def test_both_guidances_add_up_as_in_ltx2() -> None:
     made, _ = guided(Guidance(text=(3.0, 7.0), modality=(3.0, 2.0)))
     torch.testing.assert_close(made.video, PLAIN.video + 2 * (POSITIVE - NEGATIVE) + 2 * 10)
     torch.testing.assert_close(made.audio, PLAIN.audio + 6 * (POSITIVE - NEGATIVE) + 1 * 10)
+
+
+def test_stg_adds_its_own_term_between_the_others() -> None:
+    """The whole of LTX-2's formula, with the original's scales."""
+    made, network = guided(Guidance((3.0, 7.0), (3.0, 2.0), stg=(1.0, 0.5), stg_blocks=(28,)))
+    assert network.calls == 1
+    torch.testing.assert_close(made.video, PLAIN.video + 2 * (POSITIVE - NEGATIVE) + 1 * 100 + 2 * 10)
+    torch.testing.assert_close(made.audio, PLAIN.audio + 6 * (POSITIVE - NEGATIVE) + 0.5 * 100 + 1 * 10)
+
+
+def test_a_stream_without_stg_is_not_disturbed() -> None:
+    made, network = guided(Guidance(stg=(0.0, 1.0), stg_blocks=(28, 29)))
+    assert torch.equal(made.video, PLAIN.video)
+    torch.testing.assert_close(made.audio, PLAIN.audio + 100)
+    assert list(network.unmixed) == [28, 29]
+    assert network.unmixed[28].video is None
+    assert network.unmixed[28].audio.tolist() == [False, False, True, True]
+
+
+def test_stg_of_zero_is_off_bit_for_bit() -> None:
+    off, network = guided(Guidance((3.0, 7.0), (3.0, 2.0), 0.7, stg=(0.0, 0.0), stg_blocks=(28,)))
+    without, _ = guided(Guidance((3.0, 7.0), (3.0, 2.0), 0.7))
+    assert network.unmixed is None
+    assert torch.equal(off.video, without.video)
+    assert torch.equal(off.audio, without.audio)
+    assert Guidance(stg=(1.0, 0.0), stg_blocks=(1,)).evaluations == 2
+
+
+def test_stg_needs_blocks() -> None:
+    with pytest.raises(ValueError, match="which blocks"):
+        Guidance(stg=(1.0, 1.0))
 
 
 def test_modality_guidance_alone_leaves_the_text_alone() -> None:

@@ -65,6 +65,7 @@ class Attention(nn.Module):
         bias: Tensor | None = None,
         rotary: Rotary | None = None,
         context_rotary: Rotary | None = None,
+        unmixed: Tensor | None = None,
     ) -> Tensor:
         """Returns [B, N, D].
 
@@ -74,6 +75,7 @@ class Attention(nn.Module):
             bias: added to the scores, broadcasts to [B, H, N, M].
             rotary: positions of x; None where positions do not matter.
             context_rotary: positions of the context.
+            unmixed: bool [B], True where each token of a sample keeps its own value (x attends to itself only).
         """
         context = x if context is None else context
         q, k, v = self.norm_q(self.to_q(x)), self.norm_k(self.to_k(context)), self.to_v(context)
@@ -81,6 +83,8 @@ class Attention(nn.Module):
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary if context_rotary is None else context_rotary)
         out = attend(q, k, v, bias)
+        if unmixed is not None:
+            out = torch.where(unmixed[:, None, None], v.flatten(-2), out)
         if self.to_gate is not None:
             # Twice a sigmoid: a gate of zero logits is 1.
             gate = 2 * self.to_gate(x).sigmoid()

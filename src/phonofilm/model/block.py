@@ -15,6 +15,7 @@ from phonofilm.model.attention import Attention
 from phonofilm.model.config import StreamConfig, TransformerConfig
 from phonofilm.model.layers import FeedForward, Norm, add_gated, modulate
 from phonofilm.model.rope import Places, Rotary
+from phonofilm.types import Latents
 
 
 class Exchange(NamedTuple):
@@ -88,10 +89,10 @@ class StreamBlock(nn.Module):
         for gate in gates:
             nn.init.ones_(gate)
 
-    def attend(self, x: Tensor, given: Conditioning) -> Tensor:
-        """Self-attention and attention to the text."""
+    def attend(self, x: Tensor, given: Conditioning, unmixed: Tensor | None = None) -> Tensor:
+        """Self-attention, which passes its values on as they are where a sample is `unmixed`, and attention to text."""
         shift, scale, gate = with_table(self.table[:3], given.levels[:, :, :3])
-        update = self.self_attention(modulate(self.norm(x), scale, shift), rotary=given.places.alone)
+        update = self.self_attention(modulate(self.norm(x), scale, shift), rotary=given.places.alone, unmixed=unmixed)
         x = add_gated(x, update, gate)
         if self.text_table is None or given.text_levels is None:
             return x + self.text_attention(self.norm(x), given.text, bias=given.text_bias)
@@ -135,13 +136,20 @@ class Block(nn.Module):
         audio: Tensor | None,
         to_video: Conditioning | None,
         to_audio: Conditioning | None,
+        unmixed: Latents | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Tokens [B, N, D] of each stream to the same; an absent stream is None and stays None."""
+        """Tokens [B, N, D] of each stream to the same; an absent stream is None and stays None.
+
+        Args:
+            unmixed: for each stream bool [B] or None, see `StreamBlock.attend`.
+        """
+        loose = unmixed or Latents()
         if video is None or audio is None or to_video is None or to_audio is None:
-            return _alone(self.video, video, to_video), _alone(self.audio, audio, to_audio)
+            return _alone(self.video, video, to_video, loose.video), _alone(self.audio, audio, to_audio, loose.audio)
         if self.video is None or self.audio is None or to_video.exchange is None or to_audio.exchange is None:
-            return _alone(self.video, video, to_video), _alone(self.audio, audio, to_audio)
-        video, audio = self.video.attend(video, to_video), self.audio.attend(audio, to_audio)
+            return _alone(self.video, video, to_video, loose.video), _alone(self.audio, audio, to_audio, loose.audio)
+        video = self.video.attend(video, to_video, loose.video)
+        audio = self.audio.attend(audio, to_audio, loose.audio)
         video, audio = exchange(self.video, video, to_video.exchange, self.audio, audio, to_audio.exchange)
         return self.video.transform(video, to_video), self.audio.transform(audio, to_audio)
 
@@ -163,8 +171,10 @@ def exchange(
     )
 
 
-def _alone(part: StreamBlock | None, x: Tensor | None, given: Conditioning | None) -> Tensor | None:
+def _alone(
+    part: StreamBlock | None, x: Tensor | None, given: Conditioning | None, unmixed: Tensor | None
+) -> Tensor | None:
     """A stream without the other; one that takes no part in this block passes through."""
     if part is None or x is None or given is None:
         return x
-    return part.transform(part.attend(x, given), given)
+    return part.transform(part.attend(x, given, unmixed), given)

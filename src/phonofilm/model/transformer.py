@@ -82,6 +82,7 @@ class AVTransformer(nn.Module):
         exchange: Tensor | None = None,
         audio_text: Text | None = None,
         conditions: Mapping[str, Tensor] | None = None,
+        unmixed: Mapping[int, Latents] | None = None,
     ) -> Latents:
         """Predict from noisy latents.
 
@@ -93,16 +94,20 @@ class AVTransformer(nn.Module):
             positions: of the tokens, or their `places`.
             exchange: bool [B], False where the streams of a sample must not see each other; None means all may.
             conditions: [B, tokens, width] for doors of the config, by name; a door without a condition stays shut.
+            unmixed: by number of a block, and for each stream, bool [B] or None: True where the self-attention of
+                that block must not mix the tokens of a sample (spatio-temporal guidance steers away from that).
 
         Returns:
             Raw predictions in the shapes and dtypes of the latents.
 
         Raises:
-            ValueError: shapes that do not fit each other, or a condition without a door.
+            ValueError: shapes that do not fit each other, a condition without a door, or a block there is not.
         """
         conditions = conditions or {}
         if unknown := set(conditions) - {door.name for door in self.config.doors}:
             raise ValueError(f"no door for condition {sorted(unknown)}: add it to the config's doors")
+        if absent := set(unmixed or ()) - set(range(len(self.blocks))):
+            raise ValueError(f"no block {min(absent)}: there are {len(self.blocks)}, counted from 0")
         some = latents.audio if latents.video is None else latents.video
         if some is None:
             raise ValueError("both streams are absent: give video latents, audio latents or both")
@@ -112,6 +117,6 @@ class AVTransformer(nn.Module):
         to_video = self.video.condition(video, audio, text, at_video, exchange)
         to_audio = self.audio.condition(audio, video, audio_text or text, at_audio, exchange)
         x, y = video and video.tokens, audio and audio.tokens
-        for block in self.blocks:
-            x, y = block(x, y, to_video, to_audio)
+        for number, block in enumerate(self.blocks):
+            x, y = block(x, y, to_video, to_audio, (unmixed or {}).get(number))
         return Latents(self.video.leave(x, video, latents.video), self.audio.leave(y, audio, latents.audio))

@@ -15,31 +15,42 @@ from phonofilm.types import Latents, Positions, Text
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales per (video, audio); 1 is no guidance.
+    """Scales per (video, audio); 1 is no guidance, and 0 is none of the spatio-temporal kind.
 
     Attributes:
         text: classifier-free guidance, away from the negative (or empty) prompt.
         modality: away from streams that do not hear or see each other.
         rescale: how far the guided estimate's standard deviation is brought back to the unguided
             one's, from 0 to 1 (Lin et al. 2024, section 3.4).
+        stg: spatio-temporal guidance (Hyung et al. 2024), away from streams whose tokens do not see each other in
+            the self-attention of `stg_blocks`.
+
+    Raises:
+        ValueError: spatio-temporal guidance without blocks.
     """
 
     text: tuple[float, float] = (1.0, 1.0)
     modality: tuple[float, float] = (1.0, 1.0)
     rescale: float = 0.0
+    stg: tuple[float, float] = (0.0, 0.0)
+    stg_blocks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stg != (0.0, 0.0) and not self.stg_blocks:
+            raise ValueError("spatio-temporal guidance needs to know which blocks to disturb: give stg_blocks")
 
     @property
     def evaluations(self) -> int:
         """Forward passes an estimate costs."""
-        return 1 + (self.text != (1.0, 1.0)) + (self.modality != (1.0, 1.0))
+        return 1 + (self.text != (1.0, 1.0)) + (self.modality != (1.0, 1.0)) + (self.stg != (0.0, 0.0))
 
 
 @dataclass(frozen=True)
 class Guided:
     """A denoiser with its prompt, as the callable that samplers take.
 
-    LTX-2's formula, per stream: c + (text - 1)·(c - negative) + (modality - 1)·(c - alone), on clean
-    estimates, then the rescaling. All passes are one batch.
+    LTX-2's formula, per stream: c + (text - 1)·(c - negative) + stg·(c - unmixed) + (modality - 1)·(c - alone), on
+    clean estimates, then the rescaling. All passes are one batch.
 
     Attributes:
         text, negative: encoded prompts, one for each clip of the batch.
@@ -54,34 +65,56 @@ class Guided:
     options: dict[str, Any] | None = None
 
     def __call__(self, x: Latents, sigma: Latents) -> Latents:
-        """Guided clean estimate; a scale of 1 leaves a stream's estimate as it is."""
-        scales, options = self.guidance, self.options or {}
-        if scales.evaluations == 1:
-            return self.denoiser(x, sigma, self.text, self.positions, **options)
-        negative, alone = scales.text != (1.0, 1.0), scales.modality != (1.0, 1.0)
-        texts = [self.text, *([self.negative] if negative else []), *([self.text] if alone else [])]
-        count = len(texts)
-        batch = len(self.text.states)
-        if alone:
-            rows = torch.arange(count * batch, device=self.text.states.device)
-            options = {**options, "exchange": rows < (count - 1) * batch}
-        estimate = self.denoiser(_repeat(x, count), _repeat(sigma, count), _join(texts), self.positions, **options)
-        passes = [estimate.map(lambda e, i=i: e[i * batch : (i + 1) * batch]) for i in range(count)]
-        terms = [(self.guidance.text, passes[1])] if negative else []
-        terms += [(self.guidance.modality, passes[-1])] if alone else []
-        return Latents(*(self._combine(index, passes[0], terms) for index in (0, 1)))
+        """Guided clean estimate; a scale that is no guidance leaves a stream's estimate as it is."""
+        weights, batch = self._weights(), len(self.text.states)
+        passes = ["text", *weights]
+        if len(passes) == 1:
+            return self.denoiser(x, sigma, self.text, self.positions, **(self.options or {}))
+        texts = _join([self.negative if name == "negative" else self.text for name in passes])
+        options = {**(self.options or {}), **self._switches(passes)}
+        count = len(passes)
+        found = self.denoiser(_repeat(x, count), _repeat(sigma, count), texts, self.positions, **options)
+        estimates = [found.map(lambda e, i=i: e[i * batch : (i + 1) * batch]) for i in range(count)]
+        terms = list(zip(weights.values(), estimates[1:], strict=True))
+        return Latents(*(self._combine(index, estimates[0], terms) for index in (0, 1)))
+
+    def _weights(self) -> dict[str, tuple[float, float]]:
+        """What the distance from each other estimate counts, for (video, audio)."""
+        scales = self.guidance
+        all_of_them = {
+            "negative": (scales.text[0] - 1, scales.text[1] - 1),
+            "unmixed": scales.stg,
+            "alone": (scales.modality[0] - 1, scales.modality[1] - 1),
+        }
+        return {name: weights for name, weights in all_of_them.items() if weights != (0.0, 0.0)}
+
+    def _switches(self, passes: list[str]) -> dict[str, Any]:
+        """Which rows of the batch have something switched off in the network; a stream of no weight has not."""
+        batch, device = len(self.text.states), self.text.states.device
+
+        def rows(name: str) -> Tensor:
+            return torch.tensor([one == name for one in passes], device=device).repeat_interleave(batch)
+
+        options: dict[str, Any] = {}
+        if "alone" in passes:
+            options["exchange"] = ~rows("alone")
+        if "unmixed" in passes:
+            video, audio = (rows("unmixed") if weight else None for weight in self.guidance.stg)
+            options["unmixed"] = {block: Latents(video, audio) for block in self.guidance.stg_blocks}
+        return options
 
     def _combine(
         self, index: int, conditional: Latents, terms: list[tuple[tuple[float, float], Latents]]
     ) -> Tensor | None:
         """One stream (0 video, 1 audio) of the formula."""
         name = ("video", "audio")[index]
-        clean = getattr(conditional, name)
-        if clean is None or all(scale[index] == 1 for scale, _ in terms):
+        clean: Tensor | None = getattr(conditional, name)
+        if clean is None or not any(weights[index] for weights, _ in terms):
             return clean
         guided = clean
-        for scale, other in terms:
-            guided = guided + (scale[index] - 1) * (clean - getattr(other, name))
+        for weights, other in terms:
+            if weights[index]:
+                guided = guided + weights[index] * (clean - getattr(other, name))
         return rescaled(guided, clean, self.guidance.rescale)
 
 
