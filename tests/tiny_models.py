@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from phonofilm.checkpoint import save_module
@@ -39,8 +38,3 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
     for name, part in parts.items():
         save_module(folder / f"{name}.safetensors", part, metadata=trained if name == "transformer" else {})
     return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
