@@ -132,7 +132,7 @@ class TestGoingOn:
         again = model.generate("a ball", **long)
         assert sampled == [2]
         monkeypatch.setenv("PHONOFILM_WORK", str(Path(__file__).parent / "nowhere"))
-        monkeypatch.setattr("phonofilm.backends.ltx2.store.Store.save", lambda *arguments: None)
+        monkeypatch.setattr("phonofilm.backends.published.store.Store.save", lambda *arguments: None)
         fresh = model.generate("a ball", **long)
         assert (again.frames == fresh.frames).all()
 

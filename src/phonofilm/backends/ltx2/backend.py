@@ -25,8 +25,8 @@ from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.memory import choose_offload, choose_tile, out_of_memory, smaller
 from phonofilm.backends.ltx2.network import NetworkName, PairedText
 from phonofilm.backends.ltx2.parts import Offload, Parts
-from phonofilm.backends.ltx2.store import Store
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
+from phonofilm.backends.published.store import Store
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.trained import Trained
 from phonofilm.errors import PhonofilmError

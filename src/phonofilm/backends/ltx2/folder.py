@@ -6,12 +6,12 @@ transformer; the other components are then the folders beside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phonofilm.backends.published.files import read_components, read_index, weight_files
 from phonofilm.checkpoint import read_metadata
 from phonofilm.errors import PhonofilmError
 from phonofilm.weights import fetched, find, quick_digest
@@ -82,59 +82,23 @@ class Folder:
 
 def _read(name: str, path: Path, single: Path | None, distilled: bool) -> Folder:
     _index(path)
-    for wanted in (*COMPONENTS, "tokenizer"):
-        if not (path / wanted).is_dir():
-            raise PhonofilmError(f"{path} lacks the folder {wanted}; fetch or copy the model again")
-    configs = {component: _config(path / component / "config.json") for component in COMPONENTS}
-    for component, known in _CLASSES.items():
-        if configs[component].get("_class_name") not in known:
-            found = configs[component].get("_class_name", "something else")
-            raise PhonofilmError(f"{path / component} is a {found}, where {' or '.join(known)} is needed")
+    configs = read_components(path, {component: _CLASSES.get(component, ()) for component in COMPONENTS})
     if single is not None and not single.is_file():
         raise PhonofilmError(f"{single} is missing; check the path")
-    files = {component: _weights(path / component) for component in COMPONENTS if component != "transformer"}
-    files["transformer"] = (single,) if single is not None else _weights(path / "transformer")
-    for component in COMPONENTS:
-        for weights in files[component]:
-            read_metadata(weights)  # a file that is cut off shows in its header
+    files = {component: weight_files(path / component) for component in COMPONENTS if component != "transformer"}
+    files["transformer"] = (single,) if single is not None else weight_files(path / "transformer")
+    if single is not None:
+        read_metadata(single)  # a file that is cut off shows in its header
     _check_fit(path, configs)
     return Folder(name, path, files["transformer"], configs, distilled, files)
 
 
 def _index(path: Path) -> dict[str, Any]:
-    """model_index.json, which says what a folder holds."""
-    if not (path / "model_index.json").is_file():
-        raise PhonofilmError(f"{path} holds no model_index.json, so it is no folder of a published model")
-    index = _config(path / "model_index.json")
+    """model_index.json of an LTX-2."""
+    index = read_index(path)
     if not str(index.get("_class_name", "")).startswith("LTX2"):
         raise PhonofilmError(f"{path} holds a {index.get('_class_name', 'model of another kind')}, not an LTX-2")
     return index
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PhonofilmError(f"{path} is missing; fetch or copy the model again") from error
-    except ValueError as error:
-        raise PhonofilmError(f"{path} is not JSON; fetch or copy the model again") from error
-    return dict(found)
-
-
-def _weights(folder: Path) -> tuple[Path, ...]:
-    """The .safetensors files of a component: those its index names, or all there are."""
-    for path in sorted(folder.glob("*.safetensors.index.json")):
-        names = sorted(set(_config(path).get("weight_map", {}).values()))
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise PhonofilmError(
-                f"{folder} lacks {len(missing)} of {len(names)} files of weights, first {missing[0]}; fetch them again"
-            )
-        return tuple(folder / name for name in names)
-    found = tuple(sorted(folder.glob("*.safetensors")))
-    if not found:
-        raise PhonofilmError(f"{folder} holds no .safetensors weights; fetch or copy them again")
-    return found
 
 
 def _check_fit(path: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:

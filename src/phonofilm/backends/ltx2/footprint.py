@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from phonofilm.backends.ltx2.quiet import quiet
+from phonofilm.backends.published.quiet import quiet
 
 _FLASH_ON_CPU = "_scaled_dot_product_flash_attention_for_cpu"
 

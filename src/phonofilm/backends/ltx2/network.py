@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from torch import Tensor, nn
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, merge
+from phonofilm.backends.published.files import stored_dtype as published_dtype
+from phonofilm.backends.published.parts import load_diffusers
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.tokens import noise_levels
@@ -54,13 +55,9 @@ def load_network(folder: Folder, loras: Sequence[Lora] = (), network: NetworkNam
     return module.to(stored_dtype(folder.transformer)).eval().requires_grad_(False)
 
 
-def stored_dtype(paths: Sequence[Path], ending: str = "to_q.weight") -> torch.dtype:
-    """What the tensors of such names are stored in; bfloat16 stands for 8-bit ones and for mixtures."""
-    kinds = {"F32": torch.float32, "F16": torch.float16}
-    with paths[0].open("rb") as opened:  # the header alone: safetensors would map the whole file into memory
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    found = {entry["dtype"] for name, entry in header.items() if name.endswith(ending)}
-    return kinds.get(found.pop(), torch.bfloat16) if len(found) == 1 else torch.bfloat16
+def stored_dtype(paths: Sequence[Path]) -> torch.dtype:
+    """What the transformer's matrices are stored in; bfloat16 stands for 8-bit ones and for mixtures."""
+    return published_dtype(paths, "to_q.weight")
 
 
 def read_published(paths: Sequence[Path]) -> dict[str, Tensor]:
@@ -103,24 +100,6 @@ def _diffusers_network(folder: Folder) -> nn.Module:
     if folder.transformer[0].parent == folder.path:
         raise PhonofilmError("--network diffusers needs the folder of the transformer, not a single file")
     return load_diffusers(LTX2VideoTransformer3DModel, folder.path / "transformer", stored_dtype(folder.transformer))
-
-
-def load_diffusers(cls: Any, path: Path, dtype: torch.dtype) -> nn.Module:
-    """A component through diffusers, strictly and without network; wrong or partial weights give one line.
-
-    Raises:
-        PhonofilmError: weights that are corrupt, incomplete or of another network.
-    """
-    try:
-        module, report = cls.from_pretrained(path, torch_dtype=dtype, local_files_only=True, output_loading_info=True)
-    except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise PhonofilmError(f"{path} cannot be loaded ({type(error).__name__}: {line}); fetch it again") from error
-    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if found := sorted(map(str, report.get(what) or ())):
-            kind = what.removesuffix("_keys")
-            raise PhonofilmError(f"{path}: {len(found)} tensors are {kind}, first {found[0]}; fetch it again")
-    return module.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,26 @@
-"""The components of a published LTX-2, in memory when they work, and elsewhere when they do not."""
+"""The components of a published LTX-2 in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import nn
 
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
-from phonofilm.backends.ltx2.network import DiffusersNetwork, NetworkName, load_diffusers, load_network, stored_dtype
-from phonofilm.backends.ltx2.quiet import quiet
+from phonofilm.backends.ltx2.network import DiffusersNetwork, NetworkName, load_network
 from phonofilm.backends.ltx2.text import load_text_encoder
+from phonofilm.backends.published.files import stored_dtype
+from phonofilm.backends.published.parts import OFFLOADS, Offload, PublishedParts, load_diffusers
 
-Offload = Literal["none", "model", "sequential", "disk"]
-"""Where a component waits: on the device; in main memory; there, with the blocks of the two large networks fetched
-one by one while they work; or on disk, read again for each stage."""
-
-OFFLOADS: tuple[Offload, ...] = get_args(Offload)
+__all__ = ["OFFLOADS", "Offload", "Parts", "component_class", "stored_dtype_of"]
 
 
 @dataclass
-class Parts:
-    """Loads a component when it is first needed, and puts it away after its stage as `offload` says."""
+class Parts(PublishedParts):
+    """See `PublishedParts`."""
 
     folder: Folder
     device: torch.device
@@ -33,31 +28,6 @@ class Parts:
     network: NetworkName = "phonofilm"
     loras: tuple[Lora, ...] = ()
     _loaded: dict[str, Any] = field(default_factory=dict)
-
-    @contextmanager
-    def use(self, name: str) -> Iterator[Any]:
-        """A component on the device, for one stage."""
-        with quiet():
-            module = self._loaded.get(name) or self._load(name)
-            self._loaded[name] = module
-            blocks = _blocks(module) if self.offload == "sequential" else ()
-            hooks = [hook for block in blocks for hook in _streamed(block, self.device)]
-            _move(module, self.device, set(map(id, blocks)))
-        try:
-            yield module
-        finally:
-            for hook in hooks:
-                hook.remove()
-            with quiet():
-                self._put_away(name, module)
-
-    def _put_away(self, name: str, module: nn.Module) -> None:
-        if self.offload == "disk":
-            del self._loaded[name]
-        elif self.offload != "none" and self.device.type != "cpu":
-            module.to("cpu")
-        if self.offload != "none" and self.device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _load(self, name: str) -> nn.Module:
         path = self.folder.path / name
@@ -73,7 +43,7 @@ class Parts:
 
 def stored_dtype_of(folder: Folder, name: str) -> torch.dtype:
     """What a component's matrices are stored in."""
-    return stored_dtype(folder.files[name], "weight")
+    return stored_dtype(folder.files[name])
 
 
 def component_class(folder: Folder, name: str) -> Any:
@@ -83,36 +53,3 @@ def component_class(folder: Folder, name: str) -> Any:
 
     cls = folder.configs[name]["_class_name"]
     return getattr(ltx2, cls, None) or getattr(diffusers, cls)
-
-
-def _blocks(module: nn.Module) -> Sequence[nn.Module]:
-    """The repeated blocks of a network that is worth streaming."""
-    for name in ("blocks", "transformer_blocks", "layers"):
-        found = getattr(getattr(module, "network", module), name, None)
-        if isinstance(found, nn.ModuleList):
-            return list(found)
-    return ()
-
-
-def _move(module: nn.Module, device: torch.device, but: set[int]) -> None:
-    """Everything but the given blocks to the device."""
-    if id(module) in but:
-        return
-    for child in module.children():
-        _move(child, device, but)
-    for parameter in module.parameters(recurse=False):
-        parameter.data = parameter.data.to(device)
-    for name, buffer in module.named_buffers(recurse=False):
-        module._buffers[name] = buffer.to(device)
-
-
-def _streamed(block: nn.Module, device: torch.device) -> list[Any]:
-    """Hooks that bring a block to the device for its forward and send it back."""
-
-    def bring(module: nn.Module, arguments: Any) -> None:
-        module.to(device)
-
-    def send(module: nn.Module, arguments: Any, made: Any) -> None:
-        module.to("cpu")
-
-    return [block.register_forward_pre_hook(bring), block.register_forward_hook(send)]

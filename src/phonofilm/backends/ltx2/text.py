@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from phonofilm.backends.published.parts import unloadable
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Text
 
@@ -23,8 +24,7 @@ class Tokens:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
         except Exception as error:
-            line = " ".join(str(error).split())[:200]
-            raise PhonofilmError(f"{path} cannot be loaded ({line}); fetch it again") from error
+            raise unloadable(path, error) from error
         self._tokenizer.padding_side = "left"
         self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
 
@@ -55,8 +55,7 @@ def load_text_encoder(path: Path) -> nn.Module:
     except PhonofilmError:
         raise
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise PhonofilmError(f"{path} cannot be loaded ({type(error).__name__}: {line}); fetch it again") from error
+        raise unloadable(path, error) from error
 
 
 def _load(transformers: Any, path: Path) -> nn.Module:

@@ -1,0 +1,1 @@
+"""What the backends of published models share: files on disk, components in memory, latents kept between runs."""
