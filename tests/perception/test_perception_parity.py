@@ -44,6 +44,7 @@ def test_small_fixtures(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes of two idle cores, ten of a busy one
 @pytest.mark.parametrize("name", ["synchformer", "imagebind"])
 def test_large_fixtures(name):
     (report,) = check_folder(FIXTURES, names=[name])

