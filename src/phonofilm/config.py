@@ -81,6 +81,15 @@ def load_toml(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> 
     return from_dict(cls, read_toml(path, overrides))
 
 
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts, with changes to single settings of them."""
+    result = dict(values)
+    for key, change in changes.items():
+        nested = isinstance(change, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], change) if nested else change
+    return result
+
+
 def _value(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None

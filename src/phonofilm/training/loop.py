@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
-from phonofilm.config import portable, to_dict
+from phonofilm.config import from_dict, portable, to_dict
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
 from phonofilm.training.logging import RunLog
@@ -90,7 +90,8 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress]:
     if not path.exists():
         return learner, Progress()
     tensors, metadata = load_tensors(path)
-    _same_recipe(json.loads(metadata["recipe"]), _plain(task), path)
+    saved = from_dict(type(task.recipe), json.loads(metadata["recipe"]))  # settings that are newer have their defaults
+    _same_recipe(_plain(saved), _plain(task.recipe), path)
     learner.load(tensors)
     return learner, Progress(**json.loads(metadata["progress"]))
 
@@ -110,9 +111,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _plain(task: Task) -> dict[str, Any]:
-    """The recipe as it comes back from JSON: the same with paths as text and tuples as lists."""
-    return json.loads(json.dumps(to_dict(task.recipe)))
+def _plain(recipe: Any) -> dict[str, Any]:
+    """A recipe as it comes back from JSON: the same with paths as text and tuples as lists."""
+    return json.loads(json.dumps(to_dict(recipe)))
 
 
 def _same_recipe(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:

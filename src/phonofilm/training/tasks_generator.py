@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from phonofilm.config import from_dict, to_dict
+from phonofilm.config import from_dict, merged, to_dict
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
@@ -42,6 +42,7 @@ class GeneratorRecipe:
 
     Attributes:
         network, preset: which network at which size; `model` changes single settings of the preset.
+        streams: which streams there are at all; the other one is None, to be told from one that is given or noise.
         prediction: what the network predicts (see `Denoiser`).
         sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
@@ -53,6 +54,7 @@ class GeneratorRecipe:
     network: Literal["transformer", "unet"] = "transformer"
     preset: str = "nano"
     model: Mapping[str, Any] = field(default_factory=dict)
+    streams: Literal["both", "video", "audio"] = "both"
     prediction: Prediction = "sample"
     optim: OptimConfig = field(default_factory=OptimConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -73,6 +75,8 @@ class GeneratorTask:
         self.store = LatentStore(recipe.data.folder)
         if len(self.store) <= recipe.data.held_out:
             raise PhonofilmError(f"{len(self.store)} clips are too few to hold out {recipe.data.held_out} of them")
+        if recipe.samples.count and recipe.streams != "both":
+            raise PhonofilmError(f"samples need both streams: with streams = {recipe.streams!r} set samples.count = 0")
         if recipe.samples.count:
             check_codecs(recipe.samples.codecs)  # now, not at the first validation
         self.grid = self.store.grid(_patch(self.config))
@@ -107,32 +111,39 @@ class GeneratorTask:
     def _loss(
         self, model: nn.Module, batch: Batch, levels: Latents, generator: torch.Generator, exchange: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        clean = Latents(batch["video"].float(), batch["audio"].float())
+        clean = self._present(Latents(batch["video"].float(), batch["audio"].float()))
         device = batch["text"].device
         noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
         denoiser = Denoiser(model, self.recipe.prediction)
         return denoiser.loss(
             clean,
             noise,
-            levels.map(lambda level: level.to(device)),
+            self._present(levels).map(lambda level: level.to(device)),
             Text(batch["text"], batch["mask"]),
             self.positions,
             self.recipe.loss,
             exchange=None if exchange is None else exchange.to(device),
         )
 
+    def _present(self, latents: Latents) -> Latents:
+        """Without the stream that the recipe leaves out."""
+        streams = self.recipe.streams
+        return Latents(None if streams == "audio" else latents.video, None if streams == "video" else latents.audio)
+
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Errors on held-out clips at noise levels that decide sync, and samples to look at and listen to.
 
         "joint" has both streams at sigma 0.9, "foley" the sound with the picture given, "animate" the
-        picture with the sound given; always the same noise.
+        picture with the sound given, "alone" the only stream of the recipe; always the same noise.
         """
+        both = {"joint": (0.9, 0.9), "foley": (0.0, 0.9), "animate": (0.9, 0.0)}
+        cases = both if self.recipe.streams == "both" else {"alone": (0.9, 0.9)}
         found: dict[str, list[float]] = {}
         device = next(model.parameters()).device
         for start in range(0, self.recipe.data.held_out, 16):
             rows = list(range(start, min(start + 16, self.recipe.data.held_out)))
             batch = {name: tensor.to(device) for name, tensor in self.read(rows).items()}
-            for name, video, audio in (("joint", 0.9, 0.9), ("foley", 0.0, 0.9), ("animate", 0.9, 0.0)):
+            for name, (video, audio) in cases.items():
                 levels = Latents(torch.full((len(rows), 1, 1, 1, 1), video), torch.full((len(rows), 1, 1), audio))
                 generator = generator_for("validation", start, name)
                 for stream, value in self._loss(model, batch, levels, generator, None)[1].items():
@@ -169,16 +180,7 @@ def _network(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
     if recipe.preset not in presets:
         raise PhonofilmError(f"preset = {recipe.preset!r} must be one of {', '.join(presets)}")
     preset = presets[recipe.preset]
-    return getattr(module, class_name), from_dict(type(preset), _merged(to_dict(preset), recipe.model), "model.")
-
-
-def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts, with changes."""
-    merged = dict(values)
-    for key, change in changes.items():
-        nested = isinstance(change, Mapping) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], change) if nested else change
-    return merged
+    return getattr(module, class_name), from_dict(type(preset), merged(to_dict(preset), recipe.model), "model.")
 
 
 def _patch(config: Any) -> tuple[int, int, int]:
