@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Task = Literal["generate", "foley", "animate", "extend", "retake"]
-SamplerName = Literal["euler", "heun", "multistep"]
+SamplerName = Literal["euler", "heun", "multistep", "unipc"]
 
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
@@ -333,7 +333,7 @@ class Request:
         source: the clip that foley, animate, extend and retake work on.
         span: (from, to) in seconds, for retake.
         only: retake only this modality, keeping the other.
-        sampler: "euler", or of second order "heun" and "multistep"; None for the model's own.
+        sampler: "euler", or of second order "heun", "multistep" and "unipc"; None for the model's own.
         model: name of a model, or a path to its weights.
     """
 

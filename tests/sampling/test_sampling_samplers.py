@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phonofilm.errors import Cancelled
-from phonofilm.sampling import SAMPLERS, Given, Watch, draw_noise, euler, flow_sigmas, steps_for
+from phonofilm.sampling import SAMPLERS, Given, Watch, draw_noise, euler, flow_sigmas, steps_for, unipc
 from phonofilm.types import Latents, SamplerName
 
 MEAN, SPREAD = 0.7, 0.4
@@ -115,3 +115,28 @@ def test_second_order_needs_fewer_evaluations_for_the_same_error() -> None:
 
 def test_a_request_can_name_every_sampler():
     assert get_args(SamplerName) == tuple(SAMPLERS)
+
+
+class TestUniPC:
+    @pytest.mark.parametrize("steps", [1, 2, 3, 7, 20])
+    @pytest.mark.parametrize("shift", [1.0, 12.0])
+    def test_is_that_of_diffusers(self, steps: int, shift: float) -> None:
+        """Its scheduler is what Wan's published folders name."""
+        diffusers = pytest.importorskip(
+            "diffusers", reason="public models need the extra: pip install phonofilm[public]"
+        )
+        theirs = diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+        )
+        theirs.set_timesteps(steps)
+        start = noise().video
+        x = start
+        for number, t in enumerate(theirs.timesteps):
+            sigma = Latents(theirs.sigmas[number].double().view(1, 1, 1, 1, 1))
+            x = theirs.step((x - gaussian(Latents(x), sigma).video) / sigma.video, t, x).prev_sample
+        ours = unipc(gaussian, Latents(start), theirs.sigmas.double()).video
+        torch.testing.assert_close(ours, x.double(), atol=2e-5, rtol=1e-5)
+
+    def test_is_of_second_order(self) -> None:
+        assert error("unipc", 128) < error("unipc", 32) / 8
+        assert error("unipc", 32) < error("euler", 32) / 8

@@ -2,7 +2,7 @@
 
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, add_noise
 from phonofilm.sampling.guidance import Guidance, Guided
-from phonofilm.sampling.samplers import SAMPLERS, Given, Watch, euler, heun, multistep, steps_for
+from phonofilm.sampling.samplers import SAMPLERS, Given, Watch, euler, heun, multistep, steps_for, unipc
 from phonofilm.sampling.schedule import draw_noise, flow_sigmas, token_shift
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "multistep",
     "steps_for",
     "token_shift",
+    "unipc",
 ]

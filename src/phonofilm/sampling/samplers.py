@@ -7,6 +7,7 @@ clean. Some positions may be `Given`: their noise level is 0 throughout and they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -106,7 +107,70 @@ def multistep(
     return x
 
 
-SAMPLERS: dict[SamplerName, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep}
+def unipc(
+    denoise: Denoise, noise: Latents, sigmas: Tensor, given: Given | None = None, watch: Watch = Watch()
+) -> Latents:  # fmt: skip
+    """Second order, one evaluation a step: an estimate first corrects the step that led to it, then predicts the next.
+
+    UniPC of Zhao et al. 2023 with B2(h), in the logarithm of the signal-to-noise ratio: Wan's own sampler.
+    """
+    steps = len(sigmas) - 1
+    evaluate = _Evaluations(denoise, given, watch, total=steps)
+    start = x = evaluate.keep(noise)
+    past: list[tuple[float, Latents]] = []  # (sigma, clean estimate) of the last two steps
+    order = 1
+    for number, (sigma, after) in enumerate(pairwise(sigmas.tolist())):
+        clean = evaluate(x, sigma)
+        if past:
+            x = evaluate.keep(_unipc_step(start, past, sigma, order, clean))
+        past = [*past[-1:], (sigma, clean)]
+        start, order = x, min(2, number + 1, steps - number)
+        x = evaluate.keep(_unipc_step(start, past, after, order))
+    return x
+
+
+def _unipc_step(
+    x: Latents, past: list[tuple[float, Latents]], after: float, order: int, clean: Latents | None = None
+) -> Latents:
+    """From the last sigma of `past` to `after`: predicted, or corrected once `clean` is known there."""
+    sigma, last = past[-1]
+    step = _log_snr(after) - _log_snr(sigma)
+    ratio = (_log_snr(past[-2][0]) - _log_snr(sigma)) / step if order == 2 else None
+    weights = _unipc_weights(step, ratio, clean is not None)
+    aim = last
+    for weight, other in zip(weights, (past[0][1], clean), strict=True):
+        if weight and other is not None:
+            aim = aim.map(lambda a, one, m, w=weight: a + w * (one - m), other, last)
+    keep, new = after / min(sigma, _NEARLY_ONE), -(1 - after) * math.expm1(-step)
+    return x.map(lambda v, a: keep * v + new * a, aim)
+
+
+def _unipc_weights(step: float, ratio: float | None, correcting: bool) -> tuple[float, float]:
+    """What the distances of the estimates before, and at the end of the step, from the last one count.
+
+    Args:
+        step: in the logarithm of the signal-to-noise ratio.
+        ratio: where the estimate before lies, in steps, or None for first order.
+    """
+    if not correcting:
+        return (0.0, 0.0) if ratio is None else (0.5 / ratio, 0.0)
+    if ratio is None:
+        return 0.0, 0.5
+    decay = -math.expm1(-step)
+    first, second = 1 / decay - 1 / step, (1 - 2 / step) / decay + 2 / step**2
+    before = (first - second) / (1 - ratio)
+    return before / ratio, first - before
+
+
+def _log_snr(sigma: float) -> float:
+    """Logarithm of signal over noise, in amplitude; pure noise counts as very nearly so."""
+    sigma = min(sigma, _NEARLY_ONE)
+    return math.inf if sigma == 0 else math.log((1 - sigma) / sigma)
+
+
+_NEARLY_ONE = 1 - 1e-6
+
+SAMPLERS: dict[SamplerName, Sampler] = {"euler": euler, "heun": heun, "multistep": multistep, "unipc": unipc}
 
 
 def steps_for(sampler: str, evaluations: int) -> int:
