@@ -13,6 +13,7 @@ import torch
 import phonofilm
 from phonofilm import Cancelled, Clip, PhonofilmError
 from phonofilm.backends.canvas import Canvas
+from phonofilm.backends.given import noise_of
 from phonofilm.backends.layout import lay_out, work_out
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
@@ -64,9 +65,9 @@ def test_each_modality_has_its_own_noise(model):
     """Noise is drawn per modality: changing one seed leaves the other's noise alone."""
     canvas = lay_out(work_out(Request("x"), model.parts.trained), model.parts.trained)
     given = model._given(canvas, range(48), model.parts.trained.grid(48))
-    both = model._noise(given, Request("x", seed=1), 0)
-    other = model._noise(given, Request("x", seed=1, audio_seed=5), 0)
-    later = model._noise(given, Request("x", seed=1), 1)
+    both = noise_of(given, Request("x", seed=1), 0, model.device)
+    other = noise_of(given, Request("x", seed=1, audio_seed=5), 0, model.device)
+    later = noise_of(given, Request("x", seed=1), 1, model.device)
     assert torch.equal(both.video, other.video)
     assert not torch.equal(both.audio, other.audio)
     assert not torch.equal(both.video, later.video)

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
 from phonofilm.backends.canvas import MAKE, Canvas
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, far_prompt
+from phonofilm.backends.given import given_of, noise_of
 from phonofilm.backends.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.requests import as_request
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.tiling import decode_tiled
-from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, draw_noise, flow_sigmas, steps_for
-from phonofilm.types import Clip, Grid, Latents, Request, Text, causal_bounds
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, flow_sigmas, steps_for
+from phonofilm.types import Clip, Grid, Latents, Request, Text
 from phonofilm.weights import EMBEDDED
 
 PROBES = 8
@@ -80,7 +81,7 @@ class NativeBackend:
             monitor("sampling", number * evaluations, len(spans) * evaluations)
             grid = trained.grid(len(span))
             given = self._given(canvas, span, grid)
-            noise = self._noise(given, request, number)
+            noise = noise_of(given, request, number, self.device)
             denoise = Guided(denoiser, text, negative, grid.positions(), self._guidance(request))
             watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -90,54 +91,16 @@ class NativeBackend:
         return deliver(job, canvas, made_by(request, self.name, self.parts.weights, monitor.notices, trained))
 
     def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
-        """What is known of a window, encoded, and where: a latent is given if all that it stands for is."""
-        video, audio = self._look(canvas, span, grid), self._listen(canvas, span, grid)
-        values = Latents(video and video[0], audio and audio[0])
-        return Given(values, Latents(video and video[1], audio and audio[1]))
+        def see(frames: np.ndarray) -> Tensor:
+            pixels = rearrange(torch.from_numpy(frames).to(self.device), "t h w c -> 1 c t h w").float() / 127.5 - 1
+            return self.parts.video_vae.encode(pixels)[0]
 
-    def _look(self, canvas: Canvas, span: range, grid: Grid) -> tuple[Tensor, Tensor] | None:
-        """Latents [1, C, T, H, W] of the picture, and bool [1, 1, T, 1, 1]: which of them are given."""
-        if canvas.frames is None:
-            return None
-        known = _padded(canvas.frame_states[span.start : span.stop] != MAKE, grid.model_frames)
-        mask = self._mask(known, grid.video_shape[0], grid.geometry.video_time)
-        if not mask.any():
-            return torch.zeros(1, self.parts.channels[0], *grid.video_shape, device=self.device), mask[..., None, None]
-        frames = _padded(canvas.frames[span.start : span.stop], grid.model_frames)
-        pixels = rearrange(torch.from_numpy(frames).to(self.device), "t h w c -> 1 c t h w").float() / 127.5 - 1
-        return self.parts.video_vae.encode(pixels)[0], mask[..., None, None]
+        def hear(waveform: np.ndarray) -> Tensor:
+            sound = torch.from_numpy(waveform).to(self.device)
+            sound = torch.nn.functional.pad(sound, (0, grid.mel_frames * grid.geometry.mel_hop - sound.shape[-1]))
+            return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0]
 
-    def _listen(self, canvas: Canvas, span: range, grid: Grid) -> tuple[Tensor, Tensor] | None:
-        """Latents [1, C, T] of the sound, and bool [1, 1, T]: which of them are given."""
-        if canvas.waveform is None:
-            return None
-        place = slice(canvas.sample(span.start), canvas.sample(span.stop))
-        samples, hop = grid.mel_frames * grid.geometry.mel_hop, grid.geometry.mel_hop
-        states = _padded(canvas.sample_states[place] != MAKE, samples)
-        known = reduce(states, "(t hop) -> t", "min", hop=hop)
-        mask = self._mask(known, grid.audio_length, grid.geometry.audio_time)
-        if not mask.any():
-            return torch.zeros(1, self.parts.channels[1], grid.audio_length, device=self.device), mask
-        sound = torch.from_numpy(canvas.waveform[:, place]).to(self.device)
-        sound = torch.nn.functional.pad(sound, (0, samples - sound.shape[-1]))
-        mel = log_mel(sound[None], self.parts.audio_vae.config.mel)
-        return self.parts.audio_vae.encode(mel)[0], mask
-
-    def _mask(self, known: np.ndarray, length: int, factor: int) -> Tensor:
-        """bool [1, 1, T]: a latent of a causal codec is given if each of its frames is known."""
-        bounds = causal_bounds(length, factor)
-        return torch.tensor([[[bool(known[start:end].all()) for start, end in bounds]]], device=self.device)
-
-    def _noise(self, given: Given, request: Request, window: int) -> Latents:
-        """One seed per modality; the windows of a long clip each have their own noise."""
-
-        def draw(like: Tensor | None, seed: int | None, stream: str) -> Tensor | None:
-            name = stream if window == 0 else f"{stream} {window}"
-            chosen = request.seed if seed is None else seed
-            return None if like is None else draw_noise(like.shape[1:], [chosen], name).to(self.device)
-
-        video = draw(given.values.video, request.video_seed, "video")
-        return Latents(video, draw(given.values.audio, request.audio_seed, "audio"))
+        return given_of(canvas, span, grid, self.parts.channels, self.device, see, hear)
 
     def _guidance(self, request: Request) -> Guidance:
         own = self.parts.trained
@@ -182,9 +145,3 @@ class NativeBackend:
         pixels = rearrange(torch.from_numpy(frames).to(self.device), "b h w c -> b c 1 h w").float() / 127.5 - 1
         again, _ = self.parts.video_vae.decode(self.parts.video_vae.encode(pixels)[0])
         return float((again - pixels).square().mean().sqrt())
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    """The last frame is repeated, as in training."""
-    missing = length - len(values)
-    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing > 0 else values[:length]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,29 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import reduce
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
 from phonofilm.backends.canvas import MAKE, Canvas
+from phonofilm.backends.given import given_of, noise_of
 from phonofilm.backends.layout import deliver, lay_out, work_out
 from phonofilm.backends.ltx2.codecs import decode_audio, encode_audio, encode_video
 from phonofilm.backends.ltx2.config import sampling
-from phonofilm.backends.ltx2.decode import Tile, decode_video
+from phonofilm.backends.ltx2.decode import LADDER, decode_video
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
-from phonofilm.backends.ltx2.memory import choose_offload, choose_tile, out_of_memory, smaller
+from phonofilm.backends.ltx2.memory import choose_offload, choose_tile
 from phonofilm.backends.ltx2.network import NetworkName, PairedText
 from phonofilm.backends.ltx2.parts import Offload, Parts
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
 from phonofilm.backends.published.store import Store
+from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.trained import Trained
-from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio
-from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, draw_noise
-from phonofilm.types import Clip, Grid, Latents, Request, Text, causal_bounds
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
+from phonofilm.types import Clip, Grid, Latents, Request, Text
 
 
 @dataclass(frozen=True)
@@ -116,44 +116,19 @@ class LTX2Backend:
         return Tokens(self.parts.folder.path / "tokenizer")
 
     def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
-        """What is known of a window, encoded, and where: a latent is given if all that it stands for is."""
-        video, audio = self._look(canvas, span, grid), self._listen(canvas, span, grid)
-        values = Latents(video and video[0], audio and audio[0])
-        return Given(values, Latents(video and video[1], audio and audio[1]))
+        configs, device = self.parts.folder.configs, self.parts.device
+        channels = configs["vae"]["latent_channels"], configs["transformer"]["audio_in_channels"]
 
-    def _look(self, canvas: Canvas, span: range, grid: Grid) -> tuple[Tensor, Tensor] | None:
-        """Latents [1, C, T, H, W] of the picture, and bool [1, 1, T, 1, 1]: which of them are given."""
-        if canvas.frames is None:
-            return None
-        known = _padded(canvas.frame_states[span.start : span.stop] != MAKE, grid.model_frames)
-        mask = self._mask(known, grid.video_shape[0], grid.geometry.video_time)
-        if not mask.any():
-            channels = self.parts.folder.configs["vae"]["latent_channels"]
-            return torch.zeros(1, channels, *grid.video_shape, device=self.parts.device), mask[..., None, None]
-        frames = _padded(canvas.frames[span.start : span.stop], grid.model_frames)
-        with self.parts.use("vae") as vae:
-            return encode_video(vae, frames, self.parts.device), mask[..., None, None]
+        def see(frames: np.ndarray) -> Tensor:
+            with self.parts.use("vae") as vae:
+                return encode_video(vae, frames, device)
 
-    def _listen(self, canvas: Canvas, span: range, grid: Grid) -> tuple[Tensor, Tensor] | None:
-        """Latents [1, C, T] of the sound, and bool [1, 1, T]: which of them are given."""
-        if canvas.waveform is None:
-            return None
-        place = slice(canvas.sample(span.start), canvas.sample(span.stop))
-        samples, hop = grid.mel_frames * grid.geometry.mel_hop, grid.geometry.mel_hop
-        known = reduce(_padded(canvas.sample_states[place] != MAKE, samples), "(t hop) -> t", "min", hop=hop)
-        mask = self._mask(known, grid.audio_length, grid.geometry.audio_time)
-        config = self.parts.folder.configs["audio_vae"]
-        if not mask.any():
-            channels = self.parts.folder.configs["transformer"]["audio_in_channels"]
-            return torch.zeros(1, channels, grid.audio_length, device=self.parts.device), mask
-        sound = resample_audio(canvas.waveform[:, place], canvas.sample_rate, config["sample_rate"])
-        with self.parts.use("audio_vae") as vae:
-            return encode_audio(vae, torch.from_numpy(sound).to(self.parts.device), grid.audio_length), mask
+        def hear(waveform: np.ndarray) -> Tensor:
+            sound = resample_audio(waveform, canvas.sample_rate, configs["audio_vae"]["sample_rate"])
+            with self.parts.use("audio_vae") as vae:
+                return encode_audio(vae, torch.from_numpy(sound).to(device), grid.audio_length)
 
-    def _mask(self, known: np.ndarray, length: int, factor: int) -> Tensor:
-        """bool [1, 1, T]: a latent of a causal codec is given if each of its frames is known."""
-        bounds = causal_bounds(length, factor)
-        return torch.tensor([[[bool(known[start:end].all()) for start, end in bounds]]], device=self.parts.device)
+        return given_of(canvas, span, grid, channels, device, see, hear)
 
     def _sample(
         self, request: Request, given: Given, window: int, told: tuple[Text, Text], grid: Grid, watch: Watch
@@ -172,7 +147,7 @@ class LTX2Backend:
                 positions = network.places(positions, device)
             denoise = Guided(Denoiser(paired, self.trained.prediction), *told, positions, guidance)
             return SAMPLERS[self.trained.sampler_of(request)](
-                denoise, _noise(given, request, window, device), sigmas, given, watch
+                denoise, noise_of(given, request, window, device), sigmas, given, watch
             )
 
     def _decode(
@@ -187,7 +162,8 @@ class LTX2Backend:
         if moved.video is not None and (canvas.frame_states == MAKE).any():
             with self.parts.use("vae") as vae:
                 tile = choose_tile(self.parts.folder, grid.video_shape, self.parts.device)
-                frames = _decode_or_retry(partial(decode_video, vae, moved.video), tile, grid.video_shape, saved)
+                decode = partial(decode_video, vae, moved.video)
+                frames = decode_or_retry(decode, tile, LADDER, grid.video_shape, saved)
                 frames = frames[: grid.frames]
         return frames, waveform
 
@@ -202,49 +178,3 @@ def text_width(config: Any) -> int:
     """Channels of what the video stream is told."""
     own = config["num_attention_heads"] * config["attention_head_dim"]
     return int(config.get("caption_channels", 3840) if config.get("use_prompt_embeddings", True) else own)
-
-
-def _noise(given: Given, request: Request, window: int, device: torch.device) -> Latents:
-    """One seed per modality; the windows of a long clip each have their own noise."""
-
-    def draw(like: Tensor | None, seed: int | None, stream: str) -> Tensor | None:
-        name = stream if window == 0 else f"{stream} {window}"
-        chosen = request.seed if seed is None else seed
-        return None if like is None else draw_noise(like.shape[1:], [chosen], name).to(device)
-
-    video = draw(given.values.video, request.video_seed, "video")
-    return Latents(video, draw(given.values.audio, request.audio_seed, "audio"))
-
-
-def _decode_or_retry(
-    decode: Callable[[Tile], np.ndarray], tile: Tile, shape: tuple[int, int, int], saved: Path
-) -> np.ndarray:
-    """Decode; where memory runs out, once more with smaller tiles."""
-    made = _try(decode, tile)
-    if made is None:
-        tile = smaller(tile, shape)
-        made = _try(decode, tile)
-    if made is None:
-        raise PhonofilmError(
-            f"decoding ran out of memory even in tiles of {tile.space}x{tile.space}x{tile.time} latents; what was "
-            f"sampled is kept in {saved}: free some memory, or add --offload disk, and run the same command again"
-        )
-    return made
-
-
-def _try(decode: Callable[[Tile], np.ndarray], tile: Tile) -> np.ndarray | None:
-    """None where memory ran out; what the attempt held is free again on return."""
-    try:
-        return decode(tile)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    """The last frame is repeated, as in training."""
-    missing = length - len(values)
-    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing > 0 else values[:length]

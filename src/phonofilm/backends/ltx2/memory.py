@@ -13,6 +13,7 @@ from phonofilm.backends.ltx2.decode import LADDER, Tile
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.footprint import Cost, cost
 from phonofilm.backends.ltx2.parts import Offload, component_class, stored_dtype_of
+from phonofilm.backends.published.tiles import next_smaller
 
 HEADROOM = 0.9
 """Of what is free, so much is planned with."""
@@ -112,13 +113,4 @@ def _decode_cost(key: _Key, shape: tuple[int, int, int], device: str) -> Cost:
 
 def smaller(tile: Tile, shape: tuple[int, int, int]) -> Tile:
     """The next tile that decodes latents of this shape in smaller pieces."""
-    piece = math.prod(tile.within(shape))
-    return next((other for other in LADDER if math.prod(other.within(shape)) <= piece / 2), LADDER[-1])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whichever device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    line = str(error).lower()
-    return "out of memory" in line or "can't allocate memory" in line or "not enough memory" in line
+    return next_smaller(LADDER, tile, shape)
