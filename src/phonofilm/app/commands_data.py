@@ -41,7 +41,7 @@ def world(
     from phonofilm.app.world import write_films, write_shards
     from phonofilm.world import FAMILIES
 
-    with _session(ctx).report("world") as report, extras():
+    with Session.of(ctx).report("world") as report, extras():
         for family in families:
             if family not in FAMILIES:
                 raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
@@ -51,7 +51,7 @@ def world(
         if not output.parent.is_dir():
             raise PhonofilmError(f"folder {output.parent} does not exist; create it first: mkdir -p {output.parent}")
         if mp4:
-            write_films(_session(ctx), report, families, count, output, seconds, sides, fps, seed)
+            write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed)
         else:
             write_shards(report, families, count, output, seconds, sides, fps, seed, workers)
         report.add(folder=str(output), count=count, families=list(families))
@@ -76,7 +76,7 @@ def train(
     """
     from phonofilm.training import train as run
 
-    with _session(ctx).report("train") as report, extras():
+    with Session.of(ctx).report("train") as report, extras():
         weights = run(recipe, settings or [], resume)
         report.add(weights=str(weights))
         report.say(str(weights))
@@ -94,7 +94,7 @@ def score(
     [dim]$[/] phonofilm score clips/
     [dim]$[/] phonofilm score clips/ --truth held-out/ --json
     """
-    with _session(ctx).report("score") as report, extras():
+    with Session.of(ctx).report("score") as report, extras():
         if not folder.is_dir():
             raise PhonofilmError(f"folder {folder} does not exist; name a folder of clips")
         from phonofilm.app.score_table import lines
@@ -123,7 +123,3 @@ def extras() -> Iterator[None]:
         raise PhonofilmError(
             f"this needs {package}, which is not installed: pip install 'phonofilm[{extra}]'"
         ) from error
-
-
-def _session(ctx: typer.Context) -> Session:
-    return ctx.obj if isinstance(ctx.obj, Session) else Session()

@@ -15,10 +15,6 @@ from phonofilm.errors import PhonofilmError
 ClipArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
 
 
-def _session(ctx: typer.Context) -> Session:
-    return ctx.obj if isinstance(ctx.obj, Session) else Session()
-
-
 def sheet(
     ctx: typer.Context,
     clip: ClipArgument,
@@ -33,7 +29,7 @@ def sheet(
     from phonofilm.media import read_clip
     from phonofilm.media.sheet import sheet as write_sheet
 
-    with _session(ctx).report("sheet") as report:
+    with Session.of(ctx).report("sheet") as report:
         if output.suffix.lower() != ".png":
             raise PhonofilmError(f"{output.name}: a sheet is a picture; name it .png")
         report.progress("reading", 0, 1)
@@ -52,7 +48,7 @@ def info(ctx: typer.Context, clip: ClipArgument, json: Json = False, debug: Debu
     """
     from phonofilm.media import probe
 
-    with _session(ctx).report("info") as report:
+    with Session.of(ctx).report("info") as report:
         found = dataclasses.asdict(probe(clip))
         known = {name: value for name, value in found.items() if value is not None and name != "metadata"}
         known = {
@@ -75,7 +71,7 @@ def doctor(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None
     """
     from phonofilm.app.doctor import examine
 
-    with _session(ctx).report("doctor") as report:
+    with Session.of(ctx).report("doctor") as report:
         checks = examine()
         for check in checks:
             mark = "ok  " if check.works else ("MISS" if check.needed else "-   ")

@@ -22,10 +22,6 @@ weights = typer.Typer(
 )
 
 
-def _session(ctx: typer.Context) -> Session:
-    return ctx.obj if isinstance(ctx.obj, Session) else Session()
-
-
 @weights.command("get")
 def get(
     ctx: typer.Context,
@@ -43,7 +39,7 @@ def get(
     from phonofilm.weights import CATALOG, EMBEDDED, JUDGES
     from phonofilm.weights.hub import fetch, look_up
 
-    session = _session(ctx)
+    session = Session.of(ctx)
     with session.report("weights get") as report:
         model: Published | None = CATALOG.get(name) or JUDGES.get(name)
         if model is None:
@@ -91,7 +87,7 @@ def models(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None
     """
     from phonofilm.weights import CATALOG, EMBEDDED, JUDGES
 
-    with _session(ctx).report("models") as report:
+    with Session.of(ctx).report("models") as report:
         rows = [_shipped(name) for name in EMBEDDED] + [_public(model) for model in CATALOG.values()]
         judges = [_judge(judge) for judge in JUDGES.values()]
         report.add(models=rows, judges=judges)

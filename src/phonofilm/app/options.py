@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.types import SamplerName
 
+SAMPLING, MODEL = "How to sample", "Which model, and where"
 OFFLOADS = ("none", "model", "sequential", "disk")
 NETWORKS = ("phonofilm", "diffusers")
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
@@ -19,32 +23,9 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help=f"What to write; its name says how: {FORMATS_HELP}")
 ]
 Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What is seen and heard, in prose.")]
-Negative = Annotated[str, typer.Option(metavar="TEXT", help="What to steer away from.")]
 Image = Annotated[Path | None, typer.Option(metavar="FILE", help="A picture that becomes the first frame.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="The same seed on the same machine gives the same bytes.")]
-Steps = Annotated[int | None, typer.Option(metavar="N", help="Steps of the sampler: more is finer and slower.")]
-Guidance = Annotated[
-    str | None,
-    typer.Option(
-        metavar="G|V,A", help="How strictly to follow the prompt, for both or for picture and sound; 1 is not."
-    ),
-]
 Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x180 or one side of a square.")]
 Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
-Model = Annotated[str, typer.Option(metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
-Lora = Annotated[
-    list[str] | None,
-    typer.Option("--lora", metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added."),
-]
-Offload = Annotated[
-    str | None,
-    typer.Option(metavar="none|model|sequential|disk", help="Where the parts of a public model wait; chosen if left."),
-]
-Network = Annotated[
-    str | None, typer.Option(metavar="phonofilm|diffusers", help="Which code runs a public model's transformer.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what a public model would take here, and load nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -85,27 +66,135 @@ def parse_guidance(text: str | None) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class Loading:
-    """How a model is loaded, and whether it is at all.
+class Making:
+    """What every command that makes film can be told about how; see `spread`."""
 
-    Attributes:
-        options: of `backends.load`, those that were given.
-        dry_run: only say what it would take.
-    """
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="The same seed on the same machine gives the same bytes.", rich_help_panel=SAMPLING
+        ),
+    ] = 0
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Steps of the sampler: more is finer and slower.", rich_help_panel=SAMPLING),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="euler|heun|multistep", help="How the steps are taken; the model's own.", rich_help_panel=SAMPLING
+        ),
+    ] = None
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G|V,A",
+            help="How strictly to follow the prompt, for both or for picture and sound; 1 is not.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    negative: Annotated[
+        str, typer.Option(metavar="TEXT", help="What to steer away from.", rich_help_panel=SAMPLING)
+    ] = ""
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.", rich_help_panel=MODEL
+        ),
+    ] = "nano"
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=MODEL)
+    ] = "auto"
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added.", rich_help_panel=MODEL
+        ),
+    ] = None
+    offload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|model|sequential|disk",
+            help="Where the parts of a public model wait; chosen if left.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="phonofilm|diffusers",
+            help="Which code runs a public model's transformer.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what a public model would take here, and load nothing.", rich_help_panel=MODEL
+        ),
+    ] = False
+    json: Json = False  # these two are read by `Session`, so that they hold for errors in the options themselves
+    debug: Debug = False
 
-    device: str
-    options: dict[str, Any]
-    dry_run: bool
+    def request(self) -> dict[str, Any]:
+        """Fields of a `Request`.
 
-    @staticmethod
-    def of(device: str, offload: str | None, network: str | None, lora: Sequence[str] | None, dry_run: bool) -> Loading:
-        """From the command line.
+        Raises:
+            PhonofilmError: a guidance that is none.
+        """
+        return {
+            "seed": self.seed,
+            "steps": self.steps,
+            "sampler": cast(SamplerName | None, self.sampler),  # checked with the rest of the request
+            "guidance": parse_guidance(self.guidance),
+            "negative": self.negative,
+            "model": self.model,
+        }
+
+    def loading(self) -> dict[str, Any]:
+        """Options of `backends.load`, those that were given.
 
         Raises:
             PhonofilmError: a choice that there is not.
         """
-        for name, value, known in (("--offload", offload, OFFLOADS), ("--network", network, NETWORKS)):
+        for name, value, known in (("--offload", self.offload, OFFLOADS), ("--network", self.network, NETWORKS)):
             if value is not None and value not in known:
                 raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
-        given = {"offload": offload, "network": network, "loras": tuple(lora or ()) or None}
-        return Loading(device, {name: value for name, value in given.items() if value is not None}, dry_run)
+        given = {"offload": self.offload, "network": self.network, "loras": tuple(self.lora or ()) or None}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in whose signature each parameter that is a dataclass of options has become these options."""
+    hints: dict[str, Any] = get_type_hints(command)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.name in groups:
+            parameters += _options(groups[parameter.name])
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> None:
+        made = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**given, **made)
+
+    gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    gathered.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return gathered
+
+
+def _options(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)
+    ]

@@ -34,6 +34,11 @@ class Session:
         self.debug = "--debug" in arguments
         self.signal: int | None = None
 
+    @staticmethod
+    def of(context: Any) -> Session:
+        """The session of a command, which its context carries."""
+        return context.obj if isinstance(context.obj, Session) else Session()
+
     def cancelled(self) -> bool:
         """Whether somebody asked to stop, even where a library swallowed the exception that said so."""
         return self.signal is not None
