@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phonofilm.world.synthesis import Score
 
 # each family and the module that makes it; seeds depend on the order, so new ones come last
-MODULES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain"}
+MODULES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
 FAMILIES = tuple(MODULES)
 __all__ = ["FAMILIES", "Rendered", "Truth", "clips", "render", "sample"]
 

@@ -181,6 +181,62 @@ def rain(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
     return sentence(text)
 
 
+def talk(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
+    """params: who, voice, set, x and phrases."""
+    who, voice, texts = params["who"], params["voice"], [said["text"] for said in params["phrases"]]
+    quote = '"' + " ".join(texts) + '"'
+    verb = "asks" if len(texts) == 1 and texts[0].endswith("?") else pick(rng, ("says", "says"))
+    side = "on the left" if params["x"] < 0.43 else "on the right" if params["x"] > 0.57 else ""
+    deep = {"man": voice["pitch"] < 0.56, "woman": voice["pitch"] < 0.9}.get(who["kind"], False)
+    high = {"woman": voice["pitch"] > 1.04, "girl": True}.get(who["kind"], False)
+    tone = pick(rng, ("in a deep voice", "in a low voice")) if deep else "in a high voice" if high else ""
+    pace = "slowly" if voice["pace"] < 0.93 else "quickly" if voice["pace"] > 1.07 else ""
+    scene = pick(rng, PLACES[params["set"]["kind"]])
+    noun, short = article(_person(rng, who)), article(who["kind"])
+    manner = " ".join(word for word in (pace, tone) if word)
+    lead = f"{manner}, " if manner else ""
+    told = (
+        f"{noun} {side} {verb} {quote} {manner}",
+        f"{noun} {verb} {quote} {scene}",
+        f"{scene}, {noun} {side} {verb} {quote} {manner}",
+        f"a talking head {scene}: {noun} {side} {verb} {quote} {tone}",
+        f"{lead}{short} {side} {verb} {quote} {scene}",
+        f"a close-up of {noun} {side} who {verb} {quote} {manner}",
+        f"{short} {side} in {article(who['shirt'])} shirt speaks {manner}: {quote}",
+    )
+    return sentence(pick(rng, told))
+
+
+PLACES = {
+    "wall": ("in a room", "before a wall with a picture", "at home"),
+    "window": ("by a window", "in front of a window"),
+    "park": ("in a park", "outdoors in the sunshine"),
+    "studio": ("in a studio", "against a dark wall"),
+    "books": ("in front of a bookshelf", "in a library"),
+}
+STYLED = {
+    "long": "long {} hair",
+    "bun": "{} hair in a bun",
+    "curly": "curly {} hair",
+    "bob": "{} hair in a bob",
+    "short": "short {} hair",
+    "parted": "parted {} hair",
+    "pigtails": "{} pigtails",
+}
+
+
+def _person(rng: np.random.Generator, who: Mapping[str, Any]) -> str:
+    """Who is seen, such as "man with short red hair, a beard and glasses in a blue shirt"."""
+    with_ = [] if who["hair"] in ("bald", "hat") else [STYLED[who["hair"]].format(who["hair_colour"])]
+    with_ += [f"a {who['beard']}"] if who["beard"] else []
+    with_ += ["glasses"] if who["glasses"] else []
+    noun = f"bald {who['kind']}" if who["hair"] == "bald" else who["kind"]
+    text = f"{noun} with {listing(with_)}" if with_ else noun
+    wears = [f"{article(who['hat'])} hat"] if who["hair"] == "hat" else []
+    wears += [f"{article(who['shirt'])} shirt"] if not wears or rng.random() < 0.5 else []
+    return f"{text} in {listing(wears)}" if wears and (rng.random() < 0.75 or who["hair"] == "hat") else text
+
+
 def with_music(rng: np.random.Generator, caption: str, music: str) -> str:
     """A caption with a sentence about its music bed, such as "calm, cheerful piano music"."""
     texts = (f"{music} plays.", f"In the background, {music}.", f"It is accompanied by {music}.")

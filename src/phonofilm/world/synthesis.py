@@ -13,6 +13,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from phonofilm.media import resample_audio
+
 HEAD = 0.00026  # s: greatest difference in arrival between the two ears' microphones
 CONTROL_RATE = 100  # envelopes of continuous sounds, per second
 MODES = 6
@@ -77,6 +79,22 @@ class Tone:
     stem: str = "effects"
 
 
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A sound that is there as samples, such as a voice.
+
+    Attributes:
+        time: onset in s. sound: float32 [N]. sample_rate: its own. gain: linear. pan: -1 to 1.
+    """
+
+    time: float
+    sound: np.ndarray
+    sample_rate: int
+    gain: float
+    pan: float
+    stem: str = "speech"
+
+
 @dataclass(frozen=True)
 class Room:
     """A small room: time to -60 dB in s, level of the reverberation relative to the source, seed."""
@@ -94,6 +112,7 @@ class Score:
     beds: tuple[Bed, ...] = ()
     room: Room = Room()
     tones: tuple[Tone, ...] = ()
+    recordings: tuple[Recording, ...] = ()
 
 
 def stereo_gains(pan: Tensor) -> Tensor:
@@ -107,16 +126,17 @@ def synthesise(
 ) -> dict[str, Tensor]:
     """Sound a batch of scenes: stems, each float32 [B, 2, samples], that add up to the whole sound."""
     device = torch.device(device)
-    kinds: tuple[Sequence[Hit | Bed | Tone], ...]
+    kinds: tuple[Sequence[Hit | Bed | Tone | Recording], ...]
     names = {"effects"}
     for score in scores:
-        kinds = score.hits, score.beds, score.tones
+        kinds = score.hits, score.beds, score.tones, score.recordings
         names.update(sound.stem for kind in kinds for sound in kind)
     dry = {name: torch.zeros(len(scores), 2, samples, device=device) for name in sorted(names)}
     for name in dry:
         strike(dry[name], [[h for h in score.hits if h.stem == name] for score in scores], sample_rate)
         blow(dry[name], [[b for b in score.beds if b.stem == name] for score in scores], sample_rate)
         sing(dry[name], [[t for t in score.tones if t.stem == name] for score in scores], sample_rate)
+        play(dry[name], [[r for r in score.recordings if r.stem == name] for score in scores], sample_rate)
     rooms = impulse_responses([score.room for score in scores], sample_rate, device)
     wet = {name: sound + convolve(sound, rooms) for name, sound in dry.items()}
     peak = sum(wet.values(), torch.zeros(())).abs().amax((1, 2), keepdim=True)  # type: ignore[union-attr]
@@ -220,6 +240,20 @@ def sing(out: Tensor, tones: Sequence[Sequence[Tone]], sample_rate: int) -> None
     row = torch.tensor([row for row, _ in flat], device=device)
     for ear, gain in enumerate(gains):
         out[:, ear].index_add_(0, row, voice * _stretch(gain * level, length, sample_rate))
+
+
+def play(out: Tensor, recordings: Sequence[Sequence[Recording]], sample_rate: int) -> None:
+    """Add recordings to out [B, 2, N] in place; an ear that is turned away hears them a little later."""
+    for row, scene in enumerate(recordings):
+        for recording in scene:
+            sound = resample_audio(recording.sound[None], recording.sample_rate, sample_rate)[0]
+            heard = torch.from_numpy(sound).to(out.device) * recording.gain
+            gains = stereo_gains(torch.tensor(recording.pan)).tolist()
+            for ear, side in enumerate((1, -1)):
+                late = recording.time + HEAD / 2 * (1 + side * recording.pan)
+                first = round(late * sample_rate)
+                room = min(len(heard), max(out.shape[-1] - first, 0))
+                out[row, ear, first : first + room] += heard[:room] * gains[ear]
 
 
 def _stretch(control: Tensor, samples: int, sample_rate: int) -> Tensor:
