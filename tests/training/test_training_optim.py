@@ -7,10 +7,12 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from phonofilm.training.ema import EMA
+from phonofilm.training.muon import Muon, orthogonalised
 from phonofilm.training.optim import OptimConfig, Optimisers, lr_scale
-from phonofilm.training.tasks import mix, rows_at
+from phonofilm.training.tasks import generator_for, mix, rows_at
 
 
 class Net(nn.Module):
@@ -99,3 +101,33 @@ def test_every_row_comes_once_an_epoch_in_a_new_order() -> None:
 def test_close_seeds_are_unrelated() -> None:
     bits = [bin(mix("step", 0, i) ^ mix("step", 0, i + 1)).count("1") for i in range(200)]
     assert 28 < sum(bits) / len(bits) < 35
+
+
+def test_muon_moves_as_torchs_does_up_to_bfloat16() -> None:
+    torch.manual_seed(0)
+    shapes = [(16, 24), (24, 16), (16, 24), (32, 32)]
+    ours, theirs = (
+        [nn.Parameter(torch.randn(shape, generator=generator_for("w", shape))) for shape in shapes] for _ in "ab"
+    )
+    optimisers = (
+        Muon(ours, lr=0.02, weight_decay=0.1),
+        torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    start = [weight.detach().clone() for weight in ours]
+    for step in range(3):
+        for place, pair in enumerate(zip(ours, theirs, strict=True)):
+            for weight in pair:
+                weight.grad = torch.randn(weight.shape, generator=generator_for("g", step, place))
+        for optimiser in optimisers:
+            optimiser.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        assert_close(one, other, rtol=0, atol=0.02 * float((other - before).detach().abs().max()))
+        assert_close(optimisers[0].state[one]["momentum_buffer"], optimisers[1].state[other]["momentum_buffer"])
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    matrices = torch.randn(3, 20, 30, generator=generator_for("m"))
+    for some in (matrices, matrices.mT):
+        values = torch.linalg.svdvals(orthogonalised(some, (3.4445, -4.775, 2.0315), 5, 1e-7).float())
+        assert values.min() > 0.5
+        assert values.max() < 1.3

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.training.muon import Muon
 
 INSIDE_A_STACK = re.compile(r"(^|\.)\d+\.")
 
@@ -92,12 +93,7 @@ class Optimisers:
             order = [n for n, p in rest.items() if p.ndim > 1] + [n for n, p in rest.items() if p.ndim <= 1]
             self.parts["adamw"] = (adamw, order)
         if self.matrices:
-            muon = torch.optim.Muon(
-                self.matrices.values(),
-                lr=config.muon_lr,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            muon = Muon(self.matrices.values(), lr=config.muon_lr, weight_decay=config.weight_decay)
             self.parts["muon"] = (muon, list(self.matrices))
 
     def step(self, scale: float) -> float:
