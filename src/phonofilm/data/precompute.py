@@ -1,6 +1,7 @@
 """From the world, or from raw clips, to shards that training reads. Resumable: whole shards are kept.
 
 python -m phonofilm.data.precompute raw --families bounce,strike -n 4000 -o data/raw
+python -m phonofilm.data.precompute film FILM.mp4 --seconds 6 --fps 25 --start 0 --stop 480 -o data/film
 python -m phonofilm.data.precompute latents --raw data/raw --codecs weights -o data/latents
 python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights -o data/latents
 """
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from phonofilm.data.clips import ClipSource, RawStore, WorldSource
+from phonofilm.data.films import FilmSource
 from phonofilm.data.raw import write_raw
 from phonofilm.errors import PhonofilmError
 
@@ -37,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     raw.add_argument("--families", default="bounce,strike")
     raw.add_argument("--workers", type=int, default=1)
     raw.set_defaults(run=_raw)
+    film = commands.add_parser("film", help="cut a real film into clips and keep them as they are")
+    film.add_argument("file", type=Path)
+    film.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where the first clip begins")
+    film.add_argument("--stop", type=float, metavar="SECONDS", help="where the last one ends at the latest")
+    film.add_argument("--step", type=float, metavar="SECONDS", help="from one beginning to the next; default a clip")
+    film.set_defaults(run=_film)
     latents = commands.add_parser("latents", help="encode clips with the codecs and the text encoder")
     source = latents.add_mutually_exclusive_group(required=True)
     source.add_argument("--raw", type=Path, help="a raw store")
@@ -44,8 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     latents.add_argument("--codecs", type=Path, required=True, help="folder of the codecs' weights")
     latents.add_argument("--device", default="cpu")
     latents.set_defaults(run=_latents)
-    for command in (raw, latents):
-        command.add_argument("-n", type=int, help="number of clips; all of a raw store's unless given")
+    for command in (raw, film):
+        command.add_argument("--seconds", type=float, default=4.0, help="how long each clip is")
+        command.add_argument("--size", type=int, default=64, help="side of the square picture in pixels")
+        command.add_argument("--fps", type=int, default=12, help="frames a second")
+    for command in (raw, film, latents):
+        command.add_argument("-n", type=int, help="number of clips; all that there are unless given")
         command.add_argument("-o", "--output", type=Path, required=True)
         command.add_argument("--first-seed", type=int, default=0, help="seed of the first clip of each family")
         command.add_argument("--batch", type=int, default=16)
@@ -54,8 +66,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _raw(given: argparse.Namespace) -> None:
     count = _count(given.n, None)
-    source = WorldSource(tuple(given.families.split(",")), first_seed=given.first_seed)
+    source = WorldSource(
+        tuple(given.families.split(",")),
+        first_seed=given.first_seed,
+        seconds=given.seconds,
+        size=given.size,
+        fps=given.fps,
+    )
     write_raw(source, count, given.output, batch=given.batch, workers=given.workers)
+
+
+def _film(given: argparse.Namespace) -> None:
+    source = FilmSource.of(given.file, given.seconds, given.size, given.fps, given.start, given.stop, given.step)
+    write_raw(source, _count(given.n, len(source)), given.output, batch=given.batch)
 
 
 def _latents(given: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import on_clock, resample_frames, resize_frames
@@ -84,7 +84,8 @@ def declared_seconds(container: Any, video: Any, audio: Any) -> Fraction | None:
 class Decoded:
     """Frames and blocks of sound with their times, as they come out of the decoder."""
 
-    def __init__(self, video: Any, audio: Any) -> None:
+    def __init__(self, video: Any, audio: Any, squash: int | None = None) -> None:
+        self.squash = squash
         # copied, since a stream must not be touched once its container is closed
         hints = [video.average_rate, video.guessed_rate, video.base_rate] if video else []
         self.rates = [rational(hint) for hint in hints if hint]
@@ -125,6 +126,9 @@ class Decoded:
         time = self.frame_end if frame.pts is None else frame.pts * frame.time_base
         self.frame_times.append(time)
         self.frame_end = time + (frame.duration * frame.time_base if frame.duration else tick)
+        if self.squash is not None:
+            self.frames.append(_squashed(frame, self.squash, self.reformatter))
+            return
         pixels = _pixels(frame, self.aspect, self.reformatter)
         target = fitting(pixels, size) if isinstance(size, int) else size
         self.frames.append(pixels if target is None else resize_frames(pixels[None], target)[0])
@@ -195,12 +199,14 @@ def fitting(pixels: np.ndarray, short_side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def decode(container: Any, path: Path, size: tuple[int, int] | int | None, seconds: float | None) -> Decoded:
+def decode(
+    container: Any, path: Path, size: tuple[int, int] | int | None, seconds: float | None, squash: int | None = None
+) -> Decoded:
     video, audio = streams(container)
     present = [stream for stream in (video, audio) if stream is not None]
     for stream in present:
         stream.thread_type = "AUTO"
-    decoded = Decoded(video, audio)
+    decoded = Decoded(video, audio, squash)
     try:
         for packet in container.demux(present):
             for frame in packet.decode():
@@ -246,6 +252,13 @@ def _pixels(frame: Any, aspect: Fraction | None, reformatter: VideoReformatter) 
         frame, format="rgb24", width=width, src_colorspace=source, interpolation=SCALING, threads=1
     )
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4))
+
+
+def _squashed(frame: Any, side: int, reformatter: VideoReformatter) -> np.ndarray:
+    """uint8 [side, side, 3], shrunk before it becomes RGB."""
+    return reformatter.reformat(
+        frame, format="rgb24", width=side, height=side, interpolation=Interpolation.AREA, threads=1
+    ).to_ndarray()
 
 
 def _planar(frame: Any) -> np.ndarray:
