@@ -5,7 +5,7 @@ CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
 PROMPT ?= A red rubber ball falls and bounces in a small room.
 
-.PHONY: setup demo test test-slow check results bench clean
+.PHONY: setup demo test test-slow check results compare bench clean
 
 setup: $(DEV)
 
@@ -37,6 +37,10 @@ check: $(DEV)
 # the tables of README.md and docs/results.md, from the shipped weights
 results: $(DEV)
 	$(BIN)/python -m phonofilm.app.results
+
+# joint against cascade against U-Net, trained at equal cost: hours; docs/comparison.md
+compare: $(DEV)
+	$(BIN)/python -m phonofilm.app.compare_systems
 
 # time and memory of our network beside others', for docs/performance.md
 bench: $(DEV)

@@ -16,9 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
+
+if TYPE_CHECKING:
+    from phonofilm.backends.native import NativeBackend
 
 HELD_OUT = 10_000_000  # first seed of the scenes whose prompts, pictures and sounds are the test set
 FAMILIES = ("bounce", "strike")
@@ -30,7 +34,7 @@ class Trial:
 
     Attributes:
         name: of its folder.
-        task: what is asked of the model.
+        task: what is asked of the model, or "cascade": the picture first, then sound for it.
         seed: of the noise, with the scene's number.
         damage: what is done to the network first: "" nothing, "permuted" or "untrained".
     """
@@ -49,7 +53,10 @@ TRIALS = (
     Trial("untrained", "generate", damage="untrained"),
     Trial("seed 2", "generate", seed=2),
     Trial("seed 3", "generate", seed=3),
+    Trial("cascaded", "cascade"),
 )
+WHOLE = ("generate", "foley", "animate", "cascaded")
+"""Trials over every held-out scene; the others are controls."""
 
 
 def scene(number: int) -> tuple[str, int]:
@@ -79,13 +86,21 @@ def make_clips(job: tuple[str, Trial, Path, Sequence[int]]) -> int:
     damage(backend.parts.transformer, trial.damage)
     for number in todo:
         truth = true_clip(number)
-        source = truth if trial.task in ("foley", "animate") else None
         seed = 1000 * trial.seed + number  # its own noise for each clip, or shuffling them would not be a control
-        request = Request(prompt=truth.prompt or "", task=trial.task, seed=seed, source=source)  # type: ignore[arg-type]
         path = _path(folder, trial, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(backend.generate(request), path)
+        write_clip(_made(backend, trial, truth, seed), path)
     return len(todo)
+
+
+def _made(backend: NativeBackend, trial: Trial, truth: Clip, seed: int) -> Clip:
+    from phonofilm.app.cascade import cascade
+
+    prompt = truth.prompt or ""
+    if trial.task == "cascade":
+        return cascade(backend, backend, prompt, seed)
+    source = truth if trial.task in ("foley", "animate") else None
+    return backend.generate(Request(prompt=prompt, task=trial.task, seed=seed, source=source))  # type: ignore[arg-type]
 
 
 def damage(network: Any, kind: str) -> None:
@@ -126,8 +141,8 @@ def run(
     model: str, clips: int, controls: int, work: Path, sheet: Path, say: Callable[[str], None], workers: int = 2
 ) -> dict[str, Any]:
     """Make and score everything; see `report` for what comes of it."""
+    from phonofilm.app.results_systems import evaluated
     from phonofilm.evaluation.gate import codec_gate
-    from phonofilm.evaluation.score import score_folder
     from phonofilm.weights import digest, locate
 
     place = locate(model)
@@ -137,16 +152,49 @@ def run(
     results["gate"] = _kept(work / "gate.json", lambda: codec_gate(place, 128))
     write_truth(work, range(clips))
     for trial in TRIALS:
-        count = clips if trial.name in ("generate", "foley", "animate") else min(controls, clips)
+        count = clips if trial.name in WHOLE else min(controls, clips)
         say(f"{trial.name}: {count} clips")
-        with ProcessPoolExecutor(workers) as pool:
-            list(pool.map(make_clips, [(model, trial, work, share) for share in shares(range(count), workers)]))
-        truth = work / "truth" if trial.task != "generate" else None
-        results[trial.name] = score_folder(work / trial.name, truth, reference=200 if trial.name == "generate" else 0)
+        results[trial.name] = _tried(model, trial, work, count, workers)
+    say("evaluate")
+    results["systems"] = evaluated(work, workers)
     results["seeds"] = seed_distance(work, min(controls, clips))
     say("nearest training clips")
     results["copies"] = copies(work, clips, sheet)
     return results
+
+
+def _tried(model: str, trial: Trial, work: Path, count: int, workers: int) -> dict[str, Any]:
+    """Clips of one trial, made where they are missing, and scored."""
+    from phonofilm.evaluation.score import score_folder
+
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(make_clips, [(model, trial, work, share) for share in shares(range(count), workers)]))
+    truth = work / "truth" if trial.task in ("foley", "animate") else None
+    return score_folder(work / trial.name, truth, reference=200 if trial.name == "generate" else 0)
+
+
+def run_systems(
+    model: str, before: dict[str, Any], work: Path, say: Callable[[str], None], workers: int = 2
+) -> dict[str, Any]:
+    """Results of before with one pass against two measured anew, and all else as it was.
+
+    Raises:
+        PhonofilmError: the results of before are of other weights.
+    """
+    from phonofilm.app.results_systems import evaluated
+    from phonofilm.weights import digest, locate
+
+    if before.get("weights") != digest(locate(model)):
+        raise PhonofilmError(f"the results that are there are of other weights than {model} has now: run all of them")
+    work, clips = work / before["weights"][:12], before["clips"]
+    write_truth(work, range(clips))
+    results = dict(before)
+    for trial in (trial for trial in TRIALS if trial.name in ("generate", "cascaded")):
+        say(f"{trial.name}: {clips} clips")
+        scored = _tried(model, trial, work, clips, workers)
+        results |= {"cascaded": scored} if trial.name == "cascaded" else {}
+    say("evaluate")
+    return {**results, "systems": evaluated(work, workers)}
 
 
 def copies(work: Path, clips: int, sheet: Path, count: int = 4000) -> dict[str, float]:
@@ -187,19 +235,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("out/results"), help="folder of the clips made")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="folder of results.md and results.json")
     parser.add_argument("--fresh", action="store_true", help="make every clip anew")
+    parser.add_argument(
+        "--systems", action="store_true", help="measure only one pass against two, and keep the rest of results.json"
+    )
     given = parser.parse_args(arguments)
     if given.fresh:
         shutil.rmtree(given.work, ignore_errors=True)
     from phonofilm.app.results_page import update_readme, write_report
 
-    results = run(
-        given.model,
-        given.clips,
-        given.controls,
-        given.work,
-        given.output / "images" / "nearest.png",
-        lambda line: print(line, file=sys.stderr),
-    )
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if given.systems:
+        before = json.loads((given.output / "results.json").read_text(encoding="utf-8"))
+        results = run_systems(given.model, before, given.work, say)
+    else:
+        sheet = given.output / "images" / "nearest.png"
+        results = run(given.model, given.clips, given.controls, given.work, sheet, say)
     update_readme(results, Path("README.md"))
     print(write_report(results, given.output))
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from phonofilm.app.results_systems import scores_table, systems_table
+
 Table = dict[str, dict[str, float]]
 
 
@@ -69,6 +71,9 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from codec_table(results["gate"])
     yield from generate_table(results)
+    if "systems" in results:
+        yield from systems_table(results["systems"])
+        yield from scores_table(results)
     yield from control_table(results)
     yield from instrument(results["generate"]["self_test"])
 

@@ -26,7 +26,7 @@ class Muon(torch.optim.Muon):
             updates: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    update = self._with_momentum(matrix, group["momentum"], group["nesterov"])
+                    update = self._with_momentum(matrix, matrix.grad, group["momentum"], group["nesterov"])
                     updates.setdefault(tuple(matrix.shape), []).append((matrix, update))
             for shape, pairs in updates.items():
                 stacked = torch.stack([update for _, update in pairs])
@@ -35,12 +35,12 @@ class Muon(torch.optim.Muon):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
                     matrix.add_(move, alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 
-    def _with_momentum(self, matrix: Tensor, momentum: float, nesterov: bool) -> Tensor:
+    def _with_momentum(self, matrix: Tensor, gradient: Tensor, momentum: float, nesterov: bool) -> Tensor:
         state = self.state[matrix]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(matrix)
-        average = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
-        return matrix.grad.lerp(average, momentum) if nesterov else average
+        average = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(average, momentum) if nesterov else average
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

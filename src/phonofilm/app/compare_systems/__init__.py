@@ -1,0 +1,1 @@
+"""Joint against cascade against U-Net: trained alike at equal cost, sampled alike, scored alike."""
