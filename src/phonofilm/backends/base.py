@@ -87,10 +87,13 @@ def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Ba
     Raises:
         PhonofilmError: no such model or device, or weights that are missing, corrupt or of another network.
     """
-    if _is_public(model, options):
-        from phonofilm.backends.ltx2 import LTX2Backend
+    from phonofilm.backends.cascade import Cascade, parted
 
-        return LTX2Backend.load(model, device=device, **options)
+    if parted(model) is not None:
+        return Cascade.load(str(model), device=device, **options)
+    public = public_backend(model, options)
+    if public is not None:
+        return public.load(model, device=device, **options)
     if str(model) == "fake":
         from phonofilm.backends.fake import FakeBackend
 
@@ -106,10 +109,13 @@ def fingerprint(model: str | Path = "nano", **options: Any) -> str:
     Raises:
         PhonofilmError: no such model.
     """
-    if _is_public(model, options):
-        from phonofilm.backends.ltx2 import LTX2Backend
+    from phonofilm.backends.cascade import joined, pair_of, parted
 
-        return LTX2Backend.load(model, device="cpu", **options).fingerprint
+    if parted(model) is not None:
+        return joined([fingerprint(part) for part in pair_of(model)])
+    public = public_backend(model, options)
+    if public is not None:
+        return public.load(model, device="cpu", **options).fingerprint
     if str(model) == "fake":
         return "none"
     from phonofilm.weights import digest, locate
@@ -123,24 +129,47 @@ def plan(request: Request, device: str = "auto", **options: Any) -> Plan:
     Raises:
         PhonofilmError: a request that makes no sense, a model that is not here, or one that needs no plan.
     """
-    if not _is_public(request.model, options):
-        raise PhonofilmError(f"{request.model} needs no plan; --dry-run is for public models such as ltx2")
-    from phonofilm.backends.ltx2 import LTX2Backend
-    from phonofilm.backends.ltx2.plan import make_plan
-
-    return make_plan(LTX2Backend.load(request.model, device=device, **options), request)
-
-
-def _is_public(model: str | Path, options: dict[str, Any]) -> bool:
+    from phonofilm.backends.cascade import parted
     from phonofilm.weights import family
 
-    if str(model) != "fake" and family(model) is not None:
-        if importlib.util.find_spec("diffusers") is None:
-            raise PhonofilmError(f"{model} needs the extra for public models: pip install 'phonofilm[public]'")
-        return True
-    for name in PUBLIC_OPTIONS & options.keys():
-        raise PhonofilmError(f"{name} is for public models such as ltx2, not for {model}; leave it away")
-    return False
+    cascaded = parted(request.model) is not None
+    public = None if cascaded else public_backend(request.model, options)
+    if not cascaded and public is None:
+        raise PhonofilmError(f"{request.model} needs no plan; --dry-run is for public models such as ltx2")
+    if cascaded or family(request.model) == "wan":
+        from phonofilm.backends.wan.plan import make_plan as make_wan_plan
+
+        return make_wan_plan(request, device, **options)
+    from phonofilm.backends.ltx2.plan import make_plan
+
+    return make_plan(public.load(request.model, device=device, **options), request)
+
+
+def public_backend(model: str | Path, options: dict[str, Any]) -> Any:
+    """The class of the backend of a public model, or None for a model of our own.
+
+    Raises:
+        PhonofilmError: options that are not for this model, or the extra that runs it is not installed.
+    """
+    from phonofilm.weights import family
+
+    found = None if str(model) == "fake" else family(model)
+    for name in options:
+        if found is None and name in PUBLIC_OPTIONS:
+            raise PhonofilmError(f"{name} is for public models such as ltx2, not for {model}; leave it away")
+        if found == "wan" and name in PUBLIC_OPTIONS - {"offload"}:
+            raise PhonofilmError(f"{name} is for LTX-2, not for {model}; leave it away")
+    if found is None:
+        return None
+    if importlib.util.find_spec("diffusers") is None:
+        raise PhonofilmError(f"{model} needs the extra for public models: pip install 'phonofilm[public]'")
+    if found == "wan":
+        from phonofilm.backends.wan import WanBackend
+
+        return WanBackend
+    from phonofilm.backends.ltx2 import LTX2Backend
+
+    return LTX2Backend
 
 
 def made_by(

@@ -22,6 +22,13 @@ def frame_indices(count: int, rate: Fraction, source_count: int, source_rate: Fr
     return np.clip(np.array(indices, dtype=np.int64), 0, source_count - 1)
 
 
+def near_size(size: tuple[int, int], step: int, pixels: int) -> tuple[int, int]:
+    """The nearest (width, height) in whole steps: rounded up, or shrunk where there are more than so many pixels."""
+    shrink = min(1.0, math.sqrt(pixels / (size[0] * size[1])))
+    width, height = (max(step, math.ceil(side * shrink / step - 1e-9) * step) for side in size)
+    return width, height
+
+
 def to_length(waveform: np.ndarray, samples: int) -> np.ndarray:
     """float32 [C, samples]: cut, or filled up with silence."""
     if waveform.shape[-1] >= samples:

@@ -15,6 +15,9 @@ _LTX_TERMS = (
     "Gemma Terms of Use for its text encoder"
 )
 _LTX_TASKS = ("generate", "foley", "animate", "extend", "retake")
+_WAN_COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
+_WAN_LAYOUT = ("model_index.json", *(f"{name}/*" for name in _WAN_COMPONENTS))
+_WAN_PAIR = (*_WAN_LAYOUT, "transformer_2/*")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,20 @@ class PublicModel(Published):
     distilled: bool = False
 
 
+def _wan(name: str, published: str, what: str, patterns: tuple[str, ...], gigabytes: float) -> PublicModel:
+    return PublicModel(
+        name=name,
+        title=f"{published.replace('-', ' ', 1)}, {what}; {name}+foley adds sound",
+        family="wan",
+        repository=f"Wan-AI/{published}-Diffusers",
+        patterns=patterns,
+        gigabytes=gigabytes,
+        license="Apache-2.0",
+        license_url=f"https://huggingface.co/Wan-AI/{published}-Diffusers",
+        tasks=("generate",),
+    )
+
+
 _MODELS = (
     PublicModel(
         name="ltx2",
@@ -119,6 +136,9 @@ _MODELS = (
         license_url="https://huggingface.co/Lightricks/LTX-2.3/blob/main/LICENSE",
         distilled=True,
     ),
+    _wan("wan2.2", "Wan2.2-T2V-A14B", "silent film from text, two experts of 14B, 16 fps", _WAN_PAIR, 126),
+    _wan("wan2.2-i2v", "Wan2.2-I2V-A14B", "silent film from a picture, two experts of 14B, 16 fps", _WAN_PAIR, 126),
+    _wan("wan2.2-5b", "Wan2.2-TI2V-5B", "silent film from text or a picture, 5B, 24 fps", _WAN_LAYOUT, 34),
 )
 CATALOG: dict[str, PublicModel] = {model.name: model for model in _MODELS}
 

@@ -17,6 +17,8 @@ MANIFEST = "phonofilm.json"
 """Beside fetched weights: repository, commit, terms accepted, and size and SHA-256 of every file, whole or not yet."""
 
 SAMPLES, SAMPLE_BYTES = 16, 65_536
+_FAMILIES = {"LTX2": "ltx2", "Wan": "wan"}
+"""By how the class in model_index.json begins."""
 
 
 def models_home() -> Path:
@@ -36,7 +38,7 @@ def fetched(model: Published, home: Path | None = None) -> Path | None:
 
 
 def family(model: str | Path) -> str | None:
-    """Which public family a name, a folder or a single file is of: "ltx2", or None for models of our own.
+    """Which public family a name, a folder or a single file is of: "ltx2", "wan", or None for models of our own.
 
     Raises:
         PhonofilmError: a published model that none of our backends runs.
@@ -53,9 +55,10 @@ def family(model: str | Path) -> str | None:
         kind = str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PhonofilmError(f"{index} does not say what it describes; fetch or copy the model again") from error
-    if not kind.startswith("LTX2"):
-        raise PhonofilmError(f"{model} holds a {kind}, which Phonofilm does not run; see phonofilm models")
-    return "ltx2"
+    for start, name in _FAMILIES.items():
+        if kind.startswith(start):
+            return name
+    raise PhonofilmError(f"{model} holds a {kind}, which Phonofilm does not run; see phonofilm models")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

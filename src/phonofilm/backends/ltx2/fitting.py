@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.backends.base import Monitor
+from phonofilm.backends.fit import near_size
 from phonofilm.backends.layout import work_out
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS, MAX_SECONDS, TERMINAL
 from phonofilm.backends.trained import Trained
@@ -26,7 +26,7 @@ def fitted(request: Request, trained: Trained, monitor: Monitor | None = None) -
     """The grid on which the model itself works: it takes any size in steps of 32 pixels, and is told the frame rate."""
     job = work_out(request, trained)
     step = trained.geometry.video_space
-    size = _near(job.size, step)
+    size = near_size(job.size, step, PIXELS)
     fps = min(max(job.fps, RATES[0]), RATES[1])
     seconds = min(job.seconds, MAX_SECONDS)
     if monitor is not None and (size != job.size or fps != job.fps):
@@ -37,12 +37,6 @@ def fitted(request: Request, trained: Trained, monitor: Monitor | None = None) -
     if monitor is not None and job.seconds > MAX_SECONDS:
         monitor.notice(f"longer than {MAX_SECONDS} s: continued through overlapping windows of that length")
     return replace(trained, size=size, fps=fps, seconds=seconds)
-
-
-def _near(size: tuple[int, int], step: int) -> tuple[int, int]:
-    shrink = min(1.0, math.sqrt(PIXELS / (size[0] * size[1])))
-    width, height = (max(step, math.ceil(side * shrink / step - 1e-9) * step) for side in size)
-    return width, height
 
 
 def schedule(request: Request, trained: Trained, distilled: bool) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,12 @@ def _main_memory() -> float:
 
 def choose_offload(folder: Folder, device: torch.device) -> Offload:
     """The first way of working whose weights fit, leaving a quarter of the memory to the work itself."""
+    return pick_offload([folder.bytes(component) for component in COMPONENTS], device)
+
+
+def pick_offload(sizes: Sequence[int], device: torch.device) -> Offload:
+    """`choose_offload` from the bytes of each component."""
     room = 0.75 * available(device)
-    sizes = [folder.bytes(component) for component in COMPONENTS]
     if sum(sizes) <= room:
         return "none"
     if device.type == "cpu":

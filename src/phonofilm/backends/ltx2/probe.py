@@ -23,8 +23,18 @@ class Speed:
     """Floating-point operations a second in linear layers and in convolutions, each in its stored dtype."""
 
     def __init__(self, folder: Folder, device: torch.device) -> None:
-        self.linear = _rate(_linear(stored_dtype(folder.transformer), device), device)
-        self.convolution = _rate(_convolution(stored_dtype_of(folder, "vae"), device), device)
+        self._measure(stored_dtype(folder.transformer), stored_dtype_of(folder, "vae"), device)
+
+    @classmethod
+    def of(cls, linear: torch.dtype, convolution: torch.dtype, device: torch.device) -> Speed:
+        """For networks and codecs in these dtypes."""
+        made = cls.__new__(cls)
+        made._measure(linear, convolution, device)
+        return made
+
+    def _measure(self, linear: torch.dtype, convolution: torch.dtype, device: torch.device) -> None:
+        self.linear = _rate(_linear(linear, device), device)
+        self.convolution = _rate(_convolution(convolution, device), device)
 
     def seconds(self, cost: Cost, convolved: bool = False) -> float:
         """Expected time of some work."""

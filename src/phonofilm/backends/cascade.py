@@ -1,0 +1,100 @@
+"""Two models one after the other: the picture of one, then sound for it by another.
+
+That is how sound was added to film before both were made together; as one command, the two can be compared on the same
+prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phonofilm.backends.base import Backend, Cancel, Monitor, Progress, load, made_by, public_backend
+from phonofilm.backends.requests import as_request
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Clip, Request
+
+OWN_SOUND = "foley"
+"""Stands for the embedded model in the name of a cascade."""
+
+
+def parted(model: str | Path) -> tuple[str, str] | None:
+    """The models of picture and of sound in a name like "wan2.2+foley", or None for any other name or path."""
+    picture, plus, sound = str(model).rpartition("+")
+    if not plus or not picture or not sound or Path(model).exists():
+        return None
+    return picture, "nano" if sound == OWN_SOUND else sound
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Picture by one model, sound by another; made by `load`."""
+
+    name: str
+    picture: Backend
+    sound: Backend
+
+    @staticmethod
+    def load(model: str, device: str = "auto", **options: Any) -> Cascade:
+        """Load both; `options` are for those of them that are public models.
+
+        Raises:
+            PhonofilmError: a model that is not here, or one that makes no silent film.
+        """
+        first, second = pair_of(model)
+        picture = public_backend(first, options).load(first, device=device, alone=False, **options)
+        return Cascade(_short(model), picture, load(second, device=device, **_suited(second, options)))
+
+    def generate(
+        self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
+    ) -> Clip:
+        """See `Backend.generate`: first the film, then its sound, which alone hears `audio_seed`.
+
+        The steps and the sampler of a request are for the picture; the sound has its model's own. With the task
+        "foley" they are for the sound.
+        """
+        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        if request.task == "foley":
+            return self.sound.generate(request, progress, cancel)
+        film = self.picture.generate(request, progress, cancel)
+        monitor("sound", 0, 1)
+        asked = replace(
+            request, task="foley", source=film, image=None, seconds=None, size=None, fps=None, steps=None, sampler=None
+        )
+        clip = self.sound.generate(asked, progress, cancel)
+        notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
+        weights = joined([part.metadata.get("weights", "") for part in (film, clip)])
+        return clip.with_(metadata=made_by(request, self.name, weights, notices))
+
+
+def pair_of(model: str | Path) -> tuple[str, str]:
+    """The two models of a cascade, checked.
+
+    Raises:
+        PhonofilmError: the first one makes no silent film.
+    """
+    from phonofilm.weights import family
+
+    pair = parted(model)
+    assert pair is not None  # whoever calls has asked
+    if family(pair[0]) != "wan":
+        raise PhonofilmError(f"{model}: {pair[0]} makes no silent film for another model to add sound to; wan2.2 does")
+    return pair
+
+
+def joined(weights: Sequence[str]) -> str:
+    """What names the weights of both."""
+    return "+".join(weights)
+
+
+def _short(model: str) -> str:
+    """A folder's own name is enough in results."""
+    return Path(model).name
+
+
+def _suited(model: str, options: dict[str, Any]) -> dict[str, Any]:
+    from phonofilm.weights import family
+
+    return options if family(model) is not None else {}

@@ -1,0 +1,156 @@
+"""Wan 2.2 on `Request`: diffusers' components, our canvas, guidance and sampler. It makes picture alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
+from phonofilm.backends.canvas import Canvas
+from phonofilm.backends.given import given_of, noise_of
+from phonofilm.backends.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.ltx2.memory import pick_offload
+from phonofilm.backends.published.parts import Offload
+from phonofilm.backends.published.store import Store
+from phonofilm.backends.published.tiles import decode_or_retry
+from phonofilm.backends.requests import as_request
+from phonofilm.backends.trained import Trained
+from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels, pixels_of
+from phonofilm.backends.wan.fitting import check_task, fitted, schedule
+from phonofilm.backends.wan.folder import WanFolder
+from phonofilm.backends.wan.memory import choose_tile
+from phonofilm.backends.wan.network import Experts, GuidedByLevel
+from phonofilm.backends.wan.parts import WanParts
+from phonofilm.backends.wan.text import Tokens, cleaned, states_of
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
+from phonofilm.types import Clip, Grid, Latents, Request, Text
+
+
+@dataclass(frozen=True)
+class WanBackend:
+    """A published Wan, ready to work; made by `load`. Components are read when their stage begins.
+
+    Attributes:
+        alone: nothing makes sound after it, which is said to the user.
+    """
+
+    parts: WanParts
+    alone: bool = True
+
+    @staticmethod
+    def load(model: str | Path, device: str = "auto", offload: Offload | None = None, alone: bool = True) -> WanBackend:
+        """Check a model's files and decide where its components wait.
+
+        Args:
+            offload: see `published.parts.Offload`; None picks the first that fits this machine.
+
+        Raises:
+            PhonofilmError: no such model or device, or files that are missing or do not belong together.
+        """
+        folder, place = WanFolder.open(model), pick_device(device)
+        sizes = [folder.bytes(name, place) for name in folder.files]
+        return WanBackend(WanParts(folder, place, offload or pick_offload(sizes, place)), alone)
+
+    @property
+    def name(self) -> str:
+        return self.parts.folder.name
+
+    @property
+    def trained(self) -> Trained:
+        return self.parts.folder.settings.trained
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights."""
+        return self.parts.folder.fingerprint()
+
+    @torch.inference_mode()
+    def generate(
+        self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
+    ) -> Clip:
+        """See `Backend.generate`. What an earlier run sampled is taken from disk."""
+        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        check_task(request, self.name, self.parts.folder.settings)
+        trained, weights = fitted(request, self.trained, self.name, monitor), self.fingerprint
+        if self.alone:
+            monitor.notice(f"{self.name} makes silent film; --model {self.name}+foley adds sound to it")
+        job, canvas = film_of(request, trained)
+        span = range(len(canvas.frame_states))
+        grid = trained.grid(len(span))
+        store = Store.of(f"{request.digest} {weights} {trained}")
+        latents = store.load(0)
+        if latents is None:
+            latents = self._sample(request, canvas, grid, monitor)
+            store.save(0, latents)
+        monitor("decoding", 0, 1)
+        canvas.write(span, self._decode(latents, grid, store.path(0)), None)
+        return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices, self.trained))
+
+    def _tell(self, request: Request, monitor: Monitor) -> tuple[Text, Text]:
+        """The prompt and what to steer away from."""
+        monitor("text", 0, 1)
+        tokens = Tokens(self.parts.folder.path / "tokenizer")
+        ids, mask = (t.to(self.parts.device) for t in tokens([cleaned(request.prompt), cleaned(request.negative)]))
+        with self.parts.use("text_encoder") as encoder:
+            one, other = (states_of(encoder, ids[row : row + 1], mask[row : row + 1]) for row in (0, 1))
+        return one, other
+
+    def _sample(self, request: Request, canvas: Canvas, grid: Grid, monitor: Monitor) -> Latents:
+        settings, device = self.parts.folder.settings, self.parts.device
+        told = self._tell(request, monitor)
+        monitor("encoding", 0, 1)
+        given, beside = self._given(canvas, grid), self._beside(canvas, grid)
+        sampler, evaluations = self.trained.sampler_of(request), request.steps or self.trained.steps
+        monitor("sampling", 0, evaluations)
+        scales = request.guidance or self.trained.guidance, request.guidance or (settings.low_guidance, 1.0)
+        with Experts(self.parts, beside) as network:
+            denoiser = Denoiser(network, self.trained.prediction)
+            high, low = (Guided(denoiser, *told, grid.positions(), Guidance(text=(s[0], 1.0))) for s in scales)
+            denoise = GuidedByLevel(high, low, settings.boundary)
+            watch = Watch(monitor.within("sampling", 0, 1), monitor.cancel)
+            noise = noise_of(given, request, 0, device)
+            return SAMPLERS[sampler](denoise, noise, schedule(request, self.trained), given, watch)
+
+    def _given(self, canvas: Canvas, grid: Grid) -> Given:
+        """A first picture as tokens without noise, where the model takes it so."""
+        folder, device = self.parts.folder, self.parts.device
+
+        def see(frames: np.ndarray) -> Tensor:
+            # only the first frame is known, and the first latent stands for it alone
+            with self.parts.use("vae") as vae:
+                first = encode_video(vae, pixels_of(frames[:1], device))
+            return torch.nn.functional.pad(first, (0, 0, 0, 0, 0, grid.video_shape[0] - 1))
+
+        span = range(len(canvas.frame_states))
+        channels = folder.configs["vae"]["z_dim"]
+        if folder.settings.picture != "tokens":
+            canvas = replace(canvas, frame_states=np.zeros_like(canvas.frame_states))
+        return given_of(canvas, span, grid, (channels, 0), device, see, see)
+
+    def _beside(self, canvas: Canvas, grid: Grid) -> Tensor | None:
+        """A first picture as channels beside the latents, where the model takes it so."""
+        if self.parts.folder.settings.picture != "channels" or canvas.frames is None:
+            return None
+        with self.parts.use("vae") as vae:
+            return picture_channels(vae, canvas.frames[0], grid.model_frames, self.parts.device)
+
+    def _decode(self, latents: Latents, grid: Grid, saved: Path) -> np.ndarray:
+        """uint8 [T, H, W, 3], trimmed to the grid."""
+        assert latents.video is not None  # Wan makes picture alone
+        video = latents.video.to(self.parts.device)
+        with self.parts.use("vae") as vae:
+            tile = choose_tile(self.parts.folder, grid.video_shape, self.parts.device)
+            frames = decode_or_retry(partial(decode_video, vae, video), tile, LADDER, grid.video_shape, saved)
+        return frames[: grid.frames]
+
+
+def film_of(request: Request, trained: Trained) -> tuple[Job, Canvas]:
+    """The job and its canvas, without a stream of sound."""
+    job = replace(work_out(request, trained), sound=None)
+    return job, lay_out(job, trained)

@@ -1,0 +1,56 @@
+"""A request on Wan's terms: what it can do, the nearest size that it can make, the noise levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from phonofilm.backends.base import Monitor
+from phonofilm.backends.fit import near_size
+from phonofilm.backends.layout import work_out
+from phonofilm.backends.trained import Trained
+from phonofilm.backends.wan.config import SECONDS, Settings
+from phonofilm.errors import PhonofilmError
+from phonofilm.sampling import steps_for
+from phonofilm.types import Request
+
+PIXELS = 1280 * 720
+"""The largest picture it was trained on; a larger one is made at that size and enlarged."""
+
+
+def check_task(request: Request, name: str, settings: Settings) -> None:
+    """Refuse what the model cannot do.
+
+    Raises:
+        PhonofilmError: with what to do instead.
+    """
+    if request.task != "generate":
+        raise PhonofilmError(f"{name} makes film from text, and cannot {request.task}; ltx2 and nano can")
+    if request.image is not None and settings.picture == "none":
+        raise PhonofilmError(f"{name} takes no picture; wan2.2-i2v and wan2.2-5b do")
+    if request.image is None and settings.picture == "channels":
+        raise PhonofilmError(f"{name} needs a picture to start from: add --image; wan2.2 makes film from text alone")
+    if request.seconds is not None and request.seconds > SECONDS:
+        raise PhonofilmError(f"{name} makes up to {SECONDS} s; ask for less, or take ltx2, which goes on beyond that")
+
+
+def fitted(request: Request, trained: Trained, name: str, monitor: Monitor | None = None) -> Trained:
+    """The grid on which the model itself works: any size in steps of 16 or 32 pixels, at the rate it was trained on."""
+    job = replace(work_out(request, trained), sound=None)
+    size = near_size(job.size, trained.geometry.video_space * trained.geometry.patch[1], PIXELS)
+    if monitor is not None and (size != job.size or trained.fps != job.fps):
+        monitor.notice(
+            f"{name} made it at {size[0]}x{size[1]} and {float(trained.fps):.5g} fps; it was "
+            f"brought to {job.size[0]}x{job.size[1]} at {float(job.fps):.5g} fps"
+        )
+    return replace(trained, size=size, seconds=job.seconds)
+
+
+def schedule(request: Request, trained: Trained) -> Tensor:
+    """Noise levels float64 [steps + 1] to 0: evenly spaced from 1 to a thousandth, then shifted, as in diffusers."""
+    steps = steps_for(trained.sampler_of(request), request.steps or trained.steps)
+    even = torch.linspace(1, 1e-3, steps + 1, dtype=torch.float64)[:-1]
+    sigmas = trained.shift * even / (1 + (trained.shift - 1) * even)
+    return torch.cat([sigmas.clamp(max=1 - 1e-6), torch.zeros(1, dtype=torch.float64)])
