@@ -16,7 +16,7 @@ from phonofilm.app.compare_systems.plan import Plan
 from phonofilm.data.manifest import ClipRecord, write_manifest
 from phonofilm.errors import PhonofilmError
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "compare.toml"
+RECIPE = Path(__file__).parents[2] / "recipes" / "compare" / "systems.toml"
 
 
 @pytest.fixture

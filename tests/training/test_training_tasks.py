@@ -270,3 +270,29 @@ def test_train_reads_a_recipe_with_overrides(clips: Path, tmp_path: Path) -> Non
     settings = [f"data.folder={clips}", "data.held_out=2", "data.window=9", "run.steps=1", "run.batch=2"]
     settings += ["model.width=16", "model.latents=8", "model.mel.bins=16"]
     assert train(recipe, settings) == tmp_path / "run" / "audio_vae.safetensors"
+
+
+def test_one_stream_is_learnt_alone_and_the_other_is_never_there(latents: Path, tmp_path: Path) -> None:
+    recipe = generator_recipe(latents, tmp_path / "run", validate_every=3)
+    task = make_task({**recipe, "streams": "video", "model": tiny(audio=tiny()["audio"] | {"layers": 0})})
+    network = task.build()
+    task.loss(network, task.batch(0), torch.Generator())[0].backward()
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None} == {"video", "blocks"}
+    fit(task)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert {name for line in lines for name in line if name.startswith("validation")} == {"validation/alone_video"}
+    with pytest.raises(PhonofilmError, match="samples need both streams"):
+        make_task({**recipe, "streams": "audio", "samples": {"count": 1}})
+
+
+def test_a_checkpoint_older_than_a_setting_goes_on_with_its_default(latents: Path, tmp_path: Path) -> None:
+    recipe = generator_recipe(latents, tmp_path / "run", steps=2)
+    fit(make_task(recipe))
+    tensors, metadata = load_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    saved = json.loads(metadata["recipe"])
+    assert saved.pop("streams") == "both"
+    save_file(tensors, tmp_path / "run" / "checkpoint.safetensors", metadata | {"recipe": json.dumps(saved)})
+    longer = generator_recipe(latents, tmp_path / "run", steps=4)
+    assert load_tensors(fit(make_task(longer), resume=True))[1]["step"] == "4"
+    with pytest.raises(PhonofilmError, match="made with another streams"):
+        fit(make_task({**longer, "streams": "video"}), resume=True)

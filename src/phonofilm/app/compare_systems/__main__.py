@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m phonofilm.app.compare_systems", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/compare.toml"))
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/compare/systems.toml"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a setting of it")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each system")
     parser.add_argument("--clips", type=int, default=64, help="held-out prompts for each system and seed")

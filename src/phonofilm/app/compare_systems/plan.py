@@ -40,7 +40,7 @@ class Plan:
     """The recipe of a comparison, read.
 
     Attributes:
-        values: of the recipe (recipes/compare.toml).
+        values: of the recipe (recipes/compare/systems.toml).
         latents: folder of the training data, encoded.
         runs: folder under which each recipe has its own.
     """
@@ -59,7 +59,7 @@ class Plan:
         values = read_toml(recipe, overrides)
         for name in ("systems", "stages", "shared", "data"):
             if not isinstance(values.get(name), dict):
-                raise PhonofilmError(f"{recipe} has no section [{name}]; recipes/compare.toml is a model")
+                raise PhonofilmError(f"{recipe} has no section [{name}]; recipes/compare/systems.toml is a model")
         missing = [s for stages in values["systems"].values() for s in stages if s not in values["stages"]]
         if missing or LEADER not in values["systems"]:
             raise PhonofilmError(f"{recipe}: there is no stage or system {(missing or [LEADER])[0]!r}")
