@@ -234,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--controls", type=int, default=32, help="clips of each control")
     parser.add_argument("--work", type=Path, default=Path("out/results"), help="folder of the clips made")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="folder of results.md and results.json")
+    parser.add_argument("--workers", type=int, default=2, help="processes that make clips and score them")
     parser.add_argument("--fresh", action="store_true", help="make every clip anew")
     parser.add_argument(
         "--systems", action="store_true", help="measure only one pass against two, and keep the rest of results.json"
@@ -248,10 +249,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if given.systems:
         before = json.loads((given.output / "results.json").read_text(encoding="utf-8"))
-        results = run_systems(given.model, before, given.work, say)
+        results = run_systems(given.model, before, given.work, say, given.workers)
     else:
         sheet = given.output / "images" / "nearest.png"
-        results = run(given.model, given.clips, given.controls, given.work, sheet, say)
+        results = run(given.model, given.clips, given.controls, given.work, sheet, say, given.workers)
     update_readme(results, Path("README.md"))
     print(write_report(results, given.output))
 
