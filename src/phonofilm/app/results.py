@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         sheet = given.output / "images" / "nearest.png"
         results = run(given.model, given.clips, given.controls, given.work, sheet, say, given.workers)
-    update_readme(results, Path("README.md"))
+        update_readme(results, Path("README.md"))
     print(write_report(results, given.output))
 
 

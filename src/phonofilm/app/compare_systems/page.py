@@ -31,8 +31,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield "Three ways from a prompt to a film with sound, trained alike and made again by `make compare`"
     yield "(`recipes/compare/systems.toml`): *joint*, one network with both streams; *cascade*, a network that makes"
     yield "the picture and a second one that makes sound for it; *U-Net*, a 3D and a 1D U-Net joined at each level."
-    yield f"Same clips of {' and '.join(found['recipe']['data']['families'])}, same codecs, same optimiser, no other task"
-    yield "than text to both, no guidance, 24 Euler steps."
+    yield f"Same clips of {' and '.join(found['recipe']['data']['families'])}, same codecs, same optimiser, no other"
+    yield "task than text to both, no guidance, 24 Euler steps."
     yield ""
     yield from _cost(systems, found["budget"])
     yield from _scores(found, seeds)
