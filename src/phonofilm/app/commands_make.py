@@ -18,7 +18,7 @@ SourceArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or 
 @spread
 def generate(
     ctx: typer.Context,
-    prompt: Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="What is seen and heard, in prose.")] = None,
+    prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", help="What is seen and heard, in prose.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE|DIR", help="What to write: .mp4 .webm .mkv .mov .m4v .wav .gif"),
@@ -84,13 +84,31 @@ def foley(
     prompt: Prompt = "",
     making: Making,
 ) -> None:
-    """Make the sound of a film; its picture stays as it is.
+    """Make the sound of a film of any length; its picture stays as it is, copied where the new file takes it.
 
     [dim]$[/] phonofilm foley silent.mp4 -o with-sound.mp4
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     """
-    _rework(ctx, "foley", video, output, making, prompt=prompt)
+    from phonofilm.app.make import Maker, say_plan
+    from phonofilm.backends.streamed import check_film
+    from phonofilm.media import check_output
+    from phonofilm.media.film import Film
+    from phonofilm.types import Request
+
+    session = Session.of(ctx)
+    with session.report("foley") as report:
+        check_output(output)
+        report.progress("reading", 0, 1)
+        film = Film.open(video)
+        request = check_film(Request(prompt=prompt, **making.request()), film, output)
+        if making.dry_run:
+            return say_plan(report, request, making.device, making.loading())
+        maker = Maker(session, report, making.model, making.device, making.loading())
+        made = maker.add_sound(film, request, output)
+        report.say(str(output))
+        report.add(outputs=[made], model=making.model)
+    return None
 
 
 @spread

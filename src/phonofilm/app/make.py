@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phonofilm.app.session import Report, Session
 from phonofilm.types import Clip, Request
+
+if TYPE_CHECKING:
+    from phonofilm.media.film import Film
 
 
 def numbered(output: Path, count: int) -> list[Path]:
@@ -45,6 +48,26 @@ class Maker:
         write_clip(clip, path)
         return facts(clip, path, request.seed)
 
+    def add_sound(self, film: Film, request: Request, path: Path) -> dict[str, Any]:
+        """Write a film with the sound that the model makes of it; returns the facts about what was written.
+
+        Raises:
+            Cancelled: the session was interrupted.
+            PhonofilmError: damage in the film, or the writing is not possible.
+        """
+        from phonofilm.backends.streamed import foley_film
+
+        made = foley_film(self.backend, film, path, request, self.report.progress, self.session.cancelled)
+        for line in made.metadata.get("notices", "").splitlines():
+            self.report.notice(line)
+        known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
+        if path.suffix.lower() != ".wav":
+            width, height = film.size
+            known |= {"frames": film.ticks, "width": width, "height": height, "fps": str(film.fps)}
+            known |= {"picture": "copied" if made.copied else "encoded again"}
+        known |= {"samples": made.samples, "channels": made.channels, "sample_rate": made.sample_rate}
+        return known | _origin(made.metadata)
+
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
     """What a program wants to know about a written clip."""
@@ -55,7 +78,11 @@ def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
     if clip.waveform is not None:
         channels, samples = clip.waveform.shape
         known |= {"samples": samples, "channels": channels, "sample_rate": clip.sample_rate}
-    return known | {name: clip.metadata[name] for name in ("prompt", "model", "weights") if name in clip.metadata}
+    return known | _origin(clip.metadata)
+
+
+def _origin(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name: metadata[name] for name in ("prompt", "model", "weights") if name in metadata}
 
 
 def say_plan(report: Report, request: Request, device: str, options: Mapping[str, Any]) -> None:

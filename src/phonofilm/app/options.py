@@ -82,7 +82,9 @@ class Making:
     sampler: Annotated[
         str | None,
         typer.Option(
-            metavar="euler|heun|multistep", help="How the steps are taken; the model's own.", rich_help_panel=SAMPLING
+            metavar="euler|heun|multistep",
+            help="How the steps are taken; left away, as suits the model.",
+            rich_help_panel=SAMPLING,
         ),
     ] = None
     guidance: Annotated[

@@ -12,6 +12,7 @@ from phonofilm.backends.canvas import Canvas
 from phonofilm.backends.layout import deliver, lay_out, work_out
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.trained import Trained
+from phonofilm.backends.windows import Window
 from phonofilm.types import Clip, Event, Request, nearest
 
 PERIOD = Fraction(1)
@@ -29,6 +30,10 @@ class FakeBackend:
 
     def __init__(self, trained: Trained | None = None) -> None:
         self.trained = trained or Trained()
+
+    @property
+    def window(self) -> Window:
+        return self.trained.window
 
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any

@@ -18,9 +18,10 @@ from phonofilm.backends.given import given_of, noise_of
 from phonofilm.backends.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.requests import as_request
+from phonofilm.backends.windows import Window
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.tiling import decode_tiled
-from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, flow_sigmas, steps_for
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 from phonofilm.weights import EMBEDDED
 
@@ -55,6 +56,11 @@ class NativeBackend:
         place = pick_device(device)
         return NativeBackend(Path(model).name, Parts.load(model, place), place, dtype)
 
+    @property
+    def window(self) -> Window:
+        """What it looks at in one go; see `backends.streamed`."""
+        return self.parts.trained.window
+
     @torch.inference_mode()
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
@@ -82,7 +88,7 @@ class NativeBackend:
             grid = trained.grid(len(span))
             given = self._given(canvas, span, grid)
             noise = noise_of(given, request, number, self.device)
-            denoise = Guided(denoiser, text, negative, grid.positions(), self._guidance(request))
+            denoise = Guided(denoiser, text, negative, grid.positions(), trained.guidance_of(request))
             watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 latents = SAMPLERS[sampler](denoise, noise, sigmas, given, watch)
@@ -101,11 +107,6 @@ class NativeBackend:
             return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0]
 
         return given_of(canvas, span, grid, self.parts.channels, self.device, see, hear)
-
-    def _guidance(self, request: Request) -> Guidance:
-        own = self.parts.trained
-        modality = request.modality_guidance or own.modality_guidance
-        return Guidance(request.guidance or own.guidance, modality, own.rescale)
 
     def _decode(self, latents: Latents, grid: Grid) -> tuple[np.ndarray | None, np.ndarray | None]:
         """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid."""

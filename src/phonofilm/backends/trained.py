@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
+from phonofilm.backends.windows import Window
 from phonofilm.config import from_dict
 from phonofilm.errors import PhonofilmError
+from phonofilm.sampling import Guidance
 from phonofilm.types import Geometry, Grid, Request, SamplerName, nearest
 
 KEY = "trained"
@@ -28,6 +30,8 @@ class Trained:
         sampler: unless a request says otherwise.
         shift: of the noise schedule: more than 1 spends more steps near pure noise.
         guidance, modality_guidance: (video, audio) scales unless a request says otherwise; 1 is none.
+        stg: (video, audio) scales of spatio-temporal guidance unless a request says otherwise, None for a model that
+            was never guided so; and the blocks that it disturbs.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
         picture_error: root mean square error (of pixels in [-1, 1]) above which a picture, put through the
             video codec, is far from those it was trained on; None where that was not measured.
@@ -43,6 +47,8 @@ class Trained:
     shift: float = 3.0
     guidance: tuple[float, float] = (1.0, 1.0)
     modality_guidance: tuple[float, float] = (1.0, 1.0)
+    stg: tuple[float, float] | None = None
+    stg_blocks: tuple[int, ...] = ()
     rescale: float = 0.0
     picture_error: float | None = None
     geometry: Geometry = field(default_factory=Geometry)
@@ -60,6 +66,19 @@ class Trained:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
         return replace(from_dict(Trained, values, f"{where} {KEY}."), geometry=geometry)
 
+    def guidance_of(self, request: Request) -> Guidance:
+        """The guidance that a request asks for, or the model's own.
+
+        Raises:
+            PhonofilmError: spatio-temporal guidance of a model that names no blocks for it.
+        """
+        text = request.guidance or self.guidance
+        modality = request.modality_guidance or self.modality_guidance
+        stg = (self.stg or (0.0, 0.0)) if request.stg is None else request.stg
+        if any(stg) and not self.stg_blocks:
+            raise PhonofilmError(f"{request.model} has no blocks for spatio-temporal guidance; leave --stg away")
+        return Guidance(text, modality, self.rescale, stg, self.stg_blocks)
+
     def grid(self, frames: int) -> Grid:
         """The grid of a clip, or a window, of so many frames."""
         width, height = self.size
@@ -68,6 +87,10 @@ class Trained:
     def sampler_of(self, request: Request) -> SamplerName:
         """The sampler that a request names, or the model's own."""
         return request.sampler or self.sampler
+
+    @property
+    def window(self) -> Window:
+        return Window(self.seconds, self.fps, self.size)
 
     @property
     def frames(self) -> int:

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
+
 OVERLAP = 4
 """A continued window stands on this part of its length (a quarter): enough past to carry motion on."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a model looks at in one go: a backend with such an attribute is shown long films as this says.
+
+    Attributes:
+        fps, size: rate and (width, height) that the picture may be brought to; None for the film's own.
+    """
+
+    seconds: Fraction
+    fps: Fraction | None = None
+    size: tuple[int, int] | None = None
 
 
 def windows(total: int, window: int, start: int, end: int) -> list[range]:

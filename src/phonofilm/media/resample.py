@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -10,6 +10,9 @@ import numpy as np
 from PIL import Image
 
 from phonofilm.types import nearest
+
+FILTER_REACH = 48
+"""Samples of the slower rate on either side that a resampled sample depends on."""
 
 
 def resample_audio(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -27,12 +30,38 @@ def resample_audio(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.nda
     return resampled[:, : nearest(waveform.shape[1] * ratio)].astype(np.float32)
 
 
+def resample_stream(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Sound float32 [C, N] piece after piece at another rate: the samples that `resample_audio` makes of the whole.
+
+    Each piece is filtered with as much of its neighbours as the filter reaches.
+    """
+    if from_rate == to_rate:
+        yield from pieces
+        return
+    ratio = Fraction(to_rate, from_rate)
+    step = ratio.denominator  # input samples after which an output sample falls on an input sample again
+    reach = -(-(FILTER_REACH * max(ratio.numerator, step) // ratio.numerator + 1) // step) * step
+    held: np.ndarray | None = None
+    start = done = 0  # of the input: where what is held begins, and up to where its output was given
+    for piece in pieces:
+        held = piece if held is None else np.concatenate([held, piece], axis=1)
+        ready = (start + held.shape[1] - reach) // step * step
+        if ready > done:
+            made = resample_audio(held, from_rate, to_rate)
+            yield made[:, int((done - start) * ratio) : int((ready - start) * ratio)]
+            done = ready
+            dropped = max(0, done - reach - start)
+            held, start = held[:, dropped:], start + dropped
+    if held is not None and held.shape[1]:
+        yield resample_audio(held, from_rate, to_rate)[:, int((done - start) * ratio) :]
+
+
 @lru_cache(maxsize=16)
 def _lowpass(ratio: Fraction) -> np.ndarray:
     from scipy.signal import firwin
 
     slowest = max(ratio.numerator, ratio.denominator)
-    return firwin(2 * 48 * slowest + 1, 0.95 / slowest, window=("kaiser", 8.0))
+    return firwin(2 * FILTER_REACH * slowest + 1, 0.95 / slowest, window=("kaiser", 8.0))
 
 
 # ITU-R BS.775 downmix of L R C LFE Ls Rs (and of its prefixes) to stereo; the LFE is left out

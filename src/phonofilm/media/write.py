@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,36 +145,55 @@ def _check_content(clip: Clip, path: Path) -> None:
         raise PhonofilmError(f"{path.name}: {clip.waveform.shape[0]} channels of sound; 1 to 8 can be written")
 
 
+Timed = tuple[Fraction, Any, Any]
+"""When, into which stream, and what: a frame to encode, None to flush its encoder, or a packet as it is."""
+
+Track = Callable[[Any], Iterator[Timed]]
+"""Adds its stream to an open container at once; what it returns yields what goes into it."""
+
+
 def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> None:
+    tracks: list[Track] = []
+    if clip.frames is not None and clip.fps is not None and len(clip.frames) and kind.video:
+        height, width = clip.frames.shape[1:3]
+        tracks.append(partial(picture_track, frames=clip.frames, size=(width, height), fps=clip.fps, kind=kind))
+    if clip.waveform is not None and clip.sample_rate and clip.waveform.shape[1]:
+        rate = codec_rate(clip.sample_rate, kind)
+        waveform = resample_audio(clip.waveform, clip.sample_rate, rate)
+        tracks.append(partial(sound_track, pieces=[waveform], channels=len(waveform), rate=rate, kind=kind))
+    mux(path, kind, tags, clip.sample_rate, tracks)
+
+
+def mux(path: Path, kind: Container, tags: Mapping[str, str], sample_rate: int | None, tracks: Sequence[Track]) -> None:
+    """Write tracks side by side in order of time, each drawn from only as far as the others have come.
+
+    Raises:
+        PhonofilmError: the container does not take what is in them.
+    """
     try:
         # bit-exact: the same clip gives the same bytes, without the random ids and dates of a muxer
         options = {**kind.options, "fflags": "+bitexact"}
-        if "use_editlist" in options and clip.sample_rate:
+        if "use_editlist" in options and sample_rate:
             # an edit list counts in the movie's units; in milliseconds it could not end on a sample
-            options["movie_timescale"] = str(_rate(clip.sample_rate, kind))
+            options["movie_timescale"] = str(codec_rate(sample_rate, kind))
         with av.open(path, "w", format=kind.format, options=options) as output:
             output.metadata.update(tags)
-            tracks = []
-            if clip.frames is not None and len(clip.frames) and kind.video:
-                tracks.append(_picture(output, clip, kind))
-            if clip.waveform is not None and clip.waveform.shape[1]:
-                tracks.append(_sound(output, clip, kind))
-            for _, stream, frame in heapq.merge(*tracks, key=lambda item: item[0]):
-                output.mux(stream.encode(frame))
+            opened = [track(output) for track in tracks]
+            for _, stream, item in heapq.merge(*opened, key=lambda timed: timed[0]):
+                output.mux(item if isinstance(item, av.Packet) else stream.encode(item))
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
         raise PhonofilmError(f"the clip cannot be written as {path.suffix}: {error}") from error
 
 
-def _picture(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fraction, Any, Any]]:
-    """The stream is made at once; what is returned yields (time, stream, frame), and None at the end to flush."""
-    assert clip.frames is not None
-    assert clip.fps is not None
-    yuv = kind.pixels == "yuv420p"
-    frames, tick = (_even(clip.frames) if yuv else clip.frames), 1 / clip.fps
-    stream = output.add_stream(kind.video, rate=clip.fps, options=dict(kind.video_options))
-    stream.height, stream.width = frames.shape[1:3]
+def picture_track(
+    output: Any, frames: Iterable[np.ndarray], size: tuple[int, int], fps: Fraction, kind: Container
+) -> Iterator[Timed]:
+    """Frames uint8 [H, W, 3] of one size (width, height) on a constant clock; odd sides grow by one pixel."""
+    yuv, tick = kind.pixels == "yuv420p", 1 / fps
+    stream = output.add_stream(kind.video, rate=fps, options=dict(kind.video_options))
+    stream.width, stream.height = (side + side % 2 if yuv else side for side in size)
     stream.pix_fmt = kind.pixels
     stream.time_base = stream.codec_context.time_base = tick
     if yuv:
@@ -181,13 +201,14 @@ def _picture(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fractio
         context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
         context.color_range = ColorRange.MPEG.value
 
-    def encode() -> Iterator[tuple[Fraction, Any, Any]]:
-        reformatter = VideoReformatter()
-        for index, pixels in enumerate(frames):
-            frame = _frame(pixels, kind.pixels, reformatter)
-            frame.pts, frame.time_base = index, tick
-            yield index * tick, stream, frame
-        yield len(frames) * tick, stream, None
+    def encode() -> Iterator[Timed]:
+        reformatter, count = VideoReformatter(), 0
+        for pixels in frames:
+            frame = _frame(_even(pixels) if yuv else pixels, kind.pixels, reformatter)
+            frame.pts, frame.time_base = count, tick
+            yield count * tick, stream, frame
+            count += 1
+        yield count * tick, stream, None
 
     return encode()
 
@@ -209,35 +230,47 @@ def _frame(pixels: np.ndarray, format: str, reformatter: VideoReformatter) -> av
     return frame
 
 
-def _even(frames: np.ndarray) -> np.ndarray:
-    height, width = frames.shape[1:3]
-    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+def _even(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _rate(rate: int, kind: Container) -> int:
+def codec_rate(rate: int, kind: Container) -> int:
     """The sample rate itself where the codec has it, or the next higher one."""
     if kind.rates is None or rate in kind.rates:
         return rate
     return next((r for r in kind.rates if r >= rate), kind.rates[-1])
 
 
-def _sound(output: Any, clip: Clip, kind: Container) -> Iterator[tuple[Fraction, Any, Any]]:
-    assert clip.waveform is not None
-    assert clip.sample_rate is not None
-    rate = _rate(clip.sample_rate, kind)
-    waveform = np.clip(resample_audio(clip.waveform, clip.sample_rate, rate), -1, 1)
-    channels, length = waveform.shape
+def sound_track(
+    output: Any, pieces: Iterable[np.ndarray], channels: int, rate: int, kind: Container
+) -> Iterator[Timed]:
+    """Sound float32 [C, any length] piece after piece, at a rate that the codec has."""
     stream = output.add_stream(kind.audio, rate=rate, layout=LAYOUTS[channels], options=dict(kind.audio_options))
     if not kind.audio.startswith("pcm"):
         # AAC holds 6144 bits a channel and block at most
         stream.bit_rate = channels * min(128_000, 6 * rate)
 
-    def encode() -> Iterator[tuple[Fraction, Any, Any]]:
-        for start in range(0, length, BLOCK):
-            block = np.ascontiguousarray(waveform[:, start : start + BLOCK])
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=LAYOUTS[channels])
+    def encode() -> Iterator[Timed]:
+        start = 0
+        for block in _blocks(pieces):
+            samples = np.ascontiguousarray(np.clip(block, -1, 1))
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=LAYOUTS[channels])
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             yield Fraction(start, rate), stream, frame
-        yield Fraction(length, rate), stream, None
+            start += block.shape[1]
+        yield Fraction(start, rate), stream, None
 
     return encode()
+
+
+def _blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same sound in blocks of one length, the last one as long as it is."""
+    rest = None
+    for piece in pieces:
+        rest = piece if rest is None else np.concatenate([rest, piece], axis=1)
+        whole = rest.shape[1] // BLOCK * BLOCK
+        yield from (rest[:, start : start + BLOCK] for start in range(0, whole, BLOCK))
+        rest = rest[:, whole:]
+    if rest is not None and rest.shape[1]:
+        yield rest

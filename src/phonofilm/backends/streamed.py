@@ -1,0 +1,160 @@
+"""Sound for a film of any length, in the memory of one window: any backend, from file to file.
+
+The first window is a foley, each later one a retake of the sound alone that stands on what was made before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from phonofilm.backends.base import Backend, Cancel, Progress
+from phonofilm.backends.fit import frame_indices, to_length
+from phonofilm.backends.requests import check
+from phonofilm.backends.windows import Window, windows
+from phonofilm.checkpoint import file_sha256
+from phonofilm.errors import PhonofilmError
+from phonofilm.media import FORMATS, check_output
+from phonofilm.media.film import Film, write_film
+from phonofilm.types import Clip, Request, nearest
+
+SOUNDLESS = ".gif"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the film, the sound's samples, channels and rate, and what made it."""
+
+    film: Film
+    samples: int
+    channels: int
+    sample_rate: int
+    copied: bool
+    metadata: dict[str, str]
+
+
+def check_film(request: Request, film: Film, output: Path) -> Request:
+    """The request with a stand-in for the film that takes no memory, once all can be done that is asked.
+
+    Raises:
+        PhonofilmError: a request that makes no sense, or a file that cannot be written or holds no sound.
+    """
+    check_output(output)
+    if output.suffix.lower() == SOUNDLESS:
+        holding = " ".join(suffix for suffix in FORMATS if suffix != SOUNDLESS)
+        raise PhonofilmError(f"{output.name}: {SOUNDLESS} holds no sound, and sound is what foley makes; use {holding}")
+    width, height = film.size
+    frames = np.broadcast_to(np.zeros(3, np.uint8), (film.ticks, height, width, 3))
+    request = replace(request, task="foley", source=Clip(frames, film.fps))
+    check(request)
+    return request
+
+
+def foley_film(
+    backend: Backend,
+    film: Film,
+    output: Path,
+    request: Request,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Written:
+    """Write a film with the sound that a model makes of it; its picture is copied where the file takes it.
+
+    Args:
+        request: what `check_film` returned.
+        progress: told of one stage, "making", over all windows.
+
+    Raises:
+        PhonofilmError: damage in the film, or a file that cannot be written.
+        Cancelled: `cancel` said so; nothing is left.
+    """
+    made = sound_of(backend, film, request, progress, cancel)
+    first = next(made)
+    assert first.waveform is not None
+    assert first.sample_rate is not None
+    metadata = {**first.metadata, "source_sha256": file_sha256(film.path)}
+    asked = replace(request, source=None).digest
+    metadata["request"] = hashlib.sha256(f"{asked} {metadata['source_sha256']}".encode()).hexdigest()
+    pieces = (clip.waveform for clip in chain([first], made) if clip.waveform is not None)
+    copied = write_film(film, output, pieces, first.sample_rate, metadata)
+    samples = nearest(film.seconds * first.sample_rate)
+    return Written(film, samples, len(first.waveform), first.sample_rate, copied, metadata)
+
+
+def sound_of(
+    backend: Backend, film: Film, request: Request, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Iterator[Clip]:
+    """The sound of a film in pieces that follow each other without a gap, one a window.
+
+    Every piece says in its metadata what made it, the first one also how many windows there are.
+    """
+    window = window_of(backend)
+    fps, size = window.fps or film.fps, window.size or film.size
+    total = max(1, math.ceil(film.seconds * fps))
+    spans = windows(total, max(1, nearest(window.seconds * fps)), 0, total)
+    pictures = film.frames(frame_indices(total, fps, film.ticks, film.fps).tolist(), size)
+    frames: list[np.ndarray] = []
+    known: Clip = Clip()
+    for number, span in enumerate(spans):
+        before = spans[number - 1] if number else range(0)
+        frames = frames[span.start - before.start :]
+        frames += islice(pictures, len(span) - len(frames))
+        asked = _asked(request, Clip(np.stack(frames), fps), known, number)
+        made = backend.generate(asked, _overall(progress, number, len(spans)), cancel)
+        assert made.waveform is not None
+        assert made.sample_rate is not None
+        rate = made.sample_rate
+        ends = nearest(film.seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)
+        length = ends - _sample(span.start, fps, rate)
+        waveform = to_length(made.waveform, max(length, made.waveform.shape[1]))
+        known = Clip(waveform=waveform[:, length:], sample_rate=rate)
+        said = made.metadata if number else _noted(made, len(spans))
+        yield Clip(waveform=waveform[:, :length], sample_rate=rate, metadata=said)
+
+
+def window_of(backend: Backend) -> Window:
+    """What a backend looks at in one go; one that does not say gets eight seconds as they are."""
+    return getattr(backend, "window", Window(Fraction(8)))
+
+
+def _asked(request: Request, picture: Clip, known: Clip, number: int) -> Request:
+    """The request of one window: sound for its picture, where its beginning is known from the window before."""
+    if number == 0 or known.waveform is None or known.sample_rate is None:
+        return replace(request, task="foley", source=picture)
+    length = nearest(picture.picture_seconds * known.sample_rate)
+    source = picture.with_(waveform=to_length(known.waveform, length), sample_rate=known.sample_rate)
+    span = (float(known.sound_seconds), float(picture.picture_seconds))
+    seed = request.seed if request.audio_seed is None else request.audio_seed
+    drawn = hashlib.sha256(f"{seed} {number}".encode()).digest()
+    audio_seed = int.from_bytes(drawn[:8], "big") >> 1
+    return replace(request, task="retake", only="audio", source=source, span=span, audio_seed=audio_seed)
+
+
+def _noted(made: Clip, windows: int) -> dict[str, str]:
+    notes = made.metadata.get("notices", "").splitlines()
+    if windows > 1:
+        notes.append(f"longer than the model looks at in one go: made through {windows} overlapping windows")
+    return {**made.metadata, "notices": "\n".join(notes)} if notes else dict(made.metadata)
+
+
+def _sample(frame: int, fps: Fraction, rate: int) -> int:
+    return nearest(Fraction(frame) / fps * rate)
+
+
+def _overall(progress: Progress | None, number: int, count: int) -> Callable[[str, int, int], None] | None:
+    """Progress of one window as that of the whole film."""
+    if progress is None:
+        return None
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage == "sampling":
+            progress("making", number * total + done, count * total)
+
+    return tell

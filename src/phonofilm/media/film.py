@@ -1,0 +1,264 @@
+"""A film too long to hold: looked through once for its times, then read frame by frame, and given another sound.
+
+Memory holds a frame or two and eight bytes for the time of every other one, however long the film is.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import atomic
+from phonofilm.media.decode import FILM_RATES, _pixels, declared_seconds, opened, streams
+from phonofilm.media.metadata import from_tags, to_tags
+from phonofilm.media.resample import resample_stream, resize_frames
+from phonofilm.media.write import (
+    CONTAINERS,
+    Timed,
+    Track,
+    check_output,
+    codec_rate,
+    mux,
+    picture_track,
+    sound_track,
+)
+from phonofilm.types import Clip, nearest, rational
+
+
+@dataclass(frozen=True)
+class Film:
+    """The picture of a file, upright and with square pixels, on a constant clock that starts with its first frame.
+
+    Attributes:
+        fps: the film's own rate or, where that varies, the nearest common one.
+        ticks: frames on that clock.
+        size: (width, height).
+        start: time stamp of the first frame, in seconds of the file.
+        slack: how much later than its tick a frame may be stamped.
+        prompt: that Phonofilm wrote into the file, if it did.
+        upright: the frames are stored as they are shown, each with a time and all of them to be shown.
+    """
+
+    path: Path
+    fps: Fraction
+    ticks: int
+    size: tuple[int, int]
+    start: Fraction
+    slack: Fraction
+    prompt: str | None = None
+    upright: bool = True
+
+    @staticmethod
+    def open(path: str | Path) -> Film:
+        """Look through the whole file without decoding it.
+
+        Raises:
+            PhonofilmError: a file that is missing, empty, truncated or damaged, or that has no picture.
+        """
+        path = Path(path)
+        with opened(path) as container:
+            video, _ = streams(container)
+            if video is None:
+                raise PhonofilmError(f"foley needs a picture, and {path} has none; try animate for sound alone")
+            said = from_tags(dict(container.metadata))
+            hints = [rational(rate) for rate in (video.average_rate, video.guessed_rate, video.base_rate) if rate]
+            declared, unit = declared_seconds(container, video, None), video.time_base
+            stamps, end, whole = _look_through(container, video, path)
+        first, width, height, turned = _first_frame(path)
+        times = (np.array(stamps, np.int64) - stamps[0]) * float(unit)
+        slack = max(Fraction(1, 1000), unit / 2)
+        fps = _clock(times, _written(said) + hints, float(slack))
+        seconds = (end - stamps[0]) * unit if end > stamps[-1] else stamps[-1] * unit - stamps[0] * unit + 1 / fps
+        # some headers tell a length, and some the time of the end
+        if declared is not None and declared - max(seconds, end * unit) > Fraction(1, 4) + declared / 50:
+            raise PhonofilmError(
+                f"{path} is truncated: {float(seconds):.1f} s of {float(declared):.1f} s can be read; "
+                "copy or make it again"
+            )
+        start, ticks = (stamps[0] * unit if first is None else first), max(1, nearest(seconds * fps))
+        return Film(path, fps, ticks, (width, height), start, slack, said.get("prompt"), whole and not turned)
+
+    @property
+    def seconds(self) -> Fraction:
+        return self.ticks / self.fps
+
+    def frames(self, shown: Iterable[int] | None = None, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+        """uint8 [H, W, 3] of one tick of the clock after the other; each takes the frame on show.
+
+        Args:
+            shown: which ticks, ascending (repeated ones too); None for all of them.
+            size: (width, height) to stretch to.
+
+        Raises:
+            PhonofilmError: damage in the middle of the file.
+        """
+        wanted = iter(range(self.ticks) if shown is None else shown)
+        tick = next(wanted, None)
+        for picture, until in self._held():
+            pixels = None
+            while tick is not None and (until is None or tick < until):
+                if pixels is None:
+                    pixels = picture()
+                    pixels = pixels if size is None else resize_frames(pixels[None], size, crop=False)[0]
+                yield pixels
+                tick = next(wanted, None)
+            if tick is None:
+                return
+
+    def _held(self) -> Iterator[tuple[Any, int | None]]:
+        """A function that makes the pixels of each frame, and the tick at which the next one takes over."""
+        reformatter = VideoReformatter()
+        with opened(self.path) as container:
+            video, _ = streams(container)
+            video.thread_type = "AUTO"
+            aspect = video.sample_aspect_ratio
+            before, time = None, self.start
+            try:
+                for frame in container.decode(video):
+                    time = time if frame.pts is None else frame.pts * frame.time_base
+                    if before is not None:
+                        yield before, math.ceil((time - self.start - self.slack) * self.fps)
+                    before = partial(_pixels, frame, aspect, reformatter)
+                    time += 1 / self.fps
+            except av.error.FFmpegError as error:
+                raise PhonofilmError(
+                    f"{self.path} is damaged: only its first {float(time - self.start):.1f} s can be read"
+                ) from error
+            if before is None:
+                raise PhonofilmError(f"{self.path} is damaged: no picture of it can be decoded")
+            yield before, None
+
+
+def goes_into(film: Film, suffix: str) -> bool:
+    """Whether a kind of file takes the film's picture as it is, without encoding it again."""
+    kind = CONTAINERS[suffix.lower()]
+    if not film.upright or kind.video is None:
+        return False
+    with opened(film.path) as container:
+        video, _ = streams(container)
+        try:
+            with av.open(io.BytesIO(), "w", format=kind.format) as trial:
+                if video.codec_context.name not in trial.supported_codecs:
+                    return False
+                trial.add_stream_from_template(video)
+                trial.start_encoding()
+        except (av.error.FFmpegError, ValueError):
+            return False
+    return True
+
+
+def write_film(
+    film: Film, path: str | Path, sound: Iterable[np.ndarray], sample_rate: int, metadata: Mapping[str, str]
+) -> bool:
+    """Write a film with another sound, float32 [C, N] piece after piece; returns whether its picture was copied.
+
+    The picture is copied bit for bit where `goes_into` says that this can be, and encoded frame by frame
+    elsewhere; .wav takes the sound alone.
+
+    Raises:
+        PhonofilmError: as `write_clip`, and damage in the film.
+    """
+    path = check_output(path)
+    if path.suffix.lower() not in CONTAINERS:
+        raise PhonofilmError(f"{path.name}: {path.suffix} holds no sound; use {' '.join(CONTAINERS)}")
+    kind, copied = CONTAINERS[path.suffix.lower()], goes_into(film, path.suffix)
+    pieces = iter(sound)
+    first = next(pieces)
+    rate = codec_rate(sample_rate, kind)
+    resampled = resample_stream(_chained(first, pieces), sample_rate, rate)
+    tracks: list[Track] = []
+    if kind.video is not None:
+        whole = partial(picture_track, frames=film.frames(), size=film.size, fps=film.fps, kind=kind)
+        tracks.append(partial(_copy_track, film=film) if copied else whole)
+    tracks.append(partial(sound_track, pieces=resampled, channels=len(first), rate=rate, kind=kind))
+    tags = to_tags(Clip(metadata=metadata), {"fps": str(film.fps)} if kind.video else {})
+    with atomic(path) as temporary:
+        mux(temporary, kind, tags, sample_rate, tracks)
+    return copied
+
+
+def _chained(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from rest
+
+
+def _copy_track(output: Any, film: Film) -> Iterator[Timed]:
+    """The packets of a film as they are, moved in time so that its first frame is at zero."""
+    container = av.open(film.path.absolute(), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    video, _ = streams(container)
+    stream = output.add_stream_from_template(video)
+    stream.time_base = video.time_base
+
+    def copy() -> Iterator[Timed]:
+        with container:
+            shift = round(film.start / video.time_base)
+            for packet in container.demux(video):
+                if packet.dts is not None and packet.size:
+                    packet.pts -= shift
+                    packet.dts -= shift
+                    time = packet.dts * video.time_base
+                    packet.stream = stream
+                    yield time, stream, packet
+
+    return copy()
+
+
+def _look_through(container: Any, video: Any, path: Path) -> tuple[array[int], int, bool]:
+    """Ascending time stamps of all frames, the end of the last one, and whether all are timed and to be shown."""
+    stamps, end, whole = array("q"), 0, True
+    try:
+        for packet in container.demux(video):
+            if packet.size == 0:
+                continue
+            stamp = packet.dts if packet.pts is None else packet.pts
+            whole = whole and packet.pts is not None and packet.dts is not None and not packet.is_discard
+            if stamp is not None and not packet.is_discard:
+                stamps.append(stamp)
+                end = max(end, stamp + (packet.duration or 0))
+    except av.error.FFmpegError as error:
+        raise PhonofilmError(f"{path} is damaged: {len(stamps)} frames of it can be read") from error
+    if not stamps:
+        raise PhonofilmError(f"{path} is damaged: no picture of it can be decoded")
+    return array("q", sorted(stamps)), end, whole
+
+
+def _first_frame(path: Path) -> tuple[Fraction | None, int, int, bool]:
+    """Time of the first frame that is shown, width and height upright, and whether it had to be turned."""
+    with opened(path) as container:
+        video, _ = streams(container)
+        try:
+            frame = next(container.decode(video))
+        except (av.error.FFmpegError, StopIteration) as error:
+            raise PhonofilmError(f"{path} is damaged: no picture of it can be decoded") from error
+        height, width = _pixels(frame, video.sample_aspect_ratio, VideoReformatter()).shape[:2]
+        return None if frame.pts is None else frame.pts * frame.time_base, width, height, bool(frame.rotation)
+
+
+def _clock(times: np.ndarray, rates: Iterable[Fraction], slack: float) -> Fraction:
+    """The first of the rates that all times (ascending, from 0) fit, or the common one that is nearest."""
+    for rate in rates:
+        if np.abs(times - np.arange(len(times)) / float(rate)).max() <= slack:
+            return rate
+    usual = float(np.median([later - earlier for earlier, later in pairwise(times[:10_000])] or [1.0])) or 1.0
+    return min(FILM_RATES, key=lambda rate: abs(math.log(float(rate) * usual)))
+
+
+def _written(said: Mapping[str, str]) -> list[Fraction]:
+    """The rate that Phonofilm noted in a container."""
+    try:
+        return [rational(said["fps"])] if "fps" in said else []
+    except ValueError:
+        return []
