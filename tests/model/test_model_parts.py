@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from phonofilm.model.attention import attend
-from phonofilm.model.layers import add_gated, modulate
+from phonofilm.model.layers import modulate
+from phonofilm.model.rows import Rows, updated
 from phonofilm.model.tokens import noise_levels, patchify, unpatchify
 
 sizes = st.integers(1, 3)
@@ -56,7 +57,8 @@ def test_modulation_by_row_is_modulation_by_token(levels):
     scale, shift = torch.randn(2, 2, levels, 4)
     scale_each, shift_each = (t.repeat_interleave(6 // levels, 1) for t in (scale, shift))
     assert_close(modulate(x, scale, shift), x * (1 + scale_each) + shift_each)
-    assert_close(add_gated(x, update, scale), x + update * scale_each)
+    whole = (Rows(0, 6, 6),)
+    assert_close(updated(x, whole, lambda rows: update, scale), x + update * scale_each)
 
 
 @pytest.mark.parametrize("masked", [False, True])

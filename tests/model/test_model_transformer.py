@@ -142,14 +142,13 @@ class TestUnmixed:
         found = model(*inputs, unmixed={self.BLOCK: both})
         for stream in (model.blocks[self.BLOCK].video, model.blocks[self.BLOCK].audio):
             if stream is not None:
-                forward = stream.self_attention.forward
+                answer = stream.self_attention.answer
 
-                def closed(x, forward=forward, **options):
-                    apart = torch.full((x.shape[1], x.shape[1]), -1e9).fill_diagonal_(0)
-                    options.pop("unmixed")
-                    return forward(x, bias=apart, **options)
+                def closed(asked, held, answer=answer, **options):
+                    count = held.keys.shape[1]
+                    return answer(asked, held, torch.full((count, count), -1e9).fill_diagonal_(0))
 
-                stream.self_attention.forward = closed
+                stream.self_attention.answer = closed
         expected = model(*inputs)
         assert_close(found.video, expected.video, atol=1e-5, rtol=1e-5)
         assert_close(found.audio, expected.audio, atol=1e-5, rtol=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from phonofilm.model.config import TransformerConfig
 from phonofilm.model.layers import Norm
-from phonofilm.model.rope import Rotary, rotate
+from phonofilm.model.rope import Rotary, rotate, rotate_
 
 # In bfloat16 on a CPU, torch's fused attention is 3 to 6 times slower than three plain products as long as the
 # scores of a head fit the cache; beyond that many scores, memory decides for the fused one.
@@ -35,8 +37,32 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     return rearrange(out, "b h n d -> b n (h d)")
 
 
+class Asked(NamedTuple):
+    """Queries [B, N, H, d], and the gate [B, N, H, 1] of each head, or None."""
+
+    queries: Tensor
+    gate: Tensor | None
+
+
+class Held(NamedTuple):
+    """Keys and values [B, M, H, d]."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class Unmixed(NamedTuple):
+    """bool [B], True for samples whose tokens attend to nothing and keep their values [B, N, H, d]."""
+
+    samples: Tensor
+    values: Tensor
+
+
 class Attention(nn.Module):
-    """Attention of tokens [B, N, D] to themselves or to a context [B, M, C]."""
+    """Attention of tokens [B, N, D] to themselves or to a context [B, M, C], in three steps that take any part of N.
+
+    `answer(ask(x), hold(context))`: so the tokens of a long clip can come a few at a time (see `rows`).
+    """
 
     def __init__(
         self,
@@ -57,36 +83,39 @@ class Attention(nn.Module):
         self.norm_k = Norm(inner, config.norm, config.eps, affine=True)
         self.to_gate = nn.Linear(width, heads) if config.gated_attention else None
 
-    def forward(
-        self,
-        x: Tensor,
-        context: Tensor | None = None,
-        *,
-        bias: Tensor | None = None,
-        rotary: Rotary | None = None,
-        context_rotary: Rotary | None = None,
-        unmixed: Tensor | None = None,
-    ) -> Tensor:
+    def ask(self, x: Tensor, rotary: Rotary | None = None) -> Asked:
+        """What tokens [B, N, D] look for.
+
+        Args:
+            rotary: positions of x; None where positions do not matter.
+        """
+        queries = self._placed(self.norm_q(self.to_q(x)), rotary)
+        # Twice a sigmoid: a gate of zero logits is 1.
+        gate = None if self.to_gate is None else 2 * self.to_gate(x).sigmoid().unsqueeze(-1)
+        return Asked(queries, gate)
+
+    def hold(self, context: Tensor, rotary: Rotary | None = None) -> Held:
+        """What tokens of a context [B, M, C] offer; they are not needed afterwards."""
+        keys = self._placed(self.norm_k(self.to_k(context)), rotary)
+        return Held(keys, self.to_v(context).unflatten(-1, (self.heads, -1)))
+
+    def answer(self, asked: Asked, held: Held, bias: Tensor | None = None, unmixed: Unmixed | None = None) -> Tensor:
         """Returns [B, N, D].
 
         Args:
-            x: [B, N, D].
-            context: [B, M, C], or None where x attends to itself.
             bias: added to the scores, broadcasts to [B, H, N, M].
-            rotary: positions of x; None where positions do not matter.
-            context_rotary: positions of the context.
-            unmixed: bool [B], True where each token of a sample keeps its own value (x attends to itself only).
+            unmixed: which samples have each of their tokens keep its own value.
         """
-        context = x if context is None else context
-        q, k, v = self.norm_q(self.to_q(x)), self.norm_k(self.to_k(context)), self.to_v(context)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)) for t in (q, k, v))
-        if rotary is not None:
-            q, k = rotate(q, rotary), rotate(k, rotary if context_rotary is None else context_rotary)
-        out = attend(q, k, v, bias)
+        out = attend(asked.queries, held.keys, held.values, bias)
         if unmixed is not None:
-            out = torch.where(unmixed[:, None, None], v.flatten(-2), out)
-        if self.to_gate is not None:
-            # Twice a sigmoid: a gate of zero logits is 1.
-            gate = 2 * self.to_gate(x).sigmoid()
-            out = (out.unflatten(-1, (self.heads, -1)) * gate.unsqueeze(-1)).flatten(-2)
+            out = torch.where(unmixed.samples[:, None, None], unmixed.values.flatten(-2), out)
+        if asked.gate is not None:
+            out = (out.unflatten(-1, (self.heads, -1)) * asked.gate).flatten(-2)
         return self.to_out(out)
+
+    def _placed(self, x: Tensor, rotary: Rotary | None) -> Tensor:
+        """[B, N, H·d] as heads [B, N, H, d], turned by their positions."""
+        heads = x.unflatten(-1, (self.heads, -1))
+        if rotary is None:
+            return heads
+        return rotate(heads, rotary) if torch.is_grad_enabled() else rotate_(heads, rotary)

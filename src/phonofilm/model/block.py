@@ -6,15 +6,17 @@ a snapshot, so that neither sees the other's update; then feed-forward.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from phonofilm.model.attention import Attention
+from phonofilm.model.attention import Asked, Attention, Held, Unmixed
 from phonofilm.model.config import StreamConfig, TransformerConfig
-from phonofilm.model.layers import FeedForward, Norm, add_gated, modulate
+from phonofilm.model.layers import FeedForward, Norm, modulate
 from phonofilm.model.rope import Places, Rotary
+from phonofilm.model.rows import Rows, gathered, updated
 from phonofilm.types import Latents
 
 
@@ -45,6 +47,7 @@ class Conditioning(NamedTuple):
         text_bias: [B, 1, 1, L], 0 for a token, very negative for padding.
         text_levels: [B, 1, 2, C] shift and scale of the text states, or None.
         places: where its tokens are.
+        parts: its tokens, as many at once as are worked on at a time.
         exchange: None where the other stream is absent.
     """
 
@@ -53,6 +56,7 @@ class Conditioning(NamedTuple):
     text_bias: Tensor
     text_levels: Tensor | None
     places: Places
+    parts: tuple[Rows, ...]
     exchange: Exchange | None
 
 
@@ -90,34 +94,54 @@ class StreamBlock(nn.Module):
             nn.init.ones_(gate)
 
     def attend(self, x: Tensor, given: Conditioning, unmixed: Tensor | None = None) -> Tensor:
-        """Self-attention, which passes its values on as they are where a sample is `unmixed`, and attention to text."""
-        shift, scale, gate = with_table(self.table[:3], given.levels[:, :, :3])
-        update = self.self_attention(modulate(self.norm(x), scale, shift), rotary=given.places.alone, unmixed=unmixed)
-        x = add_gated(x, update, gate)
-        if self.text_table is None or given.text_levels is None:
-            return x + self.text_attention(self.norm(x), given.text, bias=given.text_bias)
-        shift, scale, gate = with_table(self.table[6:], given.levels[:, :, 6:])
-        text_shift, text_scale = with_table(self.text_table, given.text_levels)
-        text = modulate(given.text, text_scale, text_shift)
-        update = self.text_attention(modulate(self.norm(x), scale, shift), text, bias=given.text_bias)
-        return add_gated(x, update, gate)
+        """Self-attention, which passes its values on as they are where a sample is `unmixed`, and attention to text.
 
-    def exchange_views(self, x: Tensor, told: Exchange) -> tuple[Tensor, Tensor]:
-        """The normalised stream as it takes part in audio → video, and in video → audio."""
-        normed = self.norm(x)
-        scale_a, shift_a, scale_v, shift_v = with_table(self.exchange_table[:4], told.levels)
-        return modulate(normed, scale_a, shift_a), modulate(normed, scale_v, shift_v)
+        Without gradients x is overwritten, here as in the other methods.
+        """
+        layer, table, levels = self.self_attention, self.table[:3], given.levels[:, :, :3]
 
-    def take(self, x: Tensor, view: Tensor, other: Tensor, told: Exchange, other_rotary: Rotary) -> Tensor:
-        """Add what this stream's view [B, N, D] finds in the view of the other [B, M, E]."""
-        (gate,) = with_table(self.exchange_table[4:], told.gate)
-        gate = gate if told.on is None else gate * told.on
-        return add_gated(x, self.exchange(view, other, rotary=told.rotary, context_rotary=other_rotary), gate)
+        def project(rows: Rows) -> tuple[Tensor, ...]:
+            shift, scale, _ = with_table(table, rows.of_levels(levels))
+            view, rotary = modulate(self.norm(rows.of(x)), scale, shift), given.places.alone.at(rows)
+            return _present(*layer.ask(view, rotary), *layer.hold(view, rotary))
+
+        *asked, keys, values = gathered(project, given.parts)
+        held = Held(keys, values)
+
+        def mix(rows: Rows) -> Tensor:
+            loose = None if unmixed is None else Unmixed(unmixed, rows.of(values))
+            return layer.answer(_asked(asked, rows), held, unmixed=loose)
+
+        x = updated(x, given.parts, mix, with_table(table, levels)[2])
+        return self.read(x, given)
+
+    def read(self, x: Tensor, given: Conditioning) -> Tensor:
+        """Attention to the text."""
+        layer, text, gate = self.text_attention, given.text, None
+        if self.text_table is not None and given.text_levels is not None:
+            text_shift, text_scale = with_table(self.text_table, given.text_levels)
+            text = modulate(text, text_scale, text_shift)
+            gate = with_table(self.table[8:], given.levels[:, :, 8:])[0]
+        held = layer.hold(text)
+
+        def look(rows: Rows) -> Tensor:
+            view = self.norm(rows.of(x))
+            if gate is not None:
+                shift, scale = with_table(self.table[6:8], rows.of_levels(given.levels[:, :, 6:8]))
+                view = modulate(view, scale, shift)
+            return layer.answer(layer.ask(view), held, given.text_bias)
+
+        return updated(x, given.parts, look, gate)
 
     def transform(self, x: Tensor, given: Conditioning) -> Tensor:
         """Feed-forward."""
-        shift, scale, gate = with_table(self.table[3:6], given.levels[:, :, 3:6])
-        return add_gated(x, self.feed_forward(modulate(self.norm(x), scale, shift)), gate)
+        table, levels = self.table[3:6], given.levels[:, :, 3:6]
+
+        def widen(rows: Rows) -> Tensor:
+            shift, scale, _ = with_table(table, rows.of_levels(levels))
+            return self.feed_forward(modulate(self.norm(rows.of(x)), scale, shift))
+
+        return updated(x, given.parts, widen, with_table(table, levels)[2])
 
 
 class Block(nn.Module):
@@ -150,25 +174,58 @@ class Block(nn.Module):
             return _alone(self.video, video, to_video, loose.video), _alone(self.audio, audio, to_audio, loose.audio)
         video = self.video.attend(video, to_video, loose.video)
         audio = self.audio.attend(audio, to_audio, loose.audio)
-        video, audio = exchange(self.video, video, to_video.exchange, self.audio, audio, to_audio.exchange)
+        video, audio = exchange(self.video, video, to_video, self.audio, audio, to_audio)
         return self.video.transform(video, to_video), self.audio.transform(audio, to_audio)
 
 
 def exchange(
-    video_part: StreamBlock,
-    video: Tensor,
-    video_told: Exchange,
-    audio_part: StreamBlock,
-    audio: Tensor,
-    audio_told: Exchange,
-) -> tuple[Tensor, Tensor]:
-    """Both streams look at snapshots of each other, which are gone before the widest layers run."""
-    video_takes, video_gives = video_part.exchange_views(video, video_told)
-    audio_gives, audio_takes = audio_part.exchange_views(audio, audio_told)
+    video_part: StreamBlock, video: Tensor, to_video: Conditioning, audio_part: StreamBlock, audio: Tensor,
+    to_audio: Conditioning,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Both streams look at snapshots of each other: all is projected before either is changed."""
+    seen, by_video = _views(video_part, video, to_video, audio_part.exchange, takes_first=True)
+    heard, by_audio = _views(audio_part, audio, to_audio, video_part.exchange, takes_first=False)
     return (
-        video_part.take(video, video_takes, audio_gives, video_told, audio_told.rotary),
-        audio_part.take(audio, audio_takes, video_gives, audio_told, video_told.rotary),
+        _take(video_part, video, to_video, by_video, heard),
+        _take(audio_part, audio, to_audio, by_audio, seen),
     )
+
+
+def _views(
+    part: StreamBlock, x: Tensor, given: Conditioning, other: Attention, takes_first: bool
+) -> tuple[Held, Sequence[Tensor]]:
+    """What a stream offers the `other` one's attention, and what it asks by its own."""
+    told = given.exchange
+    assert told is not None  # both streams are there
+
+    def project(rows: Rows) -> tuple[Tensor, ...]:
+        normed, rotary = part.norm(rows.of(x)), told.rotary.at(rows)
+        scale_a, shift_a, scale_v, shift_v = with_table(part.exchange_table[:4], rows.of_levels(told.levels))
+        to_video, to_audio = modulate(normed, scale_a, shift_a), modulate(normed, scale_v, shift_v)
+        takes, gives = (to_video, to_audio) if takes_first else (to_audio, to_video)
+        return _present(*part.exchange.ask(takes, rotary), *other.hold(gives, rotary))
+
+    *asked, keys, values = gathered(project, given.parts)
+    return Held(keys, values), asked
+
+
+def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Tensor], held: Held) -> Tensor:
+    """Add what a stream's questions find in the other."""
+    told = given.exchange
+    assert told is not None
+    (gate,) = with_table(part.exchange_table[4:], told.gate)
+    gate = gate if told.on is None else gate * told.on
+    return updated(x, given.parts, lambda rows: part.exchange.answer(_asked(asked, rows), held), gate)
+
+
+def _present(queries: Tensor, gate: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    return (queries, keys, values) if gate is None else (queries, gate, keys, values)
+
+
+def _asked(found: Sequence[Tensor], rows: Rows) -> Asked:
+    """Queries, and the gate if there is one, of some tokens."""
+    queries, *gate = (rows.of(part) for part in found)
+    return Asked(queries, gate[0] if gate else None)
 
 
 def _alone(

@@ -43,12 +43,6 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift.unsqueeze(2), grouped, 1 + scale.unsqueeze(2)).view_as(x)
 
 
-def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
-    """x + update·gate, with x and update [B, N, D] and gate [B, S, D] as in `modulate`."""
-    grouped = rearrange(x, "b (s n) d -> b s n d", s=gate.shape[1])
-    return torch.addcmul(grouped, update.view_as(grouped), gate.unsqueeze(2)).view_as(x)
-
-
 class FeedForward(nn.Module):
     """Two linear layers around a GELU."""
 

@@ -9,12 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonofilm.model.rows import Rows
+
 
 class Rotary(NamedTuple):
-    """Tables that rotate queries or keys: cos and signed sin, each [N, H, 2, R] for heads of 2·R channels."""
+    """Tables that rotate queries or keys: cos and sin, each [N, H, R] for heads of 2·R channels."""
 
     cos: Tensor
     sin: Tensor
+
+    def at(self, rows: Rows) -> Rotary:
+        """Of these tokens."""
+        return Rotary(rows.of_places(self.cos), rows.of_places(self.sin))
 
 
 class Places(NamedTuple):
@@ -60,9 +66,8 @@ def rotary(
     exponent = torch.linspace(0, 1, count, dtype=torch.float64)
     frequency = (base**exponent * (math.pi / 2)).to(device=device, dtype=torch.float32)
     angle = (place.unsqueeze(1) * frequency.unsqueeze(1)).flatten(1)
-    angle = torch.nn.functional.pad(angle, (half - axes * count, 0)).unflatten(1, (heads, 1, -1))
-    cos, sin = angle.cos(), angle.sin()
-    return Rotary(torch.cat([cos, cos], 2).to(dtype), torch.cat([-sin, sin], 2).to(dtype))
+    angle = torch.nn.functional.pad(angle, (half - axes * count, 0)).unflatten(1, (heads, -1))
+    return Rotary(angle.cos().to(dtype), angle.sin().to(dtype))
 
 
 def fourier(bounds: np.ndarray, frequencies: int, device: torch.device | str = "cpu") -> Tensor:
@@ -74,5 +79,16 @@ def fourier(bounds: np.ndarray, frequencies: int, device: torch.device | str = "
 
 def rotate(x: Tensor, tables: Rotary) -> Tensor:
     """Turn x [B, N, H, 2R] by its positions: channel r of a head pairs with channel r + R."""
-    pairs = x.unflatten(-1, (2, -1))
-    return torch.addcmul(pairs * tables.cos, pairs.roll(1, -2), tables.sin).flatten(-2)
+    first, second = x.chunk(2, -1)
+    turned = torch.addcmul(first * tables.cos, second, tables.sin, value=-1)
+    return torch.cat([turned, torch.addcmul(second * tables.cos, first, tables.sin)], -1)
+
+
+def rotate_(x: Tensor, tables: Rotary) -> Tensor:
+    """The same in place, where x is not needed as it was."""
+    cos, sin = tables.cos.to(x.dtype), tables.sin.to(x.dtype)
+    first, second = x.chunk(2, -1)
+    before = first.clone()
+    first.mul_(cos).addcmul_(second, sin, value=-1)
+    second.mul_(cos).addcmul_(before, sin)
+    return x

@@ -14,6 +14,7 @@ from phonofilm.model.block import Conditioning, Exchange
 from phonofilm.model.config import Door, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
+from phonofilm.model.rows import Rows, gathered, parts
 from phonofilm.model.tokens import noise_levels, patchify, unpatchify
 from phonofilm.types import Text
 
@@ -118,6 +119,7 @@ class Stream(nn.Module):
             text_bias=torch.where(text.mask, 0.0, -1e4).to(dtype)[:, None, None],
             text_levels=text_levels,
             places=places,
+            parts=parts(own.tokens, own.levels.shape[1]),
             exchange=between,
         )
 
@@ -126,8 +128,12 @@ class Stream(nn.Module):
         if x is None or entered is None or like is None:
             return None
         shift, scale = (self.table.to(x.dtype) + entered.embedded.unsqueeze(2)).unbind(2)
-        normed = F.layer_norm(x, x.shape[-1:], eps=self.eps)
-        tokens = self.out(modulate(normed, scale, shift))
+
+        def project(rows: Rows) -> tuple[Tensor]:
+            normed = F.layer_norm(rows.of(x), x.shape[-1:], eps=self.eps)
+            return (self.out(modulate(normed, rows.of_levels(scale), rows.of_levels(shift))),)
+
+        (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
         return unpatchify(tokens, tuple(like.shape[2:]), self.config.patch).to(like.dtype)
 
 
