@@ -1,15 +1,19 @@
 """Embedded models on synthesised sound and picture; each is skipped where its package is not installed."""
 
 import importlib.util
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.ndimage import gaussian_filter
 from scipy.signal import resample_poly
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.perception import efficientnet, extras
+from phonofilm.perception import brisque, efficientnet, extras
+from phonofilm.perception.brisque import Brisque
 from phonofilm.perception.efficientnet import EfficientNetLite0
 from phonofilm.perception.faces import Faces, FaceTracker, anchors, crop, similarity
 from phonofilm.perception.flow import flow_magnitude, optical_flow
@@ -158,6 +162,37 @@ def test_flow_follows_a_pan():
     assert optical_flow(frames[:1]).shape == (0, 160, 200, 2)
     with pytest.raises(ValueError, match="uint8"):
         optical_flow(frames.astype(np.float32))
+
+
+def pattern(noise, blur):
+    """Waves of colour, with noise, blurred."""
+    y, x = np.mgrid[:96, :128]
+    waves = [127 + 80 * np.sin(x / 7 + y / 11), 127 + 60 * np.cos(x / 5), 127 + 50 * np.sin(y / 4)]
+    noisy = np.stack(waves, -1) + np.random.default_rng(5).normal(0, 12, (96, 128, 3)) * noise
+    return np.clip(np.rint(gaussian_filter(noisy, (blur, blur, 0)) if blur else noisy), 0, 255).astype(np.uint8)
+
+
+@needs("brisque")
+@pytest.mark.parametrize(("noise", "blur", "wanted"), [(0, 0, 82.70099), (1, 0, 17.64142), (1, 2, 83.36312)])
+def test_brisque_gives_what_its_package_gives(noise, blur, wanted):
+    """The values are those of brisque 0.2.0 itself, through libsvm."""
+    assert Brisque.load()(pattern(noise, blur)) == pytest.approx(wanted, abs=1e-3)
+
+
+@needs("brisque")
+def test_brisque_refuses_what_has_no_statistics():
+    judge = Brisque.load()
+    with pytest.raises(ValueError, match="32 pixels"):
+        judge(pattern(0, 0)[:20])
+    with pytest.raises(ValueError, match="detail"):
+        judge(np.full((64, 64, 3), 90, np.uint8))
+
+
+def test_brisque_runs_nothing_from_its_files(tmp_path, monkeypatch):
+    (tmp_path / "normalize.pickle").write_bytes(pickle.dumps(Path("harm")))
+    monkeypatch.setattr(brisque, "packaged", lambda module, file, purpose: tmp_path / Path(file).name)
+    with pytest.raises(PhonofilmError, match="more than numbers"):
+        Brisque.load()
 
 
 def test_face_anchors_are_cell_centres():

@@ -31,7 +31,10 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of results.json and report.html.")
     ] = None,
     weights: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=FILE", help="Published weights of a network, as i3d=i3d.pt.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="Weights of a network that judges, as i3d=i3d.pt or clip=DIR; else those fetched."
+        ),
     ] = None,
     conditioned_on: Annotated[
         str | None,

@@ -11,15 +11,16 @@ import numpy as np
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation import scores
+from phonofilm.evaluation.failures import FAILURES
 from phonofilm.evaluation.view import Arrays, Score, Share, View, mean_of
 
 Better = Literal["lower", "higher", "neither"]
-Kind = Literal["frechet", "frechet-infinity", "kernel", "polynomial"]
+Kind = Literal["frechet", "frechet-infinity", "kernel", "polynomial", "inception"]
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance between sets: rows [n, D] of every clip, and which distance."""
+    """A distance between sets, or the spread of one: rows [n, D] of every clip, and which one it is."""
 
     kind: Kind
     rows: Callable[[Arrays], np.ndarray]
@@ -53,6 +54,11 @@ class Metric:
     crossed: bool = False
     judge: str | None = None
 
+    @property
+    def failure(self) -> str:
+        """Where it is known to fail."""
+        return FAILURES[self.name]
+
 
 def _kept(feature: str, name: str, sound: bool = False) -> Callable[[View], float]:
     return lambda view: scores.scalar(feature, name, view, sound)
@@ -78,7 +84,8 @@ def _own(name: str) -> Callable[[Arrays], np.ndarray]:
     return lambda arrays: arrays[name]
 
 
-SYNC, SPACE, PICTURE, SOUND, SPEECH, SETS = "Sync", "Space", "Picture", "Sound", "Speech", "Distance to reference"
+SYNC, SPACE, PROMPT, PICTURE, SOUND, SPEECH = "Sync", "Space", "Prompt", "Picture", "Sound", "Speech"
+SETS = "Distance to reference"
 TIMING = ("motion", "onsets", "sync")
 OUR = "Phonofilm, calibrated in docs/calibration"
 
@@ -126,9 +133,24 @@ SYNC_METRICS = (
         judge="synchformer",
     ),
     Metric(
-        "ImageBind AV", mean_of(scores.bound), ("imagebind",), SYNC, "", "higher", "−1 … 1",
-        "cosine of sound (3 x 2 s) and picture (8 frames, 3 crops) of a clip; not scaled by 100", "Girdhar 2023",
-        crossed=True, judge="imagebind",
+        "ImageBind AV", mean_of(partial(scores.bound, feature="imagebind")), ("imagebind",), SYNC, "", "higher",
+        "−1 … 1", "cosine of sound (3 x 2 s) and picture (8 frames, 3 crops) of a clip; not scaled by 100",
+        "Girdhar 2023", crossed=True, judge="imagebind",
+    ),
+    Metric(
+        "AVHScore", mean_of(scores.audible_frames), ("imagebind-frames",), SYNC, "", "higher", "−1 … 1",
+        "mean cosine of the clip's sound and each of its frames, by ImageBind", "Mao 2024", crossed=True,
+        judge="imagebind",
+    ),
+    Metric(
+        "JavisScore", mean_of(scores.javis), ("imagebind-frames",), SYNC, "", "higher", "−1 … 1",
+        "mean over windows (2 s, every 0.5 s) of the 40 % of frames that agree least with the window's sound, by "
+        "ImageBind", "Liu 2025, JavisBench", crossed=True, judge="imagebind",
+    ),
+    Metric(
+        "PE-AV score", mean_of(partial(scores.bound, feature="pe-av")), ("pe-av",), SYNC, "", "higher", "−1 … 1",
+        "cosine of sound (48 kHz, mean of the ears) and picture (16 frames) of a clip, by PE-AV", "Vyas 2025",
+        crossed=True, judge="pe-av",
     ),
 )  # fmt: skip
 
@@ -145,6 +167,24 @@ SPACE_METRICS = (
     Metric(
         "mono", mean_of(_kept("levels", "mono", sound=True)), ("levels",), SPACE, "share", "neither", "0 … 1",
         "share of clips whose ears differ by less than −60 dB", "ours",
+    ),
+)  # fmt: skip
+
+PROMPT_METRICS = (
+    Metric(
+        "CLIPScore", mean_of(scores.clip_text), ("clip", "clip-text"), PROMPT, "", "higher", "−1 … 1",
+        "mean cosine of the prompt and every frame; a prompt past 77 tokens loses its end, not its closing token",
+        "Hessel 2021", needs=("prompts",), judge="clip",
+    ),
+    Metric(
+        "overall consistency[clip]", mean_of(scores.pooled_text), ("clip", "clip-text"), PROMPT, "", "higher",
+        "−1 … 1", "cosine of the prompt and the mean of 8 frames' unit vectors; VBench's own takes ViCLIP",
+        "VBench, Huang 2024; pooling Luo 2021", needs=("prompts",), judge="clip",
+    ),
+    Metric(
+        "CLAP score", mean_of(scores.clap_text), ("clap", "clap-text"), PROMPT, "", "higher", "−1 … 1",
+        "cosine of the prompt and the sound (48 kHz, mean of the ears, windows of 10 s that cover it)", "Wu 2023",
+        needs=("prompts",), crossed=True, judge="clap",
     ),
 )  # fmt: skip
 
@@ -172,6 +212,30 @@ PICTURE_METRICS = (
         "subject consistency[efficientnet]", mean_of(partial(scores.steadiness, feature="efficientnet")),
         ("efficientnet",), PICTURE, "", "higher", "0 … 1",
         "mean of cosine to the previous and to the first of 16 frames", "VBench, Huang 2024; network ours",
+    ),
+    Metric(
+        "subject consistency", mean_of(partial(scores.steadiness, feature="dino")), ("dino",), PICTURE, "", "higher",
+        "0 … 1", "mean of cosine to the previous and to the first frame, over every frame, by DINO",
+        "VBench, Huang 2024", judge="dino",
+    ),
+    Metric(
+        "background consistency", mean_of(partial(scores.steadiness, feature="clip")), ("clip",), PICTURE, "",
+        "higher", "0 … 1", "mean of cosine to the previous and to the first frame, over every frame, by CLIP",
+        "VBench, Huang 2024", judge="clip",
+    ),
+    Metric(
+        "aesthetic quality", mean_of(_kept("aesthetic", "value")), ("aesthetic",), PICTURE, "", "higher", "0 … 1",
+        "mean over every frame of LAION's linear rating of CLIP ViT-L/14's unit vector, / 10", "VBench, Huang 2024",
+        judge="aesthetic",
+    ),
+    Metric(
+        "imaging quality[brisque]", mean_of(_kept("brisque", "value")), ("brisque",), PICTURE, "", "lower",
+        "0 … 100", "mean BRISQUE of 16 frames; VBench's own is MUSIQ, where higher is better", "Mittal 2012",
+    ),
+    Metric(
+        "IS[efficientnet]", Distance("inception", _own("classes")), ("efficientnet",), PICTURE, "", "higher",
+        "1 … 1000", "exp of the mean KL from each frame's classes to those of all, one part; EfficientNet-Lite0 of 16 "
+        "frames", "Salimans 2016; network ours",
     ),
 )  # fmt: skip
 
@@ -202,6 +266,16 @@ SOUND_METRICS = (
         "KL[yamnet]", mean_of(scores.kl_sounds), ("yamnet",), SOUND, "nats", "lower", "0 …",
         "mean KL(reference ‖ generated) of YAMNet's mean scores, made to sum to 1", "Iashin 2021; network ours",
         needs=("reference",), crossed=True,
+    ),
+    Metric(
+        "IS[yamnet]", Distance("inception", scores.heard_classes), ("yamnet",), SOUND, "", "higher", "1 … 521",
+        "exp of the mean KL from each clip's classes to those of all, one part; YAMNet's mean scores, made to sum to 1",
+        "Salimans 2016; network ours",
+    ),
+    Metric(
+        "CLAP audio", mean_of(scores.clap_truth), ("clap",), SOUND, "", "higher", "−1 … 1",
+        "cosine of the sound and its reference's (48 kHz, mean of the ears, windows of 10 s that cover it)",
+        "Wu 2023", needs=("reference",), crossed=True, judge="clap",
     ),
     Metric(
         "IH@vid[yamnet, prompt]", mean_of(scores.any_inserted), ("yamnet", "facts"), SOUND, "share", "lower", "0 … 1",
@@ -259,13 +333,15 @@ SET_METRICS = (
               "Unterthiner 2018; features ours"),
     _distance("FVD", "frechet", _whole, "i3d", f"{FRECHET}; I3D-Kinetics logits (400-d), first 16 frames, bilinear "
               "squash to 224² (cd-fvd's recipe)", "Unterthiner 2018", "i3d"),
+    _distance("FVD[videomae]", "frechet", _whole, "videomae", f"{FRECHET}; VideoMAE ViT-B of Something-Something v2 "
+              "(768-d), 16 frames over the clip, one row a clip", "Unterthiner 2018; network Ge 2024", "videomae"),
     _distance("FAD", "frechet", _own("mono"), "vggish", f"{FRECHET}; VGGish 128-d per 0.96 s, 16 kHz mono, no PCA, no "
               "last ReLU", "Kilgour 2019", "vggish"),
     _distance("KAD[vggish]", "kernel", _own("mono"), "vggish", f"{KERNEL}; VGGish as for FAD", "Chung 2025", "vggish"),
 )  # fmt: skip
 
 METRICS: tuple[Metric, ...] = (
-    *SYNC_METRICS, *SPACE_METRICS, *PICTURE_METRICS, *SOUND_METRICS, *SPEECH_METRICS, *SET_METRICS,
+    *SYNC_METRICS, *SPACE_METRICS, *PROMPT_METRICS, *PICTURE_METRICS, *SOUND_METRICS, *SPEECH_METRICS, *SET_METRICS,
 )  # fmt: skip
 CORE_FEATURES = {
     "facts",
@@ -280,21 +356,31 @@ CORE_FEATURES = {
     "log-mel",
 }
 JAVIS = (
-    "FVD", "FID[efficientnet]", "FVD[dis-flow]", "FAD", "FAD[yamnet]", "ImageBind AV",
-    "AV-Align[phonofilm-flow, javisbench]",
-    "DeSync", "offset", "subject consistency[efficientnet]", "motion smoothness[dis]", "temporal flicker",
+    "FVD", "FVD[videomae]", "FVD[dis-flow]", "FID[efficientnet]", "KID[efficientnet]", "FAD", "FAD[yamnet]",
+    "ImageBind AV", "CLIPScore", "CLAP score", "AV-Align[phonofilm-flow, javisbench]", "AVHScore", "JavisScore",
+    "DeSync",    "PE-AV score", "offset", "aesthetic quality", "imaging quality[brisque]", "subject consistency",
+    "subject consistency[efficientnet]", "background consistency", "motion smoothness[dis]", "temporal flicker",
+    "dynamic degree[phonofilm-flow]",
 )  # fmt: skip
 AVBENCH = (
-    "FAD",
-    "FAD[yamnet]",
-    "KAD[yamnet]",
-    "KL[yamnet]",
-    "ImageBind AV",
-    "DeSync",
-    "offset",
-    "onset accuracy",
-    "onset AP",
-)
+    "FAD", "FAD[yamnet]", "KAD[vggish]", "KAD[yamnet]", "IS[yamnet]", "KL[yamnet]", "CLAP score", "ImageBind AV",
+    "PE-AV score", "DeSync", "offset", "onset accuracy", "onset AP",
+)  # fmt: skip
+LISTED: dict[str, tuple[tuple[str, str], ...]] = {
+    "javis": (
+        ("KVD", "no port of its network is here; KID[efficientnet] stands beside it"),
+        ("CAVP score", "CAVP's weights have no port here"),
+        ("visual quality, motion quality, audio quality", "JavisBench's own reward models have no port here"),
+        ("text–video and text–audio ImageBind", "the port has no text part; CLIPScore and CLAP score stand beside it"),
+    ),
+    "avbench": (
+        ("FD-PaSST, FD-PANNs", "no port of PaSST and PANNs is here; FAD and FAD[yamnet] stand beside them"),
+        ("KL-PaSST, KL-PANNs", "as above; KL[yamnet] stands beside them"),
+        ("IS-PaSST, IS-PANNs", "as above; IS[yamnet] stands beside them"),
+        ("MS-CLAP score", "no port of MS-CLAP is here; CLAP score is LAION's"),
+    ),
+}
+"""What the benchmark behind a preset also lists and Phonofilm lacks, and why."""
 PRESETS: dict[str, tuple[str, ...]] = {
     "quick": tuple(metric.name for metric in METRICS if set(metric.features) <= CORE_FEATURES),
     "full": tuple(metric.name for metric in METRICS),
@@ -326,4 +412,4 @@ def choose(preset: str = "quick", names: tuple[str, ...] = ()) -> tuple[Metric, 
     return tuple(metric for metric in METRICS if metric.name in chosen)
 
 
-__all__ = ["METRICS", "PRESETS", "Distance", "Metric", "Share", "choose"]
+__all__ = ["LISTED", "METRICS", "PRESETS", "Distance", "Metric", "Share", "choose"]

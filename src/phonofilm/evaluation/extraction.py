@@ -29,19 +29,26 @@ class Plan:
 
     Attributes:
         features: their names. keys: each one's name in the cache. weights: files of published weights by feature.
-        cache: folder of the cache.
+        cache: folder of the cache. texts: names of those taken of prompts instead.
     """
 
     features: tuple[str, ...]
     keys: Mapping[str, str]
     weights: Mapping[str, Path]
     cache: Path
+    texts: tuple[str, ...] = ()
 
     @staticmethod
     def of(features: Sequence[str], cache: Path, weights: Mapping[str, Path]) -> Plan:
         known = catalogue()
         files = {name: path for name in features if (path := weights.get(known[name].weights or "")) is not None}
-        return Plan(tuple(features), {name: known[name].key(files.get(name)) for name in features}, files, cache)
+        keys = {name: known[name].key(files.get(name)) for name in features}
+        texts = tuple(name for name in features if known[name].stream == "text")
+        return Plan(tuple(name for name in features if name not in texts), keys, files, cache, texts)
+
+
+class NetworkError(PhonofilmError):
+    """A network that cannot be loaded, which is no clip's fault and ends the run."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ def take(entry: Entry, plan: Plan) -> Taken:
             for name in absent:
                 arrays, problem = _one(name, film, plan)
                 cache.put(digest, plan.keys[name], arrays, problem)
+    except NetworkError:
+        raise
     except PhonofilmError as error:
         return Taken(entry.name, entry.path, problem=str(error).replace(str(entry.path), entry.path.name))
     except OSError as error:
@@ -140,11 +149,19 @@ def take(entry: Entry, plan: Plan) -> Taken:
 
 def _one(name: str, film: Film, plan: Plan) -> tuple[Mapping[str, np.ndarray], str | None]:
     try:
-        return _taker(name, plan.weights.get(name))(film), None
+        return taker(name, plan.weights.get(name))(film), None
     except ValueError as error:  # UnfitError, or a metric's own check of its input
         return {}, str(error)
 
 
 @cache
-def _taker(name: str, weights: Path | None) -> Taker:
-    return catalogue()[name].load(weights)
+def taker(name: str, weights: Path | None) -> Taker:
+    """What takes a feature, loaded once.
+
+    Raises:
+        NetworkError: its network cannot be loaded.
+    """
+    try:
+        return catalogue()[name].load(weights)
+    except PhonofilmError as error:
+        raise NetworkError(str(error)) from error

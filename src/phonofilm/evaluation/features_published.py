@@ -1,4 +1,7 @@
-"""Features of published networks, given the file of their weights; these alone carry the field's own names."""
+"""Features of published networks that are ported here, given the file of their weights.
+
+These, and those through transformers beside them, alone carry the field's own names.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from phonofilm.evaluation.desync import segment_windows
 from phonofilm.evaluation.features import Feature, Taker
 from phonofilm.evaluation.film import Film, UnfitError
+from phonofilm.evaluation.similarity import javis_windows
 
 BATCH = 8
 
@@ -20,7 +24,7 @@ def load_vggish(weights: Path | None) -> Taker:
     from phonofilm.perception.published import load
     from phonofilm.perception.vggish import VGGish, log_mel_examples
 
-    network = load(VGGish, _given(weights))
+    network = load(VGGish, given(weights))
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         with torch.inference_mode():
@@ -39,7 +43,7 @@ def load_i3d(weights: Path | None) -> Taker:
     from phonofilm.perception.i3d import I3D, prepare_frames
     from phonofilm.perception.published import load
 
-    network = load(I3D, _given(weights))
+    network = load(I3D, given(weights))
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         if len(film.frames) < 16:
@@ -56,7 +60,7 @@ def load_synchformer(weights: Path | None) -> Taker:
     from phonofilm.perception.published import load
     from phonofilm.perception.synchformer import Synchformer, frame_segments, mel_segments, prepare_frames
 
-    network = load(Synchformer, _given(weights))
+    network = load(Synchformer, given(weights))
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         with torch.inference_mode():
@@ -80,7 +84,7 @@ def load_imagebind(weights: Path | None) -> Taker:
     from phonofilm.perception.imagebind import ImageBind, log_mel_clips, prepare_frames
     from phonofilm.perception.published import load
 
-    network = load(ImageBind, _given(weights))
+    network = load(ImageBind, given(weights))
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         picked = film.frames[np.linspace(0, len(film.frames) - 1, BATCH).round().astype(int)]
@@ -93,9 +97,33 @@ def load_imagebind(weights: Path | None) -> Taker:
     return take
 
 
-def _given(weights: Path | None) -> Path:
+def load_imagebind_frames(weights: Path | None) -> Taker:
+    """Every frame, the whole sound, and the sound of each window of JavisScore."""
+    import torch
+
+    from phonofilm.perception.imagebind import SAMPLE_RATE, ImageBind, log_mel_clips, prepare_frames
+    from phonofilm.perception.published import load
+
+    network = load(ImageBind, given(weights))
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        sound, frames = torch.from_numpy(film.mono), film.frames
+        windows = javis_windows(len(sound), SAMPLE_RATE)
+        with torch.inference_mode():
+            parts = (frames[first : first + BATCH] for first in range(0, len(frames), BATCH))
+            seen = torch.cat([network.vision(prepare_frames(part)) for part in parts])
+            whole = network.audio(log_mel_clips(sound)).mean(0)
+            heard = torch.cat([network.audio(log_mel_clips(sound[a:b], clips=1)) for a, b in windows])
+        rate = np.array(film.fps)
+        return {"frames": seen.numpy(), "audio": whole.numpy(), "windows": heard.numpy(), "rate": rate}
+
+    return take
+
+
+def given(weights: Path | None) -> Path:
+    """The weights that a published network must be given."""
     if weights is None:
-        raise ValueError("a published network needs the file of its weights")
+        raise ValueError("a published network needs its weights")
     return weights
 
 
@@ -104,4 +132,5 @@ PUBLISHED = (
     Feature("i3d", 1, "picture", load_i3d, {"torch": "torch"}, "i3d"),
     Feature("synchformer", 1, "both", load_synchformer, {"torch": "torch"}, "synchformer"),
     Feature("imagebind", 1, "both", load_imagebind, {"torch": "torch"}, "imagebind"),
+    Feature("imagebind-frames", 1, "both", load_imagebind_frames, {"torch": "torch"}, "imagebind"),
 )

@@ -9,10 +9,11 @@ import numpy as np
 
 from phonofilm.evaluation.cache import Arrays, FeatureCache
 from phonofilm.evaluation.catalogue import Distance, Metric
-from phonofilm.evaluation.distances import Rows, distance, halves
+from phonofilm.evaluation.distances import Rows, distance, halves, spread_of
 from phonofilm.evaluation.extraction import Plan, Taken
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval
 from phonofilm.evaluation.view import AbsentError, Lookup, View
+from phonofilm.evaluation.words import text_digest
 
 CONTROLS = 500
 """Clips of a shuffled control, at most."""
@@ -78,14 +79,18 @@ class Reader:
 
         def look(feature: str) -> Arrays:
             if feature not in held:
-                held[feature] = self._read(clip, feature)
+                held[feature] = self._read(clip.digest, feature)
             return held[feature]
 
         return look
 
-    def _read(self, clip: Taken, feature: str) -> Arrays:
-        assert clip.digest is not None
-        kept = self._cache.get(clip.digest, self._plan.keys[feature])
+    def words(self, prompt: str | None) -> Lookup | None:
+        """Features of a prompt."""
+        return None if prompt is None else lambda feature: self._read(text_digest(prompt), feature)
+
+    def _read(self, digest: str | None, feature: str) -> Arrays:
+        assert digest is not None
+        kept = self._cache.get(digest, self._plan.keys[feature])
         if kept is None:
             raise AbsentError("its features left the cache meanwhile; run again")
         arrays, problem = kept
@@ -113,7 +118,9 @@ def measure(
     for done, clip in enumerate(generated):
         report("scoring", done, total)
         own = read(clip)
-        view = View(own, own, read(partner[clip.name]) if clip.name in partner else None, prompts.get(clip.name))
+        prompt = prompts.get(clip.name)
+        truth = read(partner[clip.name]) if clip.name in partner else None
+        view = View(own, own, truth, prompt, read.words(prompt))
         other = read(stranger[clip.name]) if clip.name in stranger else None
         for metric in metrics:
             _add(mine[metric.name], metric, clip, view)
@@ -121,10 +128,10 @@ def measure(
                 _add(shuffled[metric.name], metric, clip, view.heard_with(other))
     for done, clip in enumerate(real):
         report("scoring", len(generated) + done, total)
-        own = read(clip)
+        own, prompt = read(clip), prompts.get(clip.name)
         for metric in metrics:
             if isinstance(metric.measures, Distance) or "reference" not in metric.needs:
-                _add(theirs[metric.name], metric, clip, View(own, own, None, prompts.get(clip.name)))
+                _add(theirs[metric.name], metric, clip, View(own, own, None, prompt, read.words(prompt)))
     found = {}
     for done, metric in enumerate(metrics):
         report("comparing", done, len(metrics))
@@ -180,11 +187,11 @@ def _set_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, seed
     assert isinstance(metric.measures, Distance)
     kind = metric.measures.kind
     try:
-        found = distance(kind, mine.rows, theirs.rows, seed)
+        found = spread_of(mine.rows, seed) if kind == "inception" else distance(kind, mine.rows, theirs.rows, seed)
     except ValueError as error:
         return Measured(n=len(mine.shares), absent=mine.absent, notes=(str(error),))
     try:
-        floor = halves(kind, theirs.rows, seed)
+        floor = spread_of(theirs.rows, seed).interval.value if kind == "inception" else halves(kind, theirs.rows, seed)
     except ValueError:
         floor = None
     limits = found.interval

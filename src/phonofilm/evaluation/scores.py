@@ -16,7 +16,16 @@ from phonofilm.evaluation.onsets import onset_agreement, onset_scores
 from phonofilm.evaluation.peavs import Flaws, predict
 from phonofilm.evaluation.quality import consistency
 from phonofilm.evaluation.signals import Signal
-from phonofilm.evaluation.similarity import cosines
+from phonofilm.evaluation.similarity import (
+    avh_score,
+    clap_audio_score,
+    clap_score,
+    clip_score,
+    cosines,
+    imagebind_score,
+    javis_score,
+    javis_windows,
+)
 from phonofilm.evaluation.spatial import Places, pan_error, sound_events, spatial_hits
 from phonofilm.evaluation.speech_scores import normal_words, quoted_words, word_errors
 from phonofilm.evaluation.view import AbsentError, Arrays, Share, View
@@ -133,6 +142,48 @@ def steadiness(view: View, feature: str) -> float:
     return consistency(view.picture(feature)["frames"])
 
 
+def clip_text(view: View) -> float:
+    """CLIPScore of one clip."""
+    return clip_score(view.picture("clip")["frames"], view.words("clip-text")["text"])
+
+
+def pooled_text(view: View, pictures: int = 8) -> float:
+    """Cosine of the prompt and the mean of 8 pictures, each from the middle of an eighth of the clip."""
+    frames = view.picture("clip")["frames"]
+    picked = ((np.arange(pictures) + 0.5) * len(frames) / pictures).astype(int)
+    mean = frames[picked].mean(axis=0, keepdims=True)
+    return float(cosines(mean, view.words("clip-text")["text"][None])[0])
+
+
+def clap_text(view: View) -> float:
+    """CLAP score of one clip: its sound and its prompt."""
+    return clap_score(view.sound("clap")["audio"][None], view.words("clap-text")["text"][None])
+
+
+def clap_truth(view: View) -> float:
+    """Cosine of its sound and its reference's, by CLAP."""
+    return clap_audio_score(view.sound("clap")["audio"][None], view.truth("clap")["audio"][None])
+
+
+def audible_frames(view: View) -> float:
+    """AVHScore of one clip."""
+    return avh_score(view.sound("imagebind-frames")["audio"], view.picture("imagebind-frames")["frames"])
+
+
+def javis(view: View) -> float:
+    """JavisScore of one clip, windows of 2 s every half second."""
+    pictures, sounds = view.picture("imagebind-frames"), view.sound("imagebind-frames")["windows"]
+    windows = javis_windows(len(pictures["frames"]), float(pictures["rate"]))
+    count = min(len(windows), len(sounds))
+    return javis_score(sounds[:count], np.stack([pictures["frames"][a:b] for a, b in windows[:count]]))
+
+
+def heard_classes(arrays: Arrays) -> np.ndarray:
+    """Logits [1, classes] of what YAMNet hears in a clip, its scores taken as shares of one whole."""
+    shares = np.maximum(arrays["scores"], 1e-6)
+    return np.log(shares / shares.sum())[None]
+
+
 def kl_sounds(view: View) -> float:
     """KL(real ‖ generated) of what YAMNet hears, its scores taken as shares of one whole."""
     mine, real = (np.maximum(part["scores"], 1e-6) for part in (view.sound("yamnet"), view.truth("yamnet")))
@@ -197,9 +248,9 @@ def desync_seconds(view: View) -> float:
     return float(np.abs(desync_offsets(view.picture("synchformer")["logits"])).mean())
 
 
-def bound(view: View) -> float:
-    """Cosine of ImageBind's sound and picture."""
+def bound(view: View, feature: str) -> float:
+    """Cosine of a network's sound and picture."""
     try:
-        return float(cosines(view.sound("imagebind")["audio"][None], view.picture("imagebind")["vision"][None])[0])
+        return imagebind_score(view.sound(feature)["audio"][None], view.picture(feature)["vision"][None])
     except ValueError as error:
         raise AbsentError(str(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.cache import default_cache
-from phonofilm.evaluation.catalogue import Metric, choose
+from phonofilm.evaluation.catalogue import LISTED, Metric, choose
 from phonofilm.evaluation.extraction import Plan, Taken, take_all
 from phonofilm.evaluation.features import catalogue
 from phonofilm.evaluation.film import DECODING
@@ -21,7 +21,9 @@ from phonofilm.evaluation.folder import Folder, scan
 from phonofilm.evaluation.listing import Listed, sort_out, unpaired
 from phonofilm.evaluation.measure import Measured, measure
 from phonofilm.evaluation.prompts import read_prompts
+from phonofilm.evaluation.words import take_words
 from phonofilm.perception.extras import BY_HAND, EXTRA
+from phonofilm.weights import JUDGES, describe, fetched_judges
 
 PROTOCOL = "phonofilm-evaluate-1"
 """Raised whenever a number of an unchanged folder would change."""
@@ -36,8 +38,9 @@ class Settings:
     Attributes:
         preset: "quick", "full", "javis" or "avbench"; `metrics` names single ones instead.
         cache: folder of features, None for the user's own. workers: processes that decode.
-        weights: files of published weights by network. conditioned_on: networks that the generating system was
-            conditioned on or trained with, which then judge their own pupil.
+        weights: files or folders of published weights by network; those that were fetched are found without.
+        conditioned_on: networks that the generating system was conditioned on or trained with, which then judge
+            their own pupil.
         keep_odd: score clips of other rates or channels than the rest. seed: of control and intervals.
     """
 
@@ -69,14 +72,14 @@ def evaluate(
     """
     settings = settings or Settings()
     metrics = choose(settings.preset, settings.metrics)
-    _check_weights(settings.weights)
+    given_weights = _weights(metrics, settings.weights)
     folders = [scan(generated), *([scan(reference)] if reference is not None else [])]
     texts = read_prompts(prompts) if prompts is not None else {}
     given = {"reference": reference is not None, "prompts": prompts is not None}
-    blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, settings.weights))}
+    blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, given_weights))}
     ready = [metric for metric in metrics if metric.name not in blocked]
     features = sorted({"facts", *(name for metric in ready for name in metric.features)})
-    plan = Plan.of(features, settings.cache or default_cache(), settings.weights)
+    plan = Plan.of(features, settings.cache or default_cache(), given_weights)
     takings = [
         take_all(folder.clips, plan, settings.workers, progress, stage)
         for folder, stage in zip(folders, ("generated", "reference"), strict=False)
@@ -90,6 +93,7 @@ def evaluate(
             )
     mine = sorted_out[0][0]
     real = sorted_out[1][0] if len(sorted_out) > 1 else []
+    longer = take_words((texts[clip.name] for clip in (*mine, *real) if clip.name in texts), plan, progress)
     found = measure(ready, mine, real, texts, plan, settings.seed, progress)
     listed = [sorted_out[0][1] + unpaired(mine, real, "reference")]
     if real:
@@ -105,18 +109,38 @@ def evaluate(
         "reference": sides[1] if real else None,
         "paired": len({clip.name for clip in mine} & {clip.name for clip in real}),
         "prompts": len({clip.name for clip in mine} & texts.keys()),
-        "metrics": [_row(m, found.get(m.name), blocked.get(m.name), settings) for m in metrics],
+        "weights": {name: describe(name, path) for name, path in sorted(given_weights.items())},
+        "metrics": [_row(m, found.get(m.name), blocked.get(m.name), settings, given_weights, longer) for m in metrics],
+        "lacking": []
+        if settings.metrics
+        else [{"name": name, "reason": reason} for name, reason in LISTED.get(settings.preset, ())],
         "clips": _by_clip(mine, found),
     }
 
 
-def _check_weights(weights: Mapping[str, Path]) -> None:
+def _weights(metrics: Sequence[Metric], given: Mapping[str, Path]) -> dict[str, Path]:
+    """The weights that the metrics need: those given, or else those that were fetched.
+
+    Raises:
+        PhonofilmError: weights of a network that no metric takes, or that are not there.
+    """
     known = {feature.weights for feature in catalogue().values() if feature.weights}
-    for name, path in weights.items():
+    for name, path in given.items():
         if name not in known:
             raise PhonofilmError(f"no metric takes weights of {name!r}; there are {', '.join(sorted(known))}")
-        if not path.is_file():
+        if not path.exists():
             raise PhonofilmError(f"no weights of {name} at {path}; check the path")
+        if path.is_file() is (_kind_of(name) == "DIR"):
+            raise PhonofilmError(
+                f"--weights {name} takes a {'folder' if path.is_file() else 'file'}, and {path} is none"
+            )
+    needed = {catalogue()[name].weights for metric in metrics for name in metric.features}
+    return {name: path for name, path in {**fetched_judges(), **given}.items() if name in needed}
+
+
+def _kind_of(judge: str) -> str:
+    """Whether a network's weights are a folder in transformers' layout or one file."""
+    return "FILE" if judge in JUDGES and JUDGES[judge].file else "DIR"
 
 
 def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Path]) -> dict[str, str] | None:
@@ -127,7 +151,7 @@ def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Pa
             wanted = feature.weights
             return {
                 "status": "needs weights",
-                "reason": f"phonofilm weights get {wanted}, then --weights {wanted}=FILE",
+                "reason": f"phonofilm weights get {wanted}, or --weights {wanted}={_kind_of(wanted)}",
             }
         if absent := feature.missing():
             alone = [BY_HAND[m] for d, m in feature.packages.items() if d in absent and m in BY_HAND]
@@ -157,7 +181,12 @@ def _side(folder: Folder, taking: Sequence[Taken], scored: Sequence[Taken], list
 
 
 def _row(
-    metric: Metric, found: Measured | None, blocked: Mapping[str, str] | None, settings: Settings
+    metric: Metric,
+    found: Measured | None,
+    blocked: Mapping[str, str] | None,
+    settings: Settings,
+    weights: Mapping[str, Path],
+    longer: Mapping[str, int],
 ) -> dict[str, Any]:
     features = {name: catalogue()[name] for name in metric.features}
     row: dict[str, Any] = {
@@ -168,8 +197,9 @@ def _row(
         "range": metric.range,
         "protocol": metric.protocol,
         "source": metric.source,
+        "failure": metric.failure,
         "circular": metric.judge is not None and metric.judge in settings.conditioned_on,
-        "depends": [f.depends(settings.weights.get(f.weights or "")) for f in features.values()],
+        "depends": [f.depends(weights.get(f.weights or "")) for f in features.values()],
     }
     if blocked is not None:
         return row | dict(blocked)
@@ -182,6 +212,10 @@ def _row(
     else:
         row |= {"status": "ok"}
     plain = asdict(found)
+    for name in metric.features:
+        if longer.get(name):
+            told = f"{longer[name]} prompts are longer than the network reads; their ends do not count"
+            plain["notes"] = (*plain["notes"], told)
     return row | {key: value for key, value in plain.items() if key != "clips"}
 
 

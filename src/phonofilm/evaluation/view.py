@@ -24,6 +24,7 @@ class View:
         picture, sound: its features by name. In the shuffled control the sound is another clip's.
         real: features of the reference of the same name, or None.
         prompt: what was asked for, or None.
+        said: features of the prompt by name.
         known: what several metrics ask of this pair of picture and sound, found once.
     """
 
@@ -31,6 +32,7 @@ class View:
     sound: Lookup
     real: Lookup | None = None
     prompt: str | None = None
+    said: Lookup | None = None
     known: dict[str, float] = field(default_factory=dict)
 
     def heard_with(self, sound: Lookup) -> View:
@@ -52,6 +54,11 @@ class View:
         if self.prompt is None:
             raise AbsentError("it has no prompt")
         return self.prompt
+
+    def words(self, feature: str) -> Arrays:
+        self.wording()
+        assert self.said is not None
+        return self.said(feature)
 
 
 Share = tuple[float, float]

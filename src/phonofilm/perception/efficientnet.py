@@ -105,8 +105,12 @@ class EfficientNetLite0(nn.Module):
         """Frames -> [B, 1280], the average of the feature map."""
         return self.feature_map(x).mean((2, 3))
 
+    def classify(self, embedded: Tensor) -> Tensor:
+        """[B, 1280] -> logits [B, 1000]."""
+        return self._fc(embedded)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self._fc(self.embed(x))
+        return self.classify(self.embed(x))
 
 
 def prepare_frames(frames: np.ndarray | Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
-from phonofilm.weights.judges import JUDGES, Judge, fetched_judges
+from phonofilm.weights.judges import JUDGES, Judge, describe, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
 from phonofilm.weights.shipped import EMBEDDED, PARTS, digest, embedded, locate
 
@@ -15,6 +15,7 @@ __all__ = [
     "Judge",
     "PublicModel",
     "Published",
+    "describe",
     "digest",
     "embedded",
     "family",

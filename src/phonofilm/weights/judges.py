@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phonofilm.weights.catalog import Pinned, Published
-from phonofilm.weights.public import fetched
+from phonofilm.weights.public import fetched, read_manifest
 
 _CONFIGURED = ("config.json", "tokenizer.json", "model*.safetensors*", "pytorch_model.bin")
 """Of a repository in transformers' layout; where it has safetensors the pickle is left out."""
@@ -161,6 +161,17 @@ _JUDGES = (
     ),
 )
 JUDGES: dict[str, Judge] = {judge.name: judge for judge in _JUDGES}
+
+
+def describe(name: str, path: Path) -> dict[str, str]:
+    """What to say of weights that were used: where they are, and which checkpoint the note of a fetch says it is."""
+    found = {"path": str(path)}
+    for folder in (path, *path.parents[:2]):
+        manifest = read_manifest(folder) if folder.is_dir() else {}
+        if manifest.get("model") == name:
+            commit = manifest["commit"]
+            return found | {"checkpoint": manifest["repository"] + (f"@{commit[:12]}" if commit else "")}
+    return found
 
 
 def fetched_judges(home: Path | None = None) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.app.evaluate.charts import histogram, strip
-from phonofilm.app.evaluate.table import interval, number
+from phonofilm.app.evaluate.table import interval, number, weights_line
 from phonofilm.app.evaluate.worst import embedded, ranked
 from phonofilm.files import write_bytes
 
@@ -132,6 +132,7 @@ def _left_out(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _blocked(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for row in result["metrics"] if row["status"] != "ok"]
+    rows += [{**row, "status": "absent"} for row in result["lacking"]]
     if rows:
         yield "<h2>Not measured</h2><table><tr><th>metric</th><th>status</th><th></th></tr>"
         for row in rows:
@@ -147,6 +148,8 @@ def _made_of(result: Mapping[str, Any]) -> Iterator[str]:
     versions = " · ".join(f"{name} {version}" for name, version in result["versions"].items())
     judged = f" Conditioned on: {escape(', '.join(result['conditioned_on']))}." if result["conditioned_on"] else ""
     yield f"<p>{escape(versions)}. Decoding {escape(result['decoding'])}. Seed {result['seed']}.{judged}</p>"
+    for name, part in result["weights"].items():
+        yield f"<p>Weights of {escape(name)}: <code>{escape(weights_line(part))}</code></p>"
     for side in ("generated", "reference"):
         if result[side]:
             yield f"<p>{side.capitalize()} <code>{result[side]['digest']}</code></p>"

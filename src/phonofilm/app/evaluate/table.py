@@ -60,8 +60,16 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     for side in ("generated", "reference"):
         if result[side]:
             lines += _left_out(side, result[side])
+    used = ", ".join(f"{name} {weights_line(part)}" for name, part in result["weights"].items())
+    lines += [f"weights: {used}"] if used else []
     blocked = [row for row in result["metrics"] if row["status"] != "ok"]
-    return lines + _blocked(blocked)
+    lines += _blocked(blocked)
+    return [*lines, *(f"absent: {row['name']}: {row['reason']}" for row in result["lacking"])]
+
+
+def weights_line(part: Mapping[str, str]) -> str:
+    """Which file was used, and which checkpoint it is where a fetch noted it."""
+    return part["path"] + (f" ({part['checkpoint']})" if "checkpoint" in part else "")
 
 
 def _fitting(roomy: bool, *cells: str) -> list[str]:

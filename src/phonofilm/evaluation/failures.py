@@ -1,0 +1,83 @@
+"""Where each metric is known to fail: shown in docs/metrics.md and in results.json."""
+
+from __future__ import annotations
+
+FAILURES: dict[str, str] = {
+    "offset": "A regular rhythm fits at several offsets; a clip in which nothing happens has none and is listed.",
+    "in sync": "A share: coarse for few clips.",
+    "drift": "Needs events through the whole clip; with few of them chance fits (see its control).",
+    "PEAVS[phonofilm]": "Knows offset and drift only: sound that never belonged to the picture may pass.",
+    "onset–motion F1": "Things that move without sound count against it; so do sounds off screen.",
+    "AV-Align[phonofilm-flow]": "Blind under one pixel of camera jitter; ±1 frame is 40 ms at 25 fps.",
+    "AV-Align[phonofilm-flow, javisbench]": "As above; flow noise makes peaks, which lowers it.",
+    "lip offset[face-mesh]": "Small or turned faces; r = .29 between mouth and voice even in real speech.",
+    "DeSync": (
+        "A bad floor: real film scores .55 to .63, worse than some models; models conditioned on Synchformer are "
+        "judged by their teacher."
+    ),
+    "ImageBind AV": "What is heard, not when; its filterbank hears one channel.",
+    "AVHScore": (
+        "What is heard, not when; every frame is weighed against the whole sound. Every frame passes a ViT-H: for GPUs."
+    ),
+    "JavisScore": (
+        "Windows of 2 s: blind to offsets of less; its worst frames are often those that show nothing that sounds."
+    ),
+    "PE-AV score": "What is heard, not when; needs timm and torchvision; not comparable with ImageBind's.",
+    "Spatial AV-Align[motion]": (
+        "±40 px and boxes of all that moves hit often by chance; a shaking camera moves everything: read it "
+        "beside its control."
+    ),
+    "pan error": "Frames where only one sounds do not count.",
+    "mono": "Says nothing of whether the places are right.",
+    "CLIPScore": "Counts nouns, hardly relations, numbers or motion; B/32 and L/14 differ by tenths and in ranking.",
+    "overall consistency[clip]": "As CLIPScore; the order of frames does not matter. Not comparable with ViCLIP's.",
+    "CLAP score": "Which checkpoint it is can flip a ranking; hears events, hardly their order or number.",
+    "temporal flicker": "Punishes motion; meant for static scenes.",
+    "dynamic degree[phonofilm-flow]": "Neither more nor less is better; camera motion counts.",
+    "flow strength[phonofilm-flow]": "As above.",
+    "motion smoothness[dis]": "Noise between frames averages out; published values use AMT and are not comparable.",
+    "subject consistency[efficientnet]": "A still picture is perfect.",
+    "subject consistency": (
+        "A still picture is perfect; the whole picture counts, not the subject alone; more frames a second score "
+        "higher."
+    ),
+    "background consistency": (
+        "A still picture is perfect; the whole picture counts, not the background alone; more frames a second "
+        "score higher."
+    ),
+    "aesthetic quality": "Taste of one group of raters of still pictures; says nothing of motion.",
+    "imaging quality[brisque]": "Learnt from distorted photographs: drawings and flat pictures score oddly.",
+    "IS[efficientnet]": (
+        "At most the number of classes seen: few clips score low; says nothing of whether the classes are right."
+    ),
+    "silence": "Quiet is not wrong.",
+    "loudness": "Ungated: pauses lower it.",
+    "loudness gap": "—",
+    "onset accuracy": "Answers to a dense reference come by chance: read it beside its control.",
+    "onset AP": "As above.",
+    "KL[yamnet]": "What is heard, not when; not comparable with PaSST's or PANNs'.",
+    "IS[yamnet]": "At most the number of clips: few clips score low; says nothing of whether the classes are right.",
+    "CLAP audio": "What is heard, not when. Not the text–audio CLAP score, though papers call both so.",
+    "IH@vid[yamnet, prompt]": (
+        "Explained means asked for in the prompt, in English words; a visible source nobody mentions counts as "
+        "inserted."
+    ),
+    "IH@dur[yamnet, prompt]": "As above; resolution 0.48 s.",
+    "WER[whisper-tiny.en]": "English; the transcriber errs too, more in noise.",
+    "DNSMOS": "Speech only; trained on calls, so music behind a voice counts as noise.",
+    "FAD[log-mel]": "Biased upwards by about 1/N: compare equal counts only.",
+    "FAD-∞[log-mel]": "Needs some hundred clips; may come out negative.",
+    "FAD[log-mel, stereo]": "Not comparable with any mono distance.",
+    "KAD[log-mel]": "Unbiased, so it may be negative; depends on the reference's spread.",
+    "KAD[log-mel, stereo]": "Not comparable with any mono distance.",
+    "FAD[yamnet]": "Biased upwards by about 1/N: compare equal counts only.",
+    "KAD[yamnet]": "Unbiased, so it may be negative; depends on the reference's spread.",
+    "KAD[yamnet, stereo]": "Not comparable with any mono distance.",
+    "FID[efficientnet]": "Biased upwards by about 1/N: compare equal counts only.",
+    "KID[efficientnet]": "Unbiased, so it may be negative; depends on the reference's spread.",
+    "FVD[dis-flow]": "Biased upwards by about 1/N: compare equal counts only.",
+    "FVD": "Biased upwards by about 1/N: compare equal counts only.",
+    "FVD[videomae]": "Biased upwards by about 1/N: compare equal counts only. Not comparable with FVD.",
+    "FAD": "Biased upwards by about 1/N: compare equal counts only.",
+    "KAD[vggish]": "Unbiased, so it may be negative; depends on the reference's spread.",
+}
