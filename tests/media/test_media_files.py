@@ -94,7 +94,7 @@ def test_av1(tmp_path: Path) -> None:
         write_clip(clip, tmp_path / "clip.mp4", codec="av1")
 
 
-@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv", ".wav"])
 def test_channels_keep_their_places(tmp_path: Path, suffix: str, channels: int) -> None:
     t = np.arange(48_000) / 48_000

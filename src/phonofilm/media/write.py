@@ -254,8 +254,9 @@ def sound_track(
     def encode() -> Iterator[Timed]:
         start = 0
         for block in _blocks(pieces):
-            samples = np.ascontiguousarray(np.clip(block, -1, 1))
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=LAYOUTS[channels])
+            # interleaved: PyAV counts nine planes where there are eight
+            samples = np.ascontiguousarray(np.clip(block, -1, 1).T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=LAYOUTS[channels])
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             yield Fraction(start, rate), stream, frame
             start += block.shape[1]
