@@ -24,6 +24,7 @@ KINDS = {
     "audio_vae": "phonofilm.training.tasks_audio:AudioVAETask",
     "vocoder": "phonofilm.training.tasks_audio:VocoderTask",
     "generator": "phonofilm.training.tasks_generator:GeneratorTask",
+    "syncnet": "phonofilm.training.tasks_sync:SyncTask",
 }
 
 
