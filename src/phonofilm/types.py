@@ -328,6 +328,7 @@ class Request:
         steps: network evaluations of the sampler, or None for the model's own.
         guidance: (video, audio) classifier-free guidance scales, or None for the model's own.
         modality_guidance: (video, audio) scales of what the other modality adds, or None.
+        stg: (video, audio) scales of spatio-temporal guidance, 0 for none of it, or None for the model's own.
         negative: what to steer away from.
         image: uint8 [H, W, 3], the first frame.
         source: the clip that foley, animate, extend and retake work on.
@@ -348,6 +349,7 @@ class Request:
     steps: int | None = None
     guidance: tuple[float, float] | None = None
     modality_guidance: tuple[float, float] | None = None
+    stg: tuple[float, float] | None = None
     negative: str = ""
     image: np.ndarray | None = None
     source: Clip | None = None

@@ -23,11 +23,11 @@ Cancel = Callable[[], bool]
 """Asked between steps; True stops the job."""
 
 _ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
-_SAMPLED = ("steps", "sampler", "guidance", "modality_guidance")
+_SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PUBLIC_OPTIONS = {"offload", "network", "loras"}
+PUBLIC_OPTIONS = {"offload", "network", "loras", "components", "upsample"}
 
 
 @runtime_checkable
@@ -133,13 +133,13 @@ def plan(request: Request, device: str = "auto", **options: Any) -> Plan:
     from phonofilm.weights import family
 
     cascaded = parted(request.model) is not None
-    public = None if cascaded else public_backend(request.model, options)
-    if not cascaded and public is None:
-        raise PhonofilmError(f"{request.model} needs no plan; --dry-run is for public models such as ltx2")
     if cascaded or family(request.model) == "wan":
         from phonofilm.backends.wan.plan import make_plan as make_wan_plan
 
         return make_wan_plan(request, device, **options)
+    public = public_backend(request.model, options)
+    if public is None:
+        raise PhonofilmError(f"{request.model} needs no plan; --dry-run is for public models such as ltx2")
     from phonofilm.backends.ltx2.plan import make_plan
 
     return make_plan(public.load(request.model, device=device, **options), request)

@@ -97,7 +97,7 @@ def _check_numbers(request: Request) -> None:
     for seed in (request.seed, request.video_seed, request.audio_seed):
         if seed is not None and not 0 <= seed < 2**63:
             raise PhonofilmError(f"a seed of {seed} is not possible; choose 0 to {2**63 - 1}")
-    for scale in (request.guidance or ()) + (request.modality_guidance or ()):
+    for scale in (request.guidance or ()) + (request.modality_guidance or ()) + (request.stg or ()):
         if not (math.isfinite(scale) and 0 <= scale <= 100):
             raise PhonofilmError(f"a guidance of {scale:g} is not possible; choose 0 to 100 (1 is none)")
     if request.sampler not in (None, *SAMPLERS):

@@ -17,6 +17,7 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.mel import WINDOW, filterbank, log_mel
 from phonofilm.backends.ltx2.network import DiffusersNetwork, PairedText, load_network
 from phonofilm.backends.ltx2.text import Tokens, language_model
+from phonofilm.backends.trained import Trained
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Denoiser, Guidance, Guided, euler
 from phonofilm.types import Grid, Latents, Request, Text
@@ -88,10 +89,13 @@ def test_rows_of_a_batch_may_run_apart(folder):
 
 @BOTH
 def test_sampled_latents_are_those_of_diffusers_pipeline(folder, preset):
-    """Prompt to latents, with the guidance of both modalities, on one schedule."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline
+    """Prompt to latents, with the original's guidance of every kind, on one schedule."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTX2Pipeline, LTX2VideoTransformer3DModel
 
-    pipeline = LTX2Pipeline.from_pretrained(folder.path, local_files_only=True)
+    transformer = LTX2VideoTransformer3DModel.from_pretrained(
+        folder.path / "transformer", local_files_only=True, perturbed_attn=True
+    )
+    pipeline = LTX2Pipeline.from_pretrained(folder.path, transformer=transformer, local_files_only=True)
     pipeline.scheduler = FlowMatchEulerDiscreteScheduler()
     pipeline.set_progress_bar_config(disable=True)
     grid, noise, _ = inputs(folder)
@@ -113,14 +117,15 @@ def test_sampled_latents_are_those_of_diffusers_pipeline(folder, preset):
         audio_modality_scale=2.0,
         guidance_rescale=0.7,
         audio_guidance_rescale=0.7,
-        stg_scale=0.0,
-        audio_stg_scale=0.0,
+        stg_scale=1.0,
+        audio_stg_scale=0.5,
+        spatio_temporal_guidance_blocks=[1],
         output_type="latent",
     )
     backend = phonofilm.load(str(folder.path), device="cpu")
     told = backend._tell(Request(prompt, negative=negative), lambda *step: None)
     paired = PairedText(load_network(folder), text_width(folder.configs["transformer"]))
-    guidance = Guidance((3.0, 7.0), (3.0, 2.0), 0.7)
+    guidance = Guidance((3.0, 7.0), (3.0, 2.0), 0.7, stg=(1.0, 0.5), stg_blocks=(1,))
     with torch.no_grad():
         ours = euler(Guided(Denoiser(paired, "velocity"), *told, grid.positions(), guidance), noise, sigmas)
     torch.testing.assert_close(ours.video, theirs.frames, atol=3e-3, rtol=1e-3)
@@ -153,6 +158,43 @@ def test_the_language_model_is_the_whole_models(tiny_ltx2):
 def test_a_prompt_over_the_models_tokens_is_refused(tiny_ltx2):
     with pytest.raises(PhonofilmError, match=r"has 1\d\d\d tokens, and 1024 is the most"):
         Tokens(tiny_ltx2 / "tokenizer")(["ball " * 400])
+
+
+class TestSTG:
+    def test_scales_and_blocks_are_the_originals(self, tiny_ltx2, tiny_ltx2_3):
+        for path, block in ((tiny_ltx2, 29), (tiny_ltx2_3, 28)):
+            configs = dict(Folder.open(path).configs)
+            configs["transformer"] = {**configs["transformer"], "num_layers": 48}
+            full, distilled = sampling(configs, False), sampling(configs, True)
+            assert full.guidance_of(Request("x")) == Guidance((3.0, 7.0), (3.0, 3.0), 0.7, (1.0, 1.0), (block,))
+            assert distilled.guidance_of(Request("x")).evaluations == 1
+            assert distilled.guidance_of(Request("x", stg=(1.0, 0.0))).evaluations == 2
+
+    @BOTH
+    def test_both_networks_disturb_alike(self, folder):
+        """The second row of a batch, in diffusers' way of saying it."""
+        grid, latents, text = inputs(folder)
+        latents, text = (
+            latents.map(lambda v: v.repeat(2, *(1 for _ in v.shape[1:]))),
+            Text(text.states.repeat(2, 1, 1), text.mask.repeat(2, 1)),
+        )
+        sigma = Latents(torch.full((2, 1, 1, 1, 1), 0.5), torch.full((2, 1, 1), 0.5))
+        second = torch.tensor([False, True])
+        options = {"unmixed": {1: Latents(second, second)}}
+        width = text_width(folder.configs["transformer"])
+        networks = load_network(folder), DiffusersNetwork(load_network(folder, network="diffusers"))
+        with torch.no_grad():
+            ours, theirs = (
+                PairedText(one, width, rows)(latents, sigma, text, grid.positions(), **options)
+                for one, rows in zip(networks, (1, 2), strict=True)
+            )
+        torch.testing.assert_close(ours.video, theirs.video, atol=5e-4, rtol=0)
+        torch.testing.assert_close(ours.audio, theirs.audio, atol=5e-4, rtol=0)
+        assert float((ours.video[0] - ours.video[1]).abs().max()) > 1e-3
+
+    def test_a_model_without_blocks_says_so(self):
+        with pytest.raises(PhonofilmError, match="nano has no blocks for spatio-temporal guidance"):
+            Trained().guidance_of(Request("x", stg=(1.0, 1.0)))
 
 
 class TestSchedule:

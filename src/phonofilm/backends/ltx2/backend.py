@@ -25,13 +25,14 @@ from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.memory import choose_offload, choose_tile
 from phonofilm.backends.ltx2.network import NetworkName, PairedText
 from phonofilm.backends.ltx2.parts import Offload, Parts
+from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, check_upsampler, enlarged, half, start_of
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.trained import Trained
-from phonofilm.media.resample import resample_audio
-from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
+from phonofilm.media.resample import resample_audio, resize_frames
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, euler
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
 
@@ -41,6 +42,7 @@ class LTX2Backend:
 
     parts: Parts
     trained: Trained
+    stages: int = 1
 
     @staticmethod
     def load(
@@ -49,6 +51,8 @@ class LTX2Backend:
         network: NetworkName = "phonofilm",
         offload: Offload | None = None,
         loras: Sequence[str] = (),
+        components: str | None = None,
+        upsample: bool = False,
     ) -> LTX2Backend:
         """Check a model's files and decide where its components wait.
 
@@ -56,13 +60,18 @@ class LTX2Backend:
             network: ours, or diffusers' for comparison.
             offload: see `parts.Offload`; None picks the first that fits this machine.
             loras: LoRA files, each FILE or FILE:STRENGTH.
+            components: see `Folder.open`.
+            upsample: make the picture at half its size first, then enlarge its latents and refine them.
 
         Raises:
             PhonofilmError: no such model or device, or files that are missing or do not belong together.
         """
-        folder, place = Folder.open(model), pick_device(device)
-        parts = Parts(folder, place, offload or choose_offload(folder, place), network, tuple(map(Lora.parse, loras)))
-        return LTX2Backend(parts, sampling(folder.configs, folder.distilled))
+        folder, place = Folder.open(model, components), pick_device(device)
+        lora = check_upsampler(folder) if upsample else None
+        refining = None if lora is None else Lora(lora)
+        added = tuple(map(Lora.parse, loras))
+        parts = Parts(folder, place, offload or choose_offload(folder, place), network, added, refining)
+        return LTX2Backend(parts, sampling(folder.configs, folder.distilled), 2 if upsample else 1)
 
     @property
     def name(self) -> str:
@@ -71,7 +80,8 @@ class LTX2Backend:
     @property
     def fingerprint(self) -> str:
         """Names the weights, the LoRA files among them."""
-        return fingerprint(self.parts.folder, self.parts.loras, self.parts.network)
+        loras = (*self.parts.loras, *([self.parts.refining] if self.parts.refining is not None else []))
+        return fingerprint(self.parts.folder, loras, self.parts.network, self.stages)
 
     @torch.inference_mode()
     def generate(
@@ -79,7 +89,7 @@ class LTX2Backend:
     ) -> Clip:
         """See `Backend.generate`. A window that an earlier run sampled is taken from disk."""
         request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
-        trained, weights = fitted(request, self.trained, monitor), self.fingerprint
+        trained, weights = fitted(request, self.trained, monitor, self.stages), self.fingerprint
         job = work_out(request, trained)
         canvas = lay_out(job, trained)
         spans = canvas.spans(trained.frames)
@@ -91,12 +101,21 @@ class LTX2Backend:
             latents = store.load(number)
             if latents is None:
                 told = told or self._tell(request, monitor)
-                monitor("encoding", number, len(spans))
-                given = self._given(canvas, span, grid)
-                monitor("sampling", number * evaluations, len(spans) * evaluations)
-                watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
-                latents = self._sample(request, given, number, told, grid, watch)
-                store.save(number, latents)
+                two = self.stages == 2 and (canvas.frame_states[span.start : span.stop] == MAKE).any()
+                first = half(grid) if two else grid
+                latents = store.load(number, "first") if two else None
+                if latents is None:
+                    monitor("encoding", number, len(spans))
+                    given = self._given(canvas, span, first)
+                    monitor("sampling", number * evaluations, len(spans) * evaluations)
+                    watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
+                    latents = self._sample(request, given, number, told, first, watch)
+                    store.save(number, latents, "first" if two else "")
+                if two:
+                    monitor("refining", number, len(spans))
+                    watch = Watch(monitor.within("refining", number, len(spans)), cancel)
+                    latents = self._refine(request, latents, canvas, span, number, told[0], grid, watch)
+                    store.save(number, latents)
             monitor("decoding", number, len(spans))
             canvas.write(span, *self._decode(latents, canvas, grid, store.path(number)))
         return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices, self.trained))
@@ -118,10 +137,12 @@ class LTX2Backend:
     def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
         configs, device = self.parts.folder.configs, self.parts.device
         channels = configs["vae"]["latent_channels"], configs["transformer"]["audio_in_channels"]
+        size = (grid.height, grid.width)
 
         def see(frames: np.ndarray) -> Tensor:
+            sized = frames if size == frames.shape[1:3] else resize_frames(frames, (size[1], size[0]), crop=False)
             with self.parts.use("vae") as vae:
-                return encode_video(vae, frames, device)
+                return encode_video(vae, sized, device)
 
         def hear(waveform: np.ndarray) -> Tensor:
             sound = resample_audio(waveform, canvas.sample_rate, configs["audio_vae"]["sample_rate"])
@@ -133,22 +154,42 @@ class LTX2Backend:
     def _sample(
         self, request: Request, given: Given, window: int, told: tuple[Text, Text], grid: Grid, watch: Watch
     ) -> Latents:
-        config, device = self.parts.folder.configs["transformer"], self.parts.device
         sigmas = schedule(request, self.trained, self.parts.folder.distilled)
-        guidance = Guidance(
-            request.guidance or self.trained.guidance,
-            request.modality_guidance or self.trained.modality_guidance,
-            self.trained.rescale,
-        )
+        guidance = self.trained.guidance_of(request)
         with self.parts.use("transformer") as network:
-            paired = PairedText(network, text_width(config), rows=3 if self.parts.offload == "sequential" else 1)
-            positions: Any = grid.positions()
-            if hasattr(network, "places"):
-                positions = network.places(positions, device)
-            denoise = Guided(Denoiser(paired, self.trained.prediction), *told, positions, guidance)
-            return SAMPLERS[self.trained.sampler_of(request)](
-                denoise, noise_of(given, request, window, device), sigmas, given, watch
-            )
+            denoise = self._denoise(network, *told, grid, guidance)
+            noise = noise_of(given, request, window, self.parts.device)
+            return SAMPLERS[self.trained.sampler_of(request)](denoise, noise, sigmas, given, watch)
+
+    def _refine(
+        self,
+        request: Request,
+        first: Latents,
+        canvas: Canvas,
+        span: range,
+        window: int,
+        told: Text,
+        grid: Grid,
+        watch: Watch,
+    ) -> Latents:
+        """The second stage: larger latents, made noisy again and denoised in a few steps without guidance."""
+        device, given = self.parts.device, self._given(canvas, span, grid)
+        first = first.map(lambda v: v.to(device))
+        assert first.video is not None  # only where picture is made
+        with self.parts.use("vae") as vae, self.parts.use(UPSAMPLER) as upsampler:
+            clean = Latents(enlarged(vae, upsampler, first.video), first.audio)
+        start = start_of(clean, noise_of(given, request, window, device, "refining"))
+        with self.parts.use("transformer" if self.parts.refining is None else "refiner") as network:
+            denoise = self._denoise(network, told, told, grid, Guidance())
+            return euler(denoise, start, torch.tensor(REFINING, dtype=torch.float64), given, watch)
+
+    def _denoise(self, network: Any, text: Text, negative: Text, grid: Grid, guidance: Guidance) -> Guided:
+        width = text_width(self.parts.folder.configs["transformer"])
+        paired = PairedText(network, width, rows=4 if self.parts.offload == "sequential" else 1)
+        positions: Any = grid.positions()
+        if hasattr(network, "places"):
+            positions = network.places(positions, self.parts.device)
+        return Guided(Denoiser(paired, self.trained.prediction), text, negative, positions, guidance)
 
     def _decode(
         self, latents: Latents, canvas: Canvas, grid: Grid, saved: Path
@@ -168,10 +209,11 @@ class LTX2Backend:
         return frames, waveform
 
 
-def fingerprint(folder: Folder, loras: Sequence[Lora] = (), network: str = "phonofilm") -> str:
-    """What names the weights of a folder with LoRA files merged in, run by a network."""
+def fingerprint(folder: Folder, loras: Sequence[Lora] = (), network: str = "phonofilm", stages: int = 1) -> str:
+    """What names the weights of a folder with LoRA files merged in, run by a network in one or two stages."""
     added = [f"{lora.strength} {replace(folder, files={'lora': (lora.path,)}).fingerprint()}" for lora in loras]
-    return folder.fingerprint(" ".join([*added, *([network] if network != "phonofilm" else [])]))
+    added += [network] if network != "phonofilm" else []
+    return folder.fingerprint(" ".join([*added, *(["two stages"] if stages == 2 else [])]))
 
 
 def text_width(config: Any) -> int:

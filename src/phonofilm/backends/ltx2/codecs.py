@@ -16,15 +16,24 @@ from phonofilm.backends.ltx2.mel import log_mel
 def encode_video(vae: Any, frames: np.ndarray, device: torch.device) -> Tensor:
     """uint8 [1 + 8n, H, W, 3] to normalised latents float32 [1, C, 1 + n, H/32, W/32]."""
     pixels = rearrange(torch.from_numpy(frames).to(device), "t h w c -> 1 c t h w").to(vae.dtype) / 127.5 - 1
-    latents = vae.encode(pixels).latent_dist.mode().float()
-    mean, std = (v.float().view(1, -1, 1, 1, 1) for v in (vae.latents_mean, vae.latents_std))
+    return normalised(vae, vae.encode(pixels).latent_dist.mode().float())
+
+
+def normalised(vae: Any, latents: Tensor) -> Tensor:
+    """Latents as the transformer takes them."""
+    mean, std = _statistics(vae, latents)
     return (latents - mean) * vae.config.scaling_factor / std
 
 
 def denormalised(vae: Any, latents: Tensor) -> Tensor:
     """Latents as the video decoder takes them."""
-    mean, std = (v.float().view(1, -1, 1, 1, 1).to(latents.device) for v in (vae.latents_mean, vae.latents_std))
+    mean, std = _statistics(vae, latents)
     return (latents * std / vae.config.scaling_factor + mean).to(vae.dtype)
+
+
+def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    mean, std = (v.float().view(1, -1, 1, 1, 1).to(like.device) for v in (vae.latents_mean, vae.latents_std))
+    return mean, std
 
 
 @torch.no_grad()

@@ -19,6 +19,9 @@ DISTILLED_SIGMAS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421
 SHIFT, TERMINAL = math.exp(2.05), 0.1
 """The schedule's shift, whatever the number of tokens, and its last level before 0 (LTX2Scheduler)."""
 
+STG_BLOCKS = {"ltx2": 29, "ltx2_3": 28}
+"""The block that spatio-temporal guidance disturbs (Lightricks, ltx-pipelines constants)."""
+
 MAX_SECONDS = Fraction(20)
 """Positions in time are relative to this."""
 
@@ -119,7 +122,9 @@ def sampling(configs: Mapping[str, Mapping[str, Any]], distilled: bool) -> Train
         mel_hop=rate * audio["mel_hop_length"] // audio["sample_rate"],
         audio_time=4,
     )
-    guided = {"guidance": (3.0, 7.0), "modality_guidance": (3.0, 3.0), "rescale": 0.7}
+    # a network of fewer layers than the published ones is disturbed in its last
+    block = min(STG_BLOCKS[preset], configs["transformer"]["num_layers"] - 1)
+    guided = {"guidance": (3.0, 7.0), "modality_guidance": (3.0, 3.0), "rescale": 0.7, "stg": (1.0, 1.0)}
     steps = len(DISTILLED_SIGMAS) - 1 if distilled else 40 if preset == "ltx2" else 30
     return Trained(
         size=(768, 512),
@@ -129,5 +134,6 @@ def sampling(configs: Mapping[str, Mapping[str, Any]], distilled: bool) -> Train
         steps=steps,
         shift=SHIFT,
         geometry=geometry,
+        stg_blocks=(block,),
         **({} if distilled else guided),  # type: ignore[arg-type]
     )

@@ -22,10 +22,13 @@ PIXELS = 1920 * 1088
 RATES = (Fraction(8), Fraction(60))
 
 
-def fitted(request: Request, trained: Trained, monitor: Monitor | None = None) -> Trained:
-    """The grid on which the model itself works: it takes any size in steps of 32 pixels, and is told the frame rate."""
+def fitted(request: Request, trained: Trained, monitor: Monitor | None = None, stages: int = 1) -> Trained:
+    """The grid on which the model itself works: it takes any size in steps of 32 pixels, and is told the frame rate.
+
+    In two stages the steps are of 64 pixels, so that half of each side is whole.
+    """
     job = work_out(request, trained)
-    step = trained.geometry.video_space
+    step = stages * trained.geometry.video_space
     size = near_size(job.size, step, PIXELS)
     fps = min(max(job.fps, RATES[0]), RATES[1])
     seconds = min(job.seconds, MAX_SECONDS)

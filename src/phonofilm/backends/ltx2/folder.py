@@ -1,7 +1,8 @@
 """A published LTX-2 on disk: which files it has, whether they are whole, and what they say of themselves.
 
 Two layouts are read. In diffusers' every component has a folder. In Lightricks' one .safetensors file holds the
-transformer; the other components are then the folders beside it.
+transformer; the other components are then the folders beside it, those of a model that is named, or those of a fetched
+model of the same version.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phonofilm.backends.published.files import read_components, read_index, weight_files
+from phonofilm.backends.published.files import (
+    public_folder,
+    read_components,
+    read_header,
+    read_index,
+    weight_files,
+)
 from phonofilm.checkpoint import read_metadata
 from phonofilm.errors import PhonofilmError
-from phonofilm.weights import fetched, find, quick_digest
+from phonofilm.model.names import PREFIX
+from phonofilm.weights import CATALOG, fetched, find, quick_digest
 
 COMPONENTS = ("text_encoder", "connectors", "transformer", "vae", "audio_vae", "vocoder")
 """In the order of their work."""
@@ -48,25 +56,24 @@ class Folder:
     files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @staticmethod
-    def open(model: str | Path) -> Folder:
+    def open(model: str | Path, components: str | Path | None = None) -> Folder:
         """Find a model by the name of the catalogue, its folder, or its single file.
+
+        Args:
+            components: for a single file, the folder or the name of a model that has all others.
 
         Raises:
             PhonofilmError: not here, not whole, or of another kind.
         """
-        public = find(str(model))
+        public, path = find(str(model)), Path(model)
+        if public is None and path.suffix == ".safetensors":
+            return _read(path.stem, _around(path, components), path, "distilled" in path.name.lower())
+        if components is not None:
+            raise PhonofilmError(f"--components goes with a single .safetensors file, not with {model}")
         if public is not None:
-            here = fetched(public)
-            if here is None:
-                raise PhonofilmError(
-                    f"{public.name} is not here (about {public.gigabytes:.0f} GB); "
-                    f"fetch it with: phonofilm weights get {public.name}"
-                )
+            here = public_folder(public)
             single = None if public.transformer is None else here / public.transformer
             return _read(public.name, here, single, public.distilled)
-        path = Path(model)
-        if path.suffix == ".safetensors":
-            return _read(path.stem, path.parent, path, "distilled" in path.name.lower())
         index = _index(path)
         named = f"{path.name} {index.get('_name_or_path', '')}".lower()
         return _read(path.name, path, None, "distilled" in named)
@@ -90,7 +97,34 @@ def _read(name: str, path: Path, single: Path | None, distilled: bool) -> Folder
     if single is not None:
         read_metadata(single)  # a file that is cut off shows in its header
     _check_fit(path, configs)
+    if (path / "latent_upsampler").is_dir():
+        configs |= read_components(path, {"latent_upsampler": ("LTX2LatentUpsamplerModel",)})
+        files["latent_upsampler"] = weight_files(path / "latent_upsampler")
     return Folder(name, path, files["transformer"], configs, distilled, files)
+
+
+def _around(single: Path, components: str | Path | None) -> Path:
+    """The folder of the components that belong to a single file.
+
+    Raises:
+        PhonofilmError: there is none, with what to do.
+    """
+    if not single.is_file():
+        raise PhonofilmError(f"{single} is missing; check the path")
+    if components is not None:
+        public = find(str(components))
+        return Path(components) if public is None else public_folder(public)
+    if (single.parent / "model_index.json").is_file():
+        return single.parent
+    newer = any(name.removeprefix(PREFIX).startswith("prompt_adaln") for name in read_header(single))
+    kin = [model for model in CATALOG.values() if model.family == "ltx2" and ("2.3" in model.name) == newer]
+    here = next((found for model in kin if (found := fetched(model)) is not None), None)
+    if here is None:
+        raise PhonofilmError(
+            f"{single.name} is a transformer alone: say where its other components are with --components DIR, "
+            f"or fetch them once with: phonofilm weights get {kin[0].name}"
+        )
+    return here
 
 
 def _index(path: Path) -> dict[str, Any]:

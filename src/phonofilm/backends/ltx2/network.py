@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,9 @@ def _diffusers_network(folder: Folder) -> nn.Module:
 
     if folder.transformer[0].parent == folder.path:
         raise PhonofilmError("--network diffusers needs the folder of the transformer, not a single file")
-    return load_diffusers(LTX2VideoTransformer3DModel, folder.path / "transformer", stored_dtype(folder.transformer))
+    dtype = stored_dtype(folder.transformer)
+    # the configuration of LTX-2 leaves away what its spatio-temporal guidance needs
+    return load_diffusers(LTX2VideoTransformer3DModel, folder.path / "transformer", dtype, perturbed_attn=True)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,14 @@ class PairedText:
     rows: int = 1
 
     def __call__(
-        self, latents: Latents, sigma: Latents, text: Text, positions: Positions, *, exchange: Tensor | None = None
+        self,
+        latents: Latents,
+        sigma: Latents,
+        text: Text,
+        positions: Positions,
+        *,
+        exchange: Tensor | None = None,
+        unmixed: Mapping[int, Latents] | None = None,
     ) -> Latents:
         """See `AVTransformer.forward`."""
         made = []
@@ -134,10 +143,15 @@ class PairedText:
                     Text(states[..., : self.width], mask),
                     positions,
                     exchange=None if exchange is None else exchange[part],
+                    unmixed=_rows(unmixed, part),
                     audio_text=Text(states[..., self.width :], mask),
                 )
             )
         return _joined(made)
+
+
+def _rows(unmixed: Mapping[int, Latents] | None, part: slice) -> Mapping[int, Latents] | None:
+    return None if unmixed is None else {block: masks.map(lambda m: m[part]) for block, masks in unmixed.items()}
 
 
 def _joined(parts: list[Latents]) -> Latents:
@@ -166,6 +180,7 @@ class DiffusersNetwork(nn.Module):
         *,
         exchange: Tensor | None = None,
         audio_text: Text | None = None,
+        unmixed: Mapping[int, Latents] | None = None,
     ) -> Latents:
         """As `AVTransformer.forward`.
 
@@ -195,10 +210,26 @@ class DiffusersNetwork(nn.Module):
             audio_coords=_coordinates(positions.audio, len(video), device),
             isolate_modalities=exchange is not None and not bool(exchange.any()),
             use_cross_timestep=self.cross_timestep,
+            spatio_temporal_guidance_blocks=list(unmixed or ()) or None,
+            perturbation_mask=_perturbed(unmixed),
             return_dict=False,
         )
         t, h, w = video.shape[2:]
         return Latents(rearrange(out, "b (t h w) c -> b c t h w", t=t, h=h, w=w).to(video), sound.mT.to(audio))
+
+
+def _perturbed(unmixed: Mapping[int, Latents] | None) -> Tensor | None:
+    """float32 [B], 0 where a row is disturbed; diffusers knows one mask for both streams and all blocks.
+
+    Raises:
+        PhonofilmError: one stream's scale is 0, so that only the other is to be disturbed.
+    """
+    if not unmixed:
+        return None
+    masks = next(iter(unmixed.values()))
+    if masks.video is None or masks.audio is None:
+        raise PhonofilmError("diffusers' network disturbs both streams; give --stg two scales that are not 0, or 0")
+    return 1 - masks.video.float()
 
 
 def _coordinates(bounds: Any, batch: int, device: torch.device) -> Tensor:

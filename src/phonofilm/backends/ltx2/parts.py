@@ -20,19 +20,27 @@ __all__ = ["OFFLOADS", "Offload", "Parts", "component_class", "stored_dtype_of"]
 
 @dataclass
 class Parts(PublishedParts):
-    """See `PublishedParts`."""
+    """See `PublishedParts`.
+
+    Attributes:
+        refining: what is merged into the transformer to make the "refiner" of the second stage; the two are never in
+            memory together.
+    """
 
     folder: Folder
     device: torch.device
     offload: Offload = "none"
     network: NetworkName = "phonofilm"
     loras: tuple[Lora, ...] = ()
+    refining: Lora | None = None
     _loaded: dict[str, Any] = field(default_factory=dict)
 
     def _load(self, name: str) -> nn.Module:
         path = self.folder.path / name
-        if name == "transformer":
-            network = load_network(self.folder, self.loras, self.network)
+        if name in ("transformer", "refiner"):
+            added = (self.refining,) if name == "refiner" and self.refining is not None else ()
+            self._loaded.pop("refiner" if name == "transformer" else "transformer", None)
+            network = load_network(self.folder, (*self.loras, *added), self.network)
             return DiffusersNetwork(network) if self.network == "diffusers" else network
         if name == "text_encoder":
             return load_text_encoder(path)

@@ -19,7 +19,8 @@ from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available, choose_tile, decode_cost, decode_peak
 from phonofilm.backends.ltx2.parts import Offload, Parts
 from phonofilm.backends.ltx2.probe import Speed, resident
-from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost
+from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
+from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
 from phonofilm.backends.requests import check
 from phonofilm.codecs.tiling import places
 from phonofilm.sampling import Guidance
@@ -57,6 +58,7 @@ class Plan:
         base: bytes that the process takes before it loads anything, where the device is the CPU.
         windows: parts that the job is made in, one after the other.
         tile: what the picture is decoded in.
+        space: pixels along each side of a latent.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Plan:
     fps: float
     frames: int
     tile: Tile
+    space: int = 32
 
     @property
     def peak(self) -> int:
@@ -102,8 +105,8 @@ class Plan:
         yield f"on {self.device}{'':<12}weights       work       time"
         for stage in self.stages:
             yield f"  {stage.name:<14}{_bytes(stage.weights):>10}{_bytes(stage.work):>11}{_time(stage.seconds):>11}"
-        tile = self.tile.space * 32
-        yield f"picture decoded in tiles of up to {tile} pixels and {self.tile.time} latents"
+        side = self.tile.space * self.space
+        yield f"picture decoded {'whole' if side >= max(self.size) else f'in tiles of up to {side} pixels'}"
         yield f"peak {_bytes(self.peak)}, of which the program itself {_bytes(self.base)}"
         free = "unknown" if math.isinf(self.free) else _bytes(self.free)
         yield f"free {free}: {'it fits' if self.fits else 'it does not fit; make it smaller or shorter'}"
@@ -118,24 +121,21 @@ def make_plan(backend: LTX2Backend, request: Request) -> Plan:
     """
     check(request)
     parts = backend.parts
-    trained = fitted(request, backend.trained)
+    trained = fitted(request, backend.trained, stages=backend.stages)
     canvas = lay_out(work_out(request, trained), trained)
     spans = canvas.spans(trained.frames)
     grid = trained.grid(len(spans[0]))
     shape = grid.video_shape
     tile = choose_tile(parts.folder, shape, parts.device)
-    guidance = Guidance(
-        request.guidance or backend.trained.guidance,
-        request.modality_guidance or backend.trained.modality_guidance,
-        backend.trained.rescale,
-    )
+    guidance = backend.trained.guidance_of(request)
     evaluations = request.steps or backend.trained.steps
-    stages = _stages(parts, canvas, grid, tile, guidance, evaluations, len(spans))
+    two = backend.stages == 2 and canvas.frames is not None and bool((canvas.frame_states == MAKE).any())
+    stages = _stages(parts, canvas, grid, tile, guidance, evaluations, len(spans), two)
     return Plan(
         model=backend.name,
         device=str(parts.device),
         offload=parts.offload,
-        sizes={name: parts.folder.bytes(name) for name in COMPONENTS},
+        sizes={name: parts.folder.bytes(name) for name in (*COMPONENTS, *([UPSAMPLER] if two else []))},
         stages=tuple(stages),
         base=resident() if parts.device.type == "cpu" else 0,
         free=HEADROOM * available(parts.device),
@@ -148,7 +148,7 @@ def make_plan(backend: LTX2Backend, request: Request) -> Plan:
 
 
 def _stages(
-    parts: Parts, canvas: Canvas, grid: Grid, tile: Tile, guidance: Guidance, evaluations: int, windows: int
+    parts: Parts, canvas: Canvas, grid: Grid, tile: Tile, guidance: Guidance, evaluations: int, windows: int, two: bool
 ) -> Iterator[Stage]:
     folder, device = parts.folder, parts.device
     speed = Speed(folder, device)
@@ -165,10 +165,18 @@ def _stages(
             "encoding", encoders, weights.during(encoders), part.peak, windows * speed.seconds(part, convolved=True)
         )
     streams = (canvas.frames is not None, canvas.waveform is not None)
-    rows = 3 if parts.offload == "sequential" else 1
-    part = step_cost(folder, grid, streams, guidance, rows, text_width(folder.configs["transformer"]), device)
+    rows = 4 if parts.offload == "sequential" else 1
+    width, first = text_width(folder.configs["transformer"]), half(grid) if two else grid
+    part = step_cost(folder, first, streams, guidance, rows, width, device)
     seconds = windows * evaluations * speed.seconds(part)
     yield Stage("sampling", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
+    if two:
+        part, enlarging = upsampling_cost(folder, first, device), ("vae", UPSAMPLER)
+        seconds = windows * speed.seconds(part, convolved=True)
+        yield Stage("upsampling", enlarging, weights.during(enlarging), part.peak, seconds)
+        part = step_cost(folder, grid, streams, Guidance(), rows, width, device)
+        seconds = windows * (len(REFINING) - 1) * speed.seconds(part)
+        yield Stage("refining", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
     if canvas.waveform is not None and (canvas.sample_states == MAKE).any():
         part, decoders = audio_cost(folder, grid, device), ("audio_vae", "vocoder")
         yield Stage(

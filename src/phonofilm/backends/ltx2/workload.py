@@ -11,6 +11,7 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.footprint import Cost, cost
 from phonofilm.backends.ltx2.network import PairedText, stored_dtype
 from phonofilm.backends.ltx2.parts import component_class, stored_dtype_of
+from phonofilm.backends.ltx2.refine import UPSAMPLER
 from phonofilm.backends.ltx2.text import MAX_TOKENS, connect, states_of
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.sampling import Denoiser, Guidance, Guided
@@ -67,6 +68,18 @@ def step_cost(
         return lambda: denoise(x, sigma)
 
     return cost(build, device, stored_dtype(folder.transformer))
+
+
+def upsampling_cost(folder: Folder, grid: Grid, device: torch.device) -> Cost:
+    """Enlarging the latents of the first stage, whose grid this is."""
+    config = dict(folder.configs[UPSAMPLER])
+
+    def build() -> Any:
+        upsampler = component_class(folder, UPSAMPLER).from_config(config).eval()
+        latents = torch.empty(1, config["in_channels"], *grid.video_shape)
+        return lambda: upsampler(latents).float()
+
+    return cost(build, device, stored_dtype_of(folder, UPSAMPLER))
 
 
 def encoding_cost(folder: Folder, grid: Grid, picture: bool, sound: bool, device: torch.device) -> Cost:

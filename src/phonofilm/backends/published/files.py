@@ -12,6 +12,22 @@ import torch
 
 from phonofilm.checkpoint import read_metadata
 from phonofilm.errors import PhonofilmError
+from phonofilm.weights import PublicModel, fetched
+
+
+def public_folder(model: PublicModel) -> Path:
+    """Where a model of the catalogue was fetched to.
+
+    Raises:
+        PhonofilmError: it was not.
+    """
+    here = fetched(model)
+    if here is None:
+        raise PhonofilmError(
+            f"{model.name} is not here (about {model.gigabytes:.0f} GB); "
+            f"fetch it with: phonofilm weights get {model.name}"
+        )
+    return here
 
 
 def read_index(path: Path) -> dict[str, Any]:

@@ -34,12 +34,12 @@ class Store:
         """The store of a job that `decided` describes in full."""
         return Store(work_home(), hashlib.sha256(decided.encode()).hexdigest()[:32])
 
-    def path(self, window: int) -> Path:
-        return self.home / f"{self.job}-{window:03d}.safetensors"
+    def path(self, window: int, stage: str = "") -> Path:
+        return self.home / f"{self.job}-{window:03d}{stage and '-'}{stage}.safetensors"
 
-    def load(self, window: int) -> Latents | None:
+    def load(self, window: int, stage: str = "") -> Latents | None:
         """What an earlier run sampled, or None; a damaged file counts as none."""
-        path = self.path(window)
+        path = self.path(window, stage)
         if not path.is_file():
             return None
         try:
@@ -48,11 +48,11 @@ class Store:
             return None
         return Latents(tensors.get("video"), tensors.get("audio"))
 
-    def save(self, window: int, latents: Latents) -> Path:
+    def save(self, window: int, latents: Latents, stage: str = "") -> Path:
         """Keep a window, and forget the oldest of all jobs."""
         self.home.mkdir(parents=True, exist_ok=True)
         present = {"video": latents.video, "audio": latents.audio}
-        path = save_tensors(self.path(window), {name: t for name, t in present.items() if t is not None})
+        path = save_tensors(self.path(window, stage), {name: t for name, t in present.items() if t is not None})
         kept = sorted(self.home.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
         for old in kept[:-KEEP]:
             old.unlink(missing_ok=True)

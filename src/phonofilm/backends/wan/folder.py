@@ -9,10 +9,17 @@ from typing import Any
 
 import torch
 
-from phonofilm.backends.published.files import parameters, read_components, read_index, stored_dtype, weight_files
+from phonofilm.backends.published.files import (
+    parameters,
+    public_folder,
+    read_components,
+    read_index,
+    stored_dtype,
+    weight_files,
+)
 from phonofilm.backends.wan.config import Settings, settings
 from phonofilm.errors import PhonofilmError
-from phonofilm.weights import fetched, find, quick_digest
+from phonofilm.weights import find, quick_digest
 
 _CLASSES: dict[str, tuple[str, ...]] = {
     "text_encoder": (),
@@ -48,13 +55,7 @@ class WanFolder:
         public = find(str(model))
         if public is None:
             return _read(Path(model).name, Path(model))
-        here = fetched(public)
-        if here is None:
-            raise PhonofilmError(
-                f"{public.name} is not here (about {public.gigabytes:.0f} GB); "
-                f"fetch it with: phonofilm weights get {public.name}"
-            )
-        return _read(public.name, here)
+        return _read(public.name, public_folder(public))
 
     @property
     def experts(self) -> tuple[str, ...]:

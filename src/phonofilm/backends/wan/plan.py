@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from phonofilm.backends.base import public_backend
 from phonofilm.backends.canvas import HINT
 from phonofilm.backends.cascade import pair_of, parted
 from phonofilm.backends.ltx2.memory import HEADROOM, available
@@ -32,7 +33,7 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
     """
     check(request)
     pair = pair_of(request.model) if parted(request.model) else (str(request.model), "nano")
-    backend = WanBackend.load(pair[0], device=device, **options)
+    backend: WanBackend = public_backend(pair[0], options).load(pair[0], device=device, **options)
     parts, folder, place = backend.parts, backend.parts.folder, backend.parts.device
     check_task(request, backend.name, folder.settings)
     trained = fitted(request, backend.trained, backend.name)
@@ -54,6 +55,7 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
         fps=float(trained.fps),
         frames=frames,
         tile=tile,
+        space=trained.geometry.video_space,
     )
 
 
