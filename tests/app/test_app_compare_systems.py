@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from phonofilm.app.compare_systems.analysis import difference, together
+from phonofilm.app.compare_systems.analysis import _counts, _shuffled, difference, together
 from phonofilm.app.compare_systems.page import lines
 from phonofilm.app.compare_systems.plan import Plan
 from phonofilm.data.manifest import ClipRecord, write_manifest
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.heard import Onset
+from phonofilm.evaluation.observe import Observation, Wanted
+from phonofilm.evaluation.seen import Sight
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "compare" / "systems.toml"
 
@@ -95,13 +98,32 @@ def test_difference_is_paired() -> None:
     assert found["high"] == pytest.approx(0.1)
 
 
+def seen_and_heard(prompt: str, sights: list[float], onsets: list[float]) -> Observation:
+    placed = tuple(Sight(time, 0.5) for time in sights)
+    heard = tuple(Onset(time, 0.0, 0.0) for time in onsets)
+    return Observation("", Wanted.of(prompt), placed, heard, (), (), frozenset(), -20.0, 0.0, None, 4.0)
+
+
+def test_chance_is_every_picture_with_every_other_sound_of_its_family() -> None:
+    ball, bar = "a red ball", "a mallet strikes a xylophone"
+    clips = [
+        seen_and_heard(ball, [1.0, 2.0], [1.0, 2.0]),
+        seen_and_heard(ball, [1.0], [1.0]),
+        seen_and_heard(ball, [3.0], []),
+        seen_and_heard(bar, [1.0], [1.0]),
+    ]
+    assert _counts([clips], "sync_f1_60ms")[0].tolist() == [[4, 4], [2, 2], [0, 1], [2, 2]]
+    assert _shuffled([clips])[0].tolist() == [[1, 2.5], [1, 2], [0, 2.5], [0, 0]]
+
+
 def test_page_has_every_system_and_says_where_nothing_was_found() -> None:
     nothing: dict[str, Any] = {"value": None, "low": None, "high": None}
     metrics = ("sync_f1_60ms", "sync_f1_40ms", "colour", "material", "pitch", "pan_sign", "silent")
     system = {
         "parameters": 2_775_680, "flops_per_clip": 1.1e9, "clips_seen": 9600, "training_flops": 1e13,
         "scores": {m: {"value": 0.5, "low": 0.4, "high": 0.6} for m in metrics} | {"pitch": nothing},
-        "shuffled": [0.2], "each": [dict.fromkeys(metrics, 0.5) | {"pitch": None}], "events": [[3.0, 4.0]],
+        "shuffled": [0.2], "above_chance": {"value": 0.3, "low": 0.2, "high": 0.4},
+        "each": [dict.fromkeys(metrics, 0.5) | {"pitch": None}], "events": [[3.0, 4.0]],
         "validation": [{"joint video": 0.3, "joint audio": 0.4}], "minutes": [12.0],
     }  # fmt: skip
     gaps = {m: {"value": -0.1, "low": -0.2, "high": 0.0} for m in metrics}
@@ -113,5 +135,6 @@ def test_page_has_every_system_and_says_where_nothing_was_found() -> None:
     }  # fmt: skip
     text = "\n".join(lines(found))
     assert "| sync F1 ±60 ms | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] | 1.00 |" in text
+    assert "| &emsp;above chance | +0.30 [+0.20, +0.40] | +0.30 [+0.20, +0.40] | +0.30 [+0.20, +0.40] | |" in text
     assert "| pitch | no event | no event | no event | 1.00 |" in text
     assert "| sync F1 ±60 ms | −0.10 [−0.20, +0.00] | −0.10 [−0.20, +0.00] |" in text

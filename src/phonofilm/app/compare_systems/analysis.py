@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonofilm.app.compare_systems.plan import LEADER, Plan
-from phonofilm.evaluation.counts import METRICS, RESAMPLES, summarise
+from phonofilm.evaluation.counts import METRICS, RESAMPLES, f1_counts, summarise
 from phonofilm.evaluation.observe import Observation
 
 Seen = dict[str, list[list[Observation]]]
@@ -51,7 +51,8 @@ def _system(plan: Plan, name: str, runs: list[list[Observation]]) -> dict[str, A
         "clips_seen": steps * batch,
         "training_flops": steps * batch * sum(plan.costs[stage].flops for stage in stages),
         "scores": {metric: together(_counts(runs, metric)) for metric in SHOWN},
-        "shuffled": [summarise(clips)["all"]["sync_f1_60ms_shuffled"]["value"] for clips in runs],
+        "shuffled": [_ratio(_shuffled([clips])) for clips in runs],
+        "above_chance": difference(_counts(runs, "sync_f1_60ms"), _shuffled(runs)),
         "each": [{metric: _ratio(_counts([clips], metric)) for metric in SHOWN} for clips in runs],
         "events": [[_mean(clips, "sights"), _mean(clips, "onsets")] for clips in runs],
         "validation": [_validation(plan, stages, seed) for seed in range(len(runs))],
@@ -62,6 +63,19 @@ def _system(plan: Plan, name: str, runs: list[list[Observation]]) -> dict[str, A
 def _counts(runs: Sequence[Sequence[Observation]], metric: str) -> NDArray[np.float64]:
     """(part, whole) of a metric: [seeds, prompts, 2]."""
     return np.array([[METRICS[metric](clip) for clip in clips] for clips in runs], float)
+
+
+def _shuffled(runs: Sequence[Sequence[Observation]], tolerance: float = 0.06) -> NDArray[np.float64]:
+    """Sync counts of each picture with the sounds of all other clips of its family and seed: [seeds, prompts, 2]."""
+    return np.array([[_with_others(clip, clips, tolerance) for clip in clips] for clips in runs], float)
+
+
+def _with_others(clip: Observation, clips: Sequence[Observation], tolerance: float) -> NDArray[np.float64]:
+    """Mean counts, so that a clip weighs as much as in the sync it is held against."""
+    others = [other for other in clips if other is not clip and other.wanted.family == clip.wanted.family]
+    sights = [sight.time for sight in clip.sights]
+    counts = [f1_counts(sights, [onset.time for onset in other.onsets], tolerance) for other in others]
+    return np.mean(counts, 0) if counts else np.zeros(2)
 
 
 def together(counts: NDArray[np.float64]) -> dict[str, float | None]:

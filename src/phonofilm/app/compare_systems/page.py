@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from phonofilm.app.compare_systems.analysis import SHOWN
 from phonofilm.app.compare_systems.plan import LEADER
 from phonofilm.app.score_table import TITLES
@@ -69,12 +71,15 @@ def _scores(found: dict[str, Any], seeds: int) -> Iterator[str]:
         true = found["truth"].get(metric, {}).get("value")
         yield f"| {TITLES[metric]} | {' | '.join(cells)} | {_number(true)} |"
         if metric == "sync_f1_60ms":
-            chance = [_number(sum(system["shuffled"]) / len(system["shuffled"])) for system in systems.values()]
+            chance = [_number(float(np.mean(system["shuffled"]))) for system in systems.values()]
             true = found["truth"]["sync_f1_60ms_shuffled"]["value"]
             yield f"| &emsp;shuffled: chance | {' | '.join(chance)} | {_number(true)} |"
+            above = [_interval(system["above_chance"], sign="+") for system in systems.values()]
+            yield f"| &emsp;above chance | {' | '.join(above)} | |"
     yield ""
     yield "Pooled over seeds; brackets hold 95 % intervals (bootstrap over prompts, each with the clips of all seeds)."
-    yield "*Shuffled* pairs each picture with the sound of another clip of its family."
+    yield "*Shuffled* pairs each picture with the sounds of all other clips of its family; *above chance* is the paired"
+    yield "difference from that."
     yield ""
 
 
