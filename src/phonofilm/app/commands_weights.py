@@ -97,7 +97,7 @@ def models(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None
             report.say(f"  {'':<16} {_state(row)}")
             report.say(f"  {'':<16} {', '.join(row['tasks'])}; {row['license']}")
         report.say("  a folder of weights works too, of your own or in diffusers' layout, and so does one .safetensors")
-        report.say("  file of LTX-2 with the other components beside it: --model runs/mine")
+        report.say("  file of LTX-2 with the other components beside it, or in a model that --components names")
         report.say("")
         report.say("what judges: phonofilm evaluate, which finds it here or takes it from --weights NAME=FILE")
         for line in _judge_lines(judges):

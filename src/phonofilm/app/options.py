@@ -82,7 +82,7 @@ class Making:
     sampler: Annotated[
         str | None,
         typer.Option(
-            metavar="euler|heun|multistep",
+            metavar="euler|heun|multistep|unipc",
             help="How the steps are taken; left away, as suits the model.",
             rich_help_panel=SAMPLING,
         ),
@@ -98,12 +98,36 @@ class Making:
     negative: Annotated[
         str, typer.Option(metavar="TEXT", help="What to steer away from.", rich_help_panel=SAMPLING)
     ] = ""
+    stg: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G|V,A",
+            help="Spatio-temporal guidance of LTX-2, for both or for picture and sound; 0 is none.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    upsample: Annotated[
+        bool,
+        typer.Option(
+            "--upsample",
+            help="LTX-2: make half the size first, then enlarge and refine it.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = False
     model: Annotated[
         str,
         typer.Option(
             metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.", rich_help_panel=MODEL
         ),
     ] = "nano"
+    components: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="For a single file of LTX-2: the model that has its other components.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=MODEL)
     ] = "auto"
@@ -149,6 +173,7 @@ class Making:
             "steps": self.steps,
             "sampler": cast(SamplerName | None, self.sampler),  # checked with the rest of the request
             "guidance": parse_guidance(self.guidance),
+            "stg": parse_guidance(self.stg),
             "negative": self.negative,
             "model": self.model,
         }
@@ -163,6 +188,7 @@ class Making:
             if value is not None and value not in known:
                 raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
         given = {"offload": self.offload, "network": self.network, "loras": tuple(self.lora or ()) or None}
+        given |= {"components": self.components, "upsample": self.upsample or None}
         return {name: value for name, value in given.items() if value is not None}
 
 

@@ -7,12 +7,14 @@ prompts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phonofilm.backends.base import Backend, Cancel, Monitor, Progress, load, made_by, public_backend
 from phonofilm.backends.requests import as_request
+from phonofilm.backends.streamed import window_of
+from phonofilm.backends.windows import Window
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
 
@@ -47,21 +49,30 @@ class Cascade:
         picture = public_backend(first, options).load(first, device=device, alone=False, **options)
         return Cascade(_short(model), picture, load(second, device=device, **_suited(second, options)))
 
+    @property
+    def window(self) -> Window:
+        """What the model of the sound looks at in one go."""
+        return window_of(self.sound)
+
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
         """See `Backend.generate`: first the film, then its sound, which alone hears `audio_seed`.
 
-        The steps and the sampler of a request are for the picture; the sound has its model's own. With the task
-        "foley" they are for the sound.
+        The steps, the sampler and the scales of a request are for the picture; the sound has its model's own. Where
+        the sound alone is to make, they are for the sound.
         """
         request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
-        if request.task == "foley":
+        if request.task == "foley" or (request.task == "retake" and request.only == "audio"):
             return self.sound.generate(request, progress, cancel)
         film = self.picture.generate(request, progress, cancel)
         monitor("sound", 0, 1)
-        asked = replace(
-            request, task="foley", source=film, image=None, seconds=None, size=None, fps=None, steps=None, sampler=None
+        asked = Request(
+            prompt=request.prompt,
+            task="foley",
+            source=film,
+            seed=request.seed if request.audio_seed is None else request.audio_seed,
+            negative=request.negative,
         )
         clip = self.sound.generate(asked, progress, cancel)
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]

@@ -15,9 +15,11 @@ from phonofilm.backends.ltx2.memory import DECODE_FACTOR, HEADROOM, available
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.wan.codecs import LADDER
 from phonofilm.backends.wan.folder import WanFolder
+from phonofilm.backends.wan.network import velocity
 from phonofilm.backends.wan.text import MAX_TOKENS, states_of
 from phonofilm.codecs.tiling import places
-from phonofilm.types import Grid
+from phonofilm.sampling import Denoiser, Guidance, Guided
+from phonofilm.types import Grid, Latents, Text
 
 STEADY = 3
 """The codec goes along time latent by latent; from the third on each takes the same."""
@@ -36,10 +38,11 @@ def decode_peak(folder: WanFolder, shape: tuple[int, int, int], tile: Tile, devi
     time, height, width = tile.within(shape)
     vae = folder.configs["vae"]
     space, factor = vae.get("scale_factor_spatial", 8), vae.get("scale_factor_temporal", 4)
-    frames = 1 + (shape[0] - 1) * factor
-    piece, whole = (12 * frames * h * w * space**2 for h, w in ((height, width), shape[1:]))  # three float32 a pixel
+    frame, frames = 12 * height * width * space**2, 1 + (shape[0] - 1) * factor  # three float32 a pixel
+    whole = 12 * shape[1] * shape[2] * space**2 * frames
     steady = DECODE_FACTOR * decode_cost(folder, (min(time, STEADY), height, width), device).peak
-    peak = steady + 2 * piece  # as it grows by a latent's frames it is there twice
+    growth = max(0, time - STEADY) * factor * frame  # the frames that are there already when the last ones come
+    peak = max(steady + growth, 2 * frames * frame)
     if device.type != "cpu":
         return peak
     tiled = (height, width) != shape[1:]
@@ -100,24 +103,22 @@ def step_cost(folder: WanFolder, grid: Grid, passes: int, device: torch.device) 
     import diffusers
 
     config = dict(folder.configs["transformer"])
-    channels = folder.configs["vae"]["z_dim"]
-    t, h, w = grid.video_tokens
+    channels, per_token = folder.configs["vae"]["z_dim"], folder.settings.picture == "tokens"
+    beside = config["in_channels"] - channels
 
     def build() -> Any:
         network = diffusers.WanTransformer3DModel.from_config(config).eval()
-        noisy = torch.empty(1, channels, *grid.video_shape, dtype=torch.float32)
-        more = torch.empty(1, config["in_channels"] - channels, *grid.video_shape, dtype=torch.float32)
-        text = torch.empty(1, MAX_TOKENS, config["text_dim"])
-        levels = torch.empty((1, t * h * w) if folder.settings.picture == "tokens" else (1,), dtype=torch.float32)
+        x = Latents(torch.empty(1, channels, *grid.video_shape, dtype=torch.float32))
+        picture = torch.empty(1, beside, *grid.video_shape, dtype=torch.float32) if beside else None
+        sigma = Latents(torch.empty(1, 1, grid.video_shape[0] if per_token else 1, 1, 1, dtype=torch.float32))
+        text = Text(torch.empty(1, MAX_TOKENS, config["text_dim"]), torch.ones(1, MAX_TOKENS, dtype=torch.bool))
 
-        def run() -> Any:
-            seen = torch.cat([noisy, more], 1).to(text.dtype)
-            return [
-                network(hidden_states=seen, timestep=levels, encoder_hidden_states=text, return_dict=False)[0].float()
-                for _ in range(passes)
-            ]
+        def run(latents: Latents, level: Latents, told: Text, positions: Any, **options: Any) -> Latents:
+            return velocity(network, latents, level, told, picture, per_token)
 
-        return run
+        guidance = Guidance(text=(float(passes), 1.0))  # 1 is none
+        denoise = Guided(Denoiser(run, "velocity"), text, text, grid.positions(), guidance)
+        return lambda: denoise(x, sigma)
 
     return cost(build, device, folder.dtype("transformer", device))
 

@@ -51,26 +51,9 @@ class Experts:
     def __call__(
         self, latents: Latents, sigma: Latents, text: Text, positions: Positions, *, exchange: Tensor | None = None
     ) -> Latents:
-        """Velocity in the shapes of the latents. Rows run one by one: a step takes as long, and as little memory."""
-        assert latents.video is not None  # Wan makes picture alone
-        assert sigma.video is not None
-        network, per_token = self._turn(sigma), self.parts.folder.settings.picture == "tokens"
-        dtype = network.dtype
-        made = []
-        for row in range(len(latents.video)):
-            video = latents.video[row : row + 1]
-            seen = video if self.picture is None else torch.cat([video, self.picture.to(video)], 1)
-            level = timesteps(sigma.video[row : row + 1])
-            levels = _per_token(level, video, network.config.patch_size) if per_token else level.amax().view(1)
-            made.append(
-                network(
-                    hidden_states=seen.to(dtype),
-                    timestep=levels,
-                    encoder_hidden_states=text.states[row : row + 1].to(dtype),
-                    return_dict=False,
-                )[0].to(video)
-            )
-        return Latents(torch.cat(made))
+        """Velocity in the shapes of the latents."""
+        per_token = self.parts.folder.settings.picture == "tokens"
+        return velocity(self._turn(sigma), latents, sigma, text, self.picture, per_token)
 
     def _turn(self, sigma: Latents) -> Any:
         """The expert whose turn it is; the other one is put away first."""
@@ -81,6 +64,24 @@ class Experts:
             self._network = self._stack.enter_context(self.parts.use(name))
             self._at_work = name
         return self._network
+
+
+def velocity(
+    network: Any, latents: Latents, sigma: Latents, text: Text, picture: Tensor | None, per_token: bool
+) -> Latents:
+    """What one of diffusers' networks predicts, row by row: as fast, and in the memory of one."""
+    assert latents.video is not None  # Wan makes picture alone
+    assert sigma.video is not None
+    dtype, made = network.dtype, []
+    for row in range(len(latents.video)):
+        video = latents.video[row : row + 1]
+        seen = video if picture is None else torch.cat([video, picture.to(video)], 1)
+        level = timesteps(sigma.video[row : row + 1])
+        levels = _per_token(level, video, network.config.patch_size) if per_token else level.amax().view(1)
+        states = text.states[row : row + 1].to(dtype)
+        found = network(hidden_states=seen.to(dtype), timestep=levels, encoder_hidden_states=states, return_dict=False)
+        made.append(found[0].to(video))
+    return Latents(torch.cat(made))
 
 
 def _per_token(level: Tensor, video: Tensor, patch: tuple[int, int, int]) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from phonofilm.backends.base import public_backend
 from phonofilm.backends.canvas import HINT
 from phonofilm.backends.cascade import pair_of, parted
+from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available
 from phonofilm.backends.ltx2.plan import Plan, Stage
 from phonofilm.backends.ltx2.probe import Speed, resident
@@ -68,8 +69,10 @@ def _stages(parts: WanParts, request: Request, grid: Grid, tile: Tile, picture: 
     if picture:
         part = encoding_cost(folder, grid, device)
         yield Stage("encoding", ("vae",), weights.during("vae"), part.peak, speed.seconds(part, convolved=True))
+    costs: dict[int, Cost] = {}  # the experts are alike
     for name, count, passes in experts_at_work(request, folder):
-        part = step_cost(folder, grid, passes, device)
+        costs[passes] = costs.get(passes) or step_cost(folder, grid, passes, device)
+        part = costs[passes]
         stage = "high noise" if name == "transformer" and settings.boundary is not None else "sampling"
         stage = "low noise" if name == "transformer_2" else stage
         yield Stage(stage, (name,), weights.during(name), part.peak, count * speed.seconds(part))
