@@ -4,17 +4,16 @@
 A synthesiser says each phrase, forced alignment with its text finds when each word and each phoneme is
 said, and each phrase becomes an Opus file beside a table of all times.
 
-pip install 'phonofilm[speech]' && python scripts/make_speech.py [--check]
-
---check also compares the aligned times with the durations the synthesiser itself chose.
+pip install 'phonofilm[speech]' && python scripts/make_speech.py
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -37,27 +36,28 @@ MOODS = ("happy", "tired", "hungry", "sorry", "ready", "busy", "lost", "well")
 WEATHER = ("cold", "warm", "raining", "sunny", "dark", "late")
 NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 NAMES = ("Anna", "Ben", "Emma", "Tom", "Mary", "Paul", "Peter", "Bob")
-FIXED = [
-    "Hello. Hello there. Hi. Good morning. Good evening. Good night. Goodbye. Bye for now. Welcome. Thank you.",
-    "Thank you very much. Yes. No. Maybe. Please. Of course. Not now. Why not? How are you? Nice to meet you.",
-    "See you tomorrow. See you soon. Come in. Sit down, please. Listen to me. Look at me. Look up. Wait a moment.",
-    "What a day. What a beautiful morning. What time is it? Where are you? Where is my mother? Who is there?",
-    "What do you mean? I do not know. I know. I see. I think so. I hope so. I remember. I am here. I am home.",
-    "I am fine. I am your friend. I love you. I love music. I love this movie. Open the door. Close the window.",
-    "Turn on the light. Play some music. Stop the music. Tell me more. Tell me a story. Show me the way. Help me, please.",
-    "Be careful. Be quiet, please. Keep moving. Do you hear me? Do you hear the music? Can you help me? Can you see me?",
-    "May I come in? Let me think. Let us begin. Let us go home. Let us make a movie. It is time to go. That is a big problem.",
-    "That is wonderful. This is my house. This is a new day. We are moving. We made it. We have no time. My mother makes bread.",
-    "My father is at home. My brother plays the piano. Bob bought a big blue boat. Peter picked a ripe apple.",
-    "Mary has a map of Rome. The baby wants more milk. Five fine fish swim away. Both boys jump. Show the shoes to the judge.",
-    "Push the button. Please move the box. Put the book back. People pass by. Remember my name. Maybe tomorrow.",
-    "One moment, please. Once upon a time. The film begins. The sound is in the picture. Now you see it, now you hear it.",
-]
+FIXED = """
+Hello. Hello there. Hi. Good morning. Good evening. Good night. Goodbye. Bye for now. Welcome. Thank you. Thank
+you very much. Yes. No. Maybe. Please. Of course. Not now. Why not? How are you? Nice to meet you. See you
+tomorrow. See you soon. Come in. Sit down, please. Listen to me. Look at me. Look up. Wait a moment. What a day.
+What a beautiful morning. What time is it? Where are you? Where is my mother? Who is there? What do you mean? I
+do not know. I know. I see. I think so. I hope so. I remember. I am here. I am home. I am fine. I am your
+friend. I love you. I love music. I love this movie. Open the door. Close the window. Turn on the light. Play
+some music. Stop the music. Tell me more. Tell me a story. Show me the way. Help me, please. Be careful. Be
+quiet, please. Keep moving. Do you hear me? Do you hear the music? Can you help me? Can you see me? May I come
+in? Let me think. Let us begin. Let us go home. Let us make a movie. It is time to go. That is a big problem.
+That is wonderful. This is my house. This is a new day. We are moving. We made it. We have no time. My mother
+makes bread. My father is at home. My brother plays the piano. Bob bought a big blue boat. Peter picked a ripe
+apple. Mary has a map of Rome. The baby wants more milk. Five fine fish swim away. Both boys jump. Show the
+shoes to the judge. Push the button. Please move the box. Put the book back. People pass by. Remember my name.
+Maybe tomorrow. One moment, please. Once upon a time. The film begins. The sound is in the picture. Now you see
+it, now you hear it.
+"""
 
 
 def phrases() -> list[str]:
     """All that can be said, each once."""
-    fixed = [part.strip() for line in FIXED for part in split_sentences(line)]
+    fixed = re.findall(r"\S[^.?!]*[.?!]", FIXED.replace("\n", " "))
     made: list[str] = []
     for colour, thing in product(COLOURS, THINGS):
         turn = (COLOURS.index(colour) + 3 * THINGS.index(thing)) % 4
@@ -70,9 +70,8 @@ def phrases() -> list[str]:
     made += [text.format(food) for food in FOOD for text in ("I want some {}.", "Would you like some {}?")]
     made += [text.format(mood) for mood in MOODS for text in ("I am {}.", "Are you {}?", "We are {} today.")]
     made += [text.format(w) for w in WEATHER for text in ("It is {} outside.", "It is {} again.")]
-    made += [
-        text.format(n) for n in NAMES for text in ("My name is {}.", "Hello, {}.", "Where is {}?", "Thank you, {}.")
-    ]
+    named = ("My name is {}.", "Hello, {}.", "Where is {}?", "Thank you, {}.")
+    made += [text.format(name) for name in NAMES for text in named]
     made += [f"There are {number} {thing}." for number, thing in product(NUMBERS, ("people", "men", "birds"))]
     made += [f"Please give me the {colour} one." for colour in COLOURS]
     return list(dict.fromkeys(fixed + made))
@@ -84,19 +83,9 @@ def _turned(things: Sequence[str]) -> list[str]:
     return [plural[(3 * i) % len(plural)] for i in range(2 * len(NUMBERS))]
 
 
-def split_sentences(line: str) -> Iterator[str]:
-    start = 0
-    for place, letter in enumerate(line):
-        if letter in ".?!":
-            yield line[start : place + 1].strip()
-            start = place + 1
-    if line[start:].strip():
-        raise SystemExit(f"{line[start:]!r} has no full stop")
-
-
 @dataclass(frozen=True)
 class Spoken:
-    """A phrase: sound [N] at RATE, pitch [F] in Hz a hop (0 unvoiced), words and phonemes with their ends in s."""
+    """A phrase: sound [N] at RATE, pitch [F] in Hz a hop (0 unvoiced), words and phonemes with start and end in s."""
 
     text: str
     sound: np.ndarray
@@ -106,7 +95,7 @@ class Spoken:
 
 
 class Speaker:
-    """The synthesiser, with its pitch and durations."""
+    """The synthesiser, which also says at which pitch it speaks."""
 
     def __init__(self) -> None:
         from hibari import Hibari, dsp

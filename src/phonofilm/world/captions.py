@@ -185,7 +185,7 @@ def talk(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
     """params: who, voice, set, x and phrases."""
     who, voice, texts = params["who"], params["voice"], [said["text"] for said in params["phrases"]]
     quote = '"' + " ".join(texts) + '"'
-    verb = "asks" if len(texts) == 1 and texts[0].endswith("?") else pick(rng, ("says", "says"))
+    verb = "asks" if len(texts) == 1 and texts[0].endswith("?") else "says"
     side = "on the left" if params["x"] < 0.43 else "on the right" if params["x"] > 0.57 else ""
     deep = {"man": voice["pitch"] < 0.56, "woman": voice["pitch"] < 0.9}.get(who["kind"], False)
     high = {"woman": voice["pitch"] > 1.04, "girl": True}.get(who["kind"], False)
@@ -194,7 +194,7 @@ def talk(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
     scene = pick(rng, PLACES[params["set"]["kind"]])
     noun, short = article(_person(rng, who)), article(who["kind"])
     manner = " ".join(word for word in (pace, tone) if word)
-    lead = f"{manner}, " if manner else ""
+    lead, speaks = (f"{manner}, ", f"speaks {manner}") if manner else ("", "speaks")
     told = (
         f"{noun} {side} {verb} {quote} {manner}",
         f"{noun} {verb} {quote} {scene}",
@@ -202,7 +202,7 @@ def talk(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
         f"a talking head {scene}: {noun} {side} {verb} {quote} {tone}",
         f"{lead}{short} {side} {verb} {quote} {scene}",
         f"a close-up of {noun} {side} who {verb} {quote} {manner}",
-        f"{short} {side} in {article(who['shirt'])} shirt speaks {manner}: {quote}",
+        f"{short} {side} in {article(who['shirt'])} shirt {speaks}: {quote}",
     )
     return sentence(pick(rng, told))
 

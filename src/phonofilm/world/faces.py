@@ -114,7 +114,7 @@ def sample(rng: np.random.Generator) -> dict[str, Any]:
     style = str(rng.choice(STYLES[kind]))
     skin = int(rng.integers(len(SKINS)))
     hair = list(HAIR_COLOURS)[: None if grown else 4]
-    weight = np.array([1.0, 1.0, 1.0, 1.0, 0.7])[: len(hair)] * ([1, 1, 0.25, 0.3, 1][: len(hair)] if skin > 3 else 1)
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 0.7])[: len(hair)] * ([1, 1, 0.08, 0.12, 1][: len(hair)] if skin > 3 else 1)
     return {
         "kind": kind,
         "skin": skin,
@@ -142,7 +142,7 @@ def body(head: Head, who: Mapping[str, Any]) -> list[Layer]:
         still.part(0.0, 1.22, 0.42, 0.22, 0.20, colour=shirt * 0.6),
         still.part(0.0, 1.02, 0.34, 0.38, 0.16, colour=skin * 0.80),
         still.part(0.0, 0.92, 0.36, 0.16, 0.14, soft=0.12, opacity=0.5, colour=skin * 0.45),
-        still.part(0.0, 1.30, 0.24, 0.16, 0.16, colour=skin * 0.86),
+        still.part(0.0, 1.26, 0.26, 0.20, 0.18, colour=skin * 0.80),
     ]
 
 
@@ -194,22 +194,22 @@ def features(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer
     skin, (u, v) = np.array(SKINS[who["skin"]]), EYE
     size = 1.18 if who["kind"] in ("girl", "boy") else 1.05 if who["kind"] == "woman" else 0.96
     iris, brow = np.array(EYES[who["eyes"]]), _hair(who) * 0.75 + skin * 0.1
-    high = np.maximum(0.125 * size * look.lids, 0.012)
-    across, apart = 0.165 * size, u
-    ball = np.minimum(0.098 * size, high * 0.96)
-    g = 0.045 * look.gaze
-    lift = -0.36 - 0.07 * look.brows
+    high = np.maximum(0.130 * size * look.lids, 0.014)
+    across, apart = 0.160 * size, u
+    eye = v + 0.5 * (0.130 * size - high)  # the upper lid moves more than the lower one
+    ball = np.minimum(0.100 * size, high * 0.96)
+    pupil, open_, g = np.minimum(0.052 * size, ball), np.where(look.lids > 0.05, 1.0, 0.0), 0.045 * look.gaze
+    lift = -0.385 - 0.08 * look.brows
     thick = 0.042 if who["kind"] in ("woman", "girl") else 0.058
-    lash = 0.032 if who["kind"] in ("woman", "girl") else 0.022
+    lash = 0.030 if who["kind"] in ("woman", "girl") else 0.018
+    corner = np.minimum(high, across)
     return [
         head.part(0.0, v - 0.02, across + 0.05, 0.17, 0.15, apart=apart, soft=0.08, opacity=0.35, colour=skin * 0.6),
-        head.part(0.0, v, across, high, np.minimum(high, across), apart=apart, colour=(0.98, 0.98, 0.98)),
-        head.part(g, v, 0.098 * size, ball, ball, apart=apart, depth=1.1, colour=iris),
-        head.part(g, v, 0.052 * size, np.minimum(0.052 * size, ball), np.minimum(0.052 * size, ball), apart=apart,
-                  depth=1.1, colour=(0.03, 0.03, 0.04)),
-        head.disc(g + 0.035 * head.light, v - 0.04, 0.024 * size, apart=apart, depth=1.1,
-                  opacity=np.where(look.lids > 0.5, 1.0, 0.0)),
-        head.part(0.0, v - high, across + 0.015, lash, 0.02, apart=apart, colour=np.array((0.10, 0.06, 0.06))),
+        head.part(0.0, eye - lash, across + 0.012, high + 0.004, corner, apart=apart, colour=(0.10, 0.06, 0.06)),
+        head.part(0.0, eye, across, high * (look.lids > 0.05), corner, apart=apart, colour=(0.98, 0.98, 0.98)),
+        head.part(g, eye, 0.100 * size, ball, ball, apart=apart, depth=1.1, opacity=open_, colour=iris),
+        head.part(g, eye, pupil, pupil, pupil, apart=apart, depth=1.1, opacity=open_, colour=(0.03, 0.03, 0.04)),
+        head.disc(g + 0.035 * head.light, eye - 0.04, 0.026 * size, apart=apart, depth=1.1, opacity=look.lids > 0.5),
         head.part(-u, lift, 0.17, thick, thick, angle=-0.06 - 0.14 * look.brows, colour=brow),
         head.part(u, lift, 0.17, thick, thick, angle=0.06 + 0.14 * look.brows, colour=brow),
         head.part(-0.05 * head.light, 0.10, 0.045, 0.17, 0.045, depth=1.3, soft=0.06, opacity=0.4, colour=skin * 0.66),
@@ -235,20 +235,27 @@ def lips(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
     rows = np.clip(0.55 * gap, 0.0, 0.06) * np.clip(look.part("teeth") * 1.4, 0, 1)
     tongue = look.part("tongue")
     lift = 0.55 * gap * (1 - 0.8 * tongue)
-    line = np.where(opened > 0.05, 0.0, 1.0)
+    rest, bend = 1.0 - shown, 0.05 + 0.13 * look.smile
+    rise = half * 0.5 * np.sin(bend)
+    closed = [  # each half of the lips bends up towards its corner
+        head.part(
+            way * half * 0.5, MOUTH - rise + shift, half * 0.54, high, high, angle=-way * bend, opacity=rest, colour=hue
+        )
+        for shift, high, hue in ((0.012, thick, lip), (0.006, 0.015 + 0.008 * press, lip * 0.42))
+        for way in (-1.0, 1.0)
+    ]
     return [
         head.part(0.0, middle + gap + 0.13, half * 0.6, 0.03, 0.03, soft=0.07, opacity=0.4, colour=skin * 0.55),
-        head.part(0.0, middle + (low - thick) / 2, half, gap + (thick + low) / 2, round_out, shade=0.16, colour=lip),
-        head.part(0.0, middle, half - 0.05, np.maximum(gap, 0.0), round_in, opacity=shown, colour=INSIDE),
+        *closed,
+        head.part(0.0, middle + (low - thick) / 2, half, gap + (thick + low) / 2, round_out, opacity=shown, shade=0.16,
+                  colour=lip),
+        head.part(0.0, middle, half - 0.05, gap, round_in, opacity=shown, colour=INSIDE),
         head.part(0.0, middle + lift + 0.3 * gap, (half - 0.10) * 0.72, 0.42 * gap, np.minimum(0.42 * gap, 0.2),
                   opacity=shown, colour=TONGUE),
         head.part(0.0, middle - gap + rows + 0.006, (half - 0.05) * (0.92 - 0.25 * opened), rows,
                   np.minimum(rows, 0.03), opacity=shown * (rows > 0.008), colour=TEETH),
         head.part(0.0, middle + gap - 0.012, (half - 0.05) * 0.6, 0.02, 0.02,
                   opacity=shown * np.clip(look.part("teeth") * 2 - 1.2, 0, 1), colour=np.array(TEETH) * 0.9),
-        head.part(0.0, MOUTH, half - 0.015, 0.014 + 0.008 * press, 0.012, opacity=line, colour=lip * 0.42),
-        head.part(0.0, MOUTH - 0.018 - 0.02 * look.smile, 0.035, 0.016, 0.016, apart=half, opacity=line * 0.8,
-                  colour=lip * 0.5),
         head.part(0.0, middle + gap + 0.45 * low, half * 0.42, 0.014, 0.014, soft=0.02, opacity=0.35 * (1 - tuck),
                   colour=lip * 0.4 + 0.6),
     ]  # fmt: skip
@@ -311,8 +318,8 @@ def _fringe(head: Head, who: Mapping[str, Any]) -> list[Layer]:
         ]
     if style == "curly":
         return [
-            head.disc(0.0, -0.72, 0.24, apart=0.52, depth=0.7, colour=hair, **gloss),
-            head.disc(0.0, -0.80, 0.26, apart=0.22, depth=0.8, colour=hair * 0.94, **gloss),
+            head.disc(0.0, -0.72, 0.24, apart=0.52, depth=0.7, shade=0.05, colour=hair),
+            head.disc(0.0, -0.80, 0.26, apart=0.22, depth=0.8, shade=0.08, colour=hair * 0.94),
             head.disc(0.0, -0.46, 0.18, apart=0.74, depth=0.6, colour=hair * 0.9),
         ]
     if style in ("long", "bob", "pigtails"):
