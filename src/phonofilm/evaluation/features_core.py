@@ -28,6 +28,9 @@ PATCH = 96
 STILL = 1e-4
 """Mean squared change of a column of pixels (0 … 1) below which nothing moves in it."""
 
+MOTION = ("change", "across", "upright", "light", "tones")
+"""Signals of a clip's motion, as they are kept."""
+
 BOX_RATE = 4.0
 """Pictures a second in which moving things are boxed, the rate of Spatial AV-Align's detector."""
 
@@ -63,7 +66,7 @@ def flicker(film: Film) -> Mapping[str, np.ndarray]:
 
 
 def motion(film: Film) -> Mapping[str, np.ndarray]:
-    """Changes of motion and of light, mean flow in pixels at the clip's own size, and when the picture changes."""
+    """Changes of motion and light, mean flow in pixels at the clip's own size, and when the picture changes."""
     found = film.motion
     images = luminance(film.frames)
     shrink = min(film.frames.shape[1:3]) / min(images.shape[1:])
@@ -71,8 +74,8 @@ def motion(film: Film) -> Mapping[str, np.ndarray]:
     speed = [np.hypot(*np.moveaxis(lucas_kanade(*_pairs(images, first)), -1, 0)).mean((1, 2)) for first in steps]
     change = found.change
     return {
-        "change": change.values, "light": found.light.values, "rate": np.array(change.rate),
-        "start": np.array([change.start, found.light.start]),
+        **{name: getattr(found, name).values for name in MOTION}, "rate": np.array(change.rate),
+        "start": np.array([getattr(found, name).start for name in MOTION]),
         "speed": np.concatenate(speed).astype(np.float64) * shrink,
         "times": detect_onsets(change, threshold=0.15, apart=0.1),
     }  # fmt: skip
@@ -184,8 +187,9 @@ def mel_bank(bands: int = 64, low: float = 60.0, high: float = 7800.0) -> np.nda
 
 def motion_from(arrays: Mapping[str, np.ndarray]) -> Motion:
     """The motion that was kept as a feature."""
-    rate, start = float(arrays["rate"]), arrays["start"]
-    return Motion(Signal(arrays["change"], rate, float(start[0])), Signal(arrays["light"], rate, float(start[1])))
+    rate = float(arrays["rate"])
+    signals = zip(MOTION, arrays["start"], strict=True)
+    return Motion(**{name: Signal(arrays[name], rate, float(start)) for name, start in signals})
 
 
 def impulses_from(arrays: Mapping[str, np.ndarray]) -> Signal:
@@ -204,10 +208,10 @@ CORE = (
     _core("facts", "any", facts),
     _core("levels", "sound", levels),
     _core("flicker", "picture", flicker),
-    _core("motion", "picture", motion),
+    _core("motion", "picture", motion, 2),
     _core("dynamics", "picture", dynamics),
     _core("onsets", "sound", onsets),
-    _core("sync", "both", sync),
+    _core("sync", "both", sync, 2),
     _core("places", "sound", places),
     _core("boxes", "picture", boxes),
     _core("log-mel", "sound", log_mel),

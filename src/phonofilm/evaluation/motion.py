@@ -5,35 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
+from numpy.typing import ArrayLike
+from scipy.ndimage import map_coordinates, uniform_filter
 
+from phonofilm.evaluation.camera import Images, camera_shift, half, inner, shot_cuts, translated, windows
 from phonofilm.evaluation.checks import Floats, finite
 from phonofilm.evaluation.signals import Signal
-
-Images = NDArray[np.float32]
 
 SIDE = 64
 """Pixels of the short side that motion is measured at."""
 
-CELLS = 4
-"""Soft cells along each side; what happens in different cells cannot cancel out."""
-
 CHUNK = 64
 """Frames worked on at once: bounded memory for long films."""
+
+CUT = 1.6
+"""Frames from a cut within which nothing counts: all of the picture changes there, and nothing happens."""
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
     """What the offset is measured against: signals on the clip's clock, none of them needs the others.
 
+    A shaking camera spoils some of them and leaves others, so each is a signal of its own.
+
     Attributes:
         change: change of motion; an impact lies between the two frames that share it, in proportion.
-        light: change of brightness between frames, half a frame before the later one.
+        across, upright: the same of horizontal and of vertical motion alone.
+        light: change of brightness by place between frames, half a frame before the later one.
+        tones: change of the picture's tones wherever they lie, which a shaking camera leaves as they are.
     """
 
     change: Signal
+    across: Signal
+    upright: Signal
     light: Signal
+    tones: Signal
 
 
 def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:
@@ -44,20 +50,14 @@ def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:
     images = luminance(frames, side)
     if len(images) < 4:
         raise ValueError(f"motion needs at least 4 frames and the clip has {len(images)}")
-    flows = []
+    momenta, lights = [], []
     for first in range(0, len(images) - 1, CHUNK):
-        part = images[first : first + CHUNK + 1]
-        flows.append(_steady_flow(part[:-1], part[1:]))
-    return Motion(_change(np.concatenate(flows), fps), _light(images, fps))
-
-
-def _steady_flow(first: Images, second: Images) -> Images:
-    """Flow less the camera's, which is found at half the size, undone, and what is left of it found again."""
-    small = _half(first)
-    rough = lucas_kanade(small, _half(second), levels=2)
-    camera = 2 * camera_shift(rough, _texture(small))[:, None, None]
-    flow = lucas_kanade(first, _warped(second, np.broadcast_to(camera, (*first.shape, 2))))
-    return flow - camera_shift(flow, _texture(first))[:, None, None]
+        before, after = images[first : first + CHUNK], images[first + 1 : first + CHUNK + 1]
+        before = before[: len(after)]
+        steady = translated(after, camera_shift(before, after))
+        momenta.append(_momentum(lucas_kanade(before, steady)))
+        lights.append(_by_cell(steady - before))
+    return _motion(np.concatenate(momenta), np.concatenate(lights), images, fps)
 
 
 def motion_of_flow(flow: ArrayLike, images: ArrayLike, fps: float) -> Motion:
@@ -65,8 +65,48 @@ def motion_of_flow(flow: ArrayLike, images: ArrayLike, fps: float) -> Motion:
     field, grey = finite(flow, "flow"), np.asarray(images, dtype=np.float32)
     if field.ndim != 4 or field.shape[-1] != 2 or grey.shape != (len(field) + 1, *field.shape[1:3]) or len(field) < 3:
         raise ValueError(f"flow [T − 1, H, W, 2] and frames [T, H, W], T ≥ 4, do not fit: {field.shape}, {grey.shape}")
-    camera = camera_shift(field.astype(np.float32), _texture(grey[:-1]))
-    return Motion(_change(field.astype(np.float32) - camera[:, None, None], fps), _light(grey, fps))
+    camera = camera_shift(grey[:-1], grey[1:])
+    light = _by_cell(translated(grey[1:], camera) - grey[:-1])
+    return _motion(_momentum(field.astype(np.float32) - camera[:, None, None]), light, grey, fps)
+
+
+def _motion(momentum: Floats, light: Floats, images: Images, fps: float) -> Motion:
+    """Momentum [T − 1, cells, 2] and change of brightness [T − 1, cells] as signals.
+
+    Flow into a frame against flow out of it lies at that frame's own time. What grows darker counts half, for light
+    comes with the sound.
+    """
+    change = np.diff(momentum, axis=0)
+    inside = images[:, 4:-4, 4:-4] if min(images.shape[1:]) > 16 else images
+    sorted_tones = np.sort(inside.reshape(len(images), -1), axis=1)
+    tones = np.diff(sorted_tones, axis=0)  # the mean of its size is the earth mover's distance of the tones
+    cuts = shot_cuts(images)
+    return Motion(
+        change=_uncut(np.linalg.norm(change, axis=-1).sum(axis=-1), fps, 1.0, cuts),
+        across=_uncut(np.abs(change[..., 0]).sum(axis=-1), fps, 1.0, cuts),
+        upright=_uncut(np.abs(change[..., 1]).sum(axis=-1), fps, 1.0, cuts),
+        light=_uncut(np.where(light > 0, light, -0.5 * light).sum(axis=-1), fps, 0.5, cuts),
+        tones=_uncut(np.where(tones > 0, tones, -0.5 * tones).mean(axis=-1), fps, 0.5, cuts),
+    )
+
+
+def _uncut(values: Floats, fps: float, first: float, cuts: np.ndarray) -> Signal:
+    """A signal that begins `first` frames into the clip, with nothing happening where one shot follows another."""
+    values = values.astype(np.float64)
+    away = np.abs(first + np.arange(len(values))[:, None] - (cuts - 0.5))
+    values[(away < CUT).any(axis=1)] = np.median(values)
+    return Signal(values, fps, first / fps)
+
+
+def _momentum(flow: Images) -> Floats:
+    """Mean flow [T, cells, 2] of each cell."""
+    cells = windows(*flow.shape[1:3]) * inner(*flow.shape[1:3])
+    return np.einsum("thwa,chw->tca", flow, cells, optimize=True) / cells[0].size
+
+
+def _by_cell(images: Images) -> Floats:
+    cells = windows(*images.shape[1:]) * inner(*images.shape[1:])
+    return np.einsum("thw,chw->tc", images, cells, optimize=True) / cells[0].size
 
 
 def luminance(frames: ArrayLike, side: int = SIDE) -> Images:
@@ -92,7 +132,7 @@ def lucas_kanade(first: Images, second: Images, levels: int = 3, window: int = 7
     """Dense flow [T, h, w, 2] (x, y) in pixels between pairs of images [T, h, w] (Lucas and Kanade 1981)."""
     pyramid = [(first, second)]
     while len(pyramid) < levels and min(pyramid[-1][0].shape[1:]) >= 16:
-        pyramid.append(tuple(_half(image) for image in pyramid[-1]))  # type: ignore[arg-type]
+        pyramid.append(tuple(half(image) for image in pyramid[-1]))  # type: ignore[arg-type]
     flow = np.zeros((*pyramid[-1][0].shape, 2), dtype=np.float32)
     for a, b in reversed(pyramid):
         if flow.shape[1:3] != a.shape[1:]:
@@ -100,11 +140,6 @@ def lucas_kanade(first: Images, second: Images, levels: int = 3, window: int = 7
         for _ in range(1 if a is first else 2):  # the finest level costs most and has least left to find
             flow = flow + _step(a, _warped(b, flow), window)
     return flow
-
-
-def _half(images: Images) -> Images:
-    soft = gaussian_filter(images, (0, 1, 1), mode="nearest")
-    return soft[:, ::2, ::2]
 
 
 def _grown(flow: Images, height: int, width: int) -> Images:
@@ -140,70 +175,3 @@ def _step(a: Images, b: Images, window: int) -> Images:
     scale = 1 / (xx * yy - xy * xy)
     step = np.stack([(xy * yt - yy * xt) * scale, (xy * xt - xx * yt) * scale], axis=-1)
     return np.clip(step, -2, 2)
-
-
-def _texture(images: Images) -> Images:
-    dy, dx = np.gradient(images, axis=(1, 2))
-    return np.asarray(dx * dx + dy * dy, dtype=np.float32)
-
-
-def camera_shift(flow: Images, texture: Images, rounds: int = 8) -> Images:
-    """The translation [T, 2] that most of the textured picture shares: the robust mode of flow [T, h, w, 2].
-
-    Where what agrees with it lies in one place only, it is a lone object on a bare ground, not a camera: then 0.
-    """
-    count, height, width = texture.shape
-    weight = texture / (texture + 1e-3)
-    planes = flow.reshape(count, -1, 2)
-    weight = weight.reshape(count, -1)
-    shift = np.stack([_weighted_median(planes[..., axis], weight) for axis in (0, 1)], axis=-1)
-    for _ in range(rounds):
-        away = ((planes - shift[:, None]) ** 2).sum(axis=-1)
-        agree = weight / (1 + away / 0.15**2) ** 2
-        shift = (planes * agree[..., None]).sum(axis=1) / (agree.sum(axis=1)[:, None] + 1e-12)
-    cells = _windows(height, width).reshape(-1, height * width).astype(np.float32)
-    held = agree @ cells.T
-    spread = held.sum(axis=1) ** 2 / ((held**2).sum(axis=1) + 1e-12)  # how many cells share in it
-    trust = np.clip((spread - 2) / 3, 0, 1)
-    return (shift * trust[:, None]).astype(np.float32)
-
-
-def _weighted_median(values: Images, weight: Images) -> Images:
-    order = values.argsort(axis=1)
-    run = np.take_along_axis(weight, order, 1).cumsum(axis=1)
-    middle = (run >= run[:, -1:] / 2).argmax(axis=1)
-    return np.take_along_axis(values, np.take_along_axis(order, middle[:, None], 1), 1)[:, 0]
-
-
-def _windows(height: int, width: int) -> Floats:
-    """Raised cosines [CELLS², h, w] that add to 1 everywhere, so that an object glides from cell to cell."""
-
-    def along(length: int) -> Floats:
-        place = (np.arange(length) + 0.5) / length * (CELLS - 1)
-        away = np.abs(place[None] - np.arange(CELLS)[:, None])
-        return np.where(away < 1, 0.5 + 0.5 * np.cos(np.pi * np.minimum(away, 1)), 0)
-
-    windows = along(height)[:, None, :, None] * along(width)[None, :, None, :]
-    return windows.reshape(CELLS * CELLS, height, width)
-
-
-def _inner(height: int, width: int, border: int = 3) -> Images:
-    """0 along the border, where a shaking camera shows what was not there before, 1 inside."""
-    mask = np.zeros((height, width), dtype=np.float32)
-    mask[border:-border, border:-border] = 1
-    return mask
-
-
-def _change(flow: Images, fps: float) -> Signal:
-    """|Δ momentum| summed over cells: flow into a frame against flow out of it, at that frame's own time."""
-    windows = _windows(*flow.shape[1:3]) * _inner(*flow.shape[1:3])
-    momentum = np.einsum("thwa,chw->tca", flow, windows, optimize=True) / windows[0].size
-    return Signal(np.linalg.norm(np.diff(momentum, axis=0), axis=-1).sum(axis=-1), fps, 1 / fps)
-
-
-def _light(images: Images, fps: float) -> Signal:
-    """|Δ brightness| summed over cells; what grows darker counts half, for light comes with the sound."""
-    windows = _windows(*images.shape[1:]) * _inner(*images.shape[1:])
-    level = np.einsum("thw,chw->tc", images, windows, optimize=True) / windows[0].size
-    step = np.diff(level, axis=0)
-    return Signal(np.where(step > 0, step, -0.5 * step).sum(axis=-1), fps, 0.5 / fps)

@@ -4,7 +4,9 @@
 matters: people notice sound that is 45 ms early or 125 ms late. Scores of a set are means of |offset|: averages of
 signed offsets cancel and look perfect.
 
-Method: cross-correlation of the strength of onsets with changes of motion and of light, read off between samples.
+Method: cross-correlation of the strength of onsets with changes of motion and of light, each by itself. A curve counts
+by the square of how far it stands above its own mean, in standard deviations: a signal that a shaking camera or a busy
+picture has spoilt stands nowhere far above it, and so cannot outvote one that fits. The sum is read between samples.
 A regular rhythm fits at several offsets; the confidence says so.
 """
 
@@ -40,7 +42,7 @@ class Offset:
         milliseconds: positive = audio early.
         confidence: 0 … 1, how far the best peak stands above the next best: 0 means another offset fits as well.
         lags: float64 [L], offsets in milliseconds.
-        curve: float64 [L], the correlation at each of them.
+        curve: float64 [L], how well each of them fits, in standard deviations.
     """
 
     milliseconds: float
@@ -71,16 +73,16 @@ def offset(sound: Signal, motion: Motion | Signal | Sequence[Signal], limit: flo
         if not seen.values.any():
             continue
         curve, lags = _correlation(heard, seen, limit)
-        total = curve if total is None else total + curve
+        total = _standing_out(curve) if total is None else total + _standing_out(curve)
     if total is None or lags is None:
         raise ValueError("nothing moves in the picture: an offset has no value")
-    return _read(total, lags)
+    return _read(np.sqrt(total), lags)
 
 
 def signals_of(motion: Motion | Signal | Sequence[Signal]) -> Sequence[Signal]:
     """The signals that a motion stands for."""
     if isinstance(motion, Motion):
-        return motion.change, motion.light
+        return motion.across, motion.upright, motion.light, motion.tones
     return [motion] if isinstance(motion, Signal) else motion
 
 
@@ -108,6 +110,11 @@ def _correlation(heard: Signal, seen: Signal, limit: float) -> tuple[Floats, Flo
     reach = min(round(limit * RATE), len(grid) - 1)
     curve = np.concatenate([circle[-reach:], circle[: reach + 1]])
     return gaussian_filter1d(curve, BLUR * RATE), np.arange(-reach, reach + 1) / RATE
+
+
+def _standing_out(curve: Floats) -> Floats:
+    """Squared standard deviations above the mean, 0 below it."""
+    return np.maximum((curve - curve.mean()) / (curve.std() + 1e-12), 0) ** 2
 
 
 def _read(curve: Floats, lags: Floats) -> Offset:
