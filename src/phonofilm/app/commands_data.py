@@ -19,7 +19,7 @@ EXTRA_OF = {"pymunk": "world", "tensorboard": "train", "matplotlib": "train"}
 def world(
     ctx: typer.Context,
     families: Annotated[
-        list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike, pass, blast, rain; several are mixed.")
+        list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike, pass, blast, rain, talk; several mix.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write into.")],
     count: Annotated[int, typer.Option("--count", "-n", metavar="COUNT", help="How many clips.")] = 100,
@@ -36,7 +36,7 @@ def world(
 
     [dim]$[/] phonofilm world bounce -n 100 -o data/
     [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
-    [dim]$[/] phonofilm world pass blast rain -n 6 --mp4 --size 512x384 --fps 30 -o look/
+    [dim]$[/] phonofilm world pass blast rain talk -n 8 --mp4 --size 512x384 --fps 30 -o look/
     """
     from phonofilm.app.world import write_films, write_shards
     from phonofilm.world import FAMILIES
