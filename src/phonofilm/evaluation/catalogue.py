@@ -133,6 +133,16 @@ SYNC_METRICS = (
         judge="synchformer",
     ),
     Metric(
+        "DeSync[phonofilm-sync]", mean_of(partial(scores.own_desync, expected=False)), ("syncnet",), SYNC, "s",
+        "lower", "0 … 1", "mean |grid[argmax]| of 51 classes by 0.04 s, over the whole clip, by our own sync network",
+        "ours, after Iashin 2024", crossed=True,
+    ),
+    Metric(
+        "DeSync[phonofilm-sync, expected]", mean_of(partial(scores.own_desync, expected=True)), ("syncnet",), SYNC,
+        "s", "lower", "0 … 1", "NON-STANDARD: as above, mean |Σ softmax · grid|, which leans towards 0 where it doubts",
+        "ours", crossed=True,
+    ),
+    Metric(
         "ImageBind AV", mean_of(partial(scores.bound, feature="imagebind")), ("imagebind",), SYNC, "", "higher",
         "−1 … 1", "cosine of sound (3 x 2 s) and picture (8 frames, 3 crops) of a clip; not scaled by 100",
         "Girdhar 2023", crossed=True, judge="imagebind",
@@ -354,6 +364,7 @@ CORE_FEATURES = {
     "places",
     "boxes",
     "log-mel",
+    "syncnet",
 }
 JAVIS = (
     "FVD", "FVD[videomae]", "FVD[dis-flow]", "FID[efficientnet]", "KID[efficientnet]", "FAD", "FAD[yamnet]",

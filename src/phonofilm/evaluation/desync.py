@@ -36,21 +36,24 @@ def desync(logits: ArrayLike) -> float:
     return float(np.abs(desync_offsets(logits)).mean())
 
 
-def desync_offsets(logits: ArrayLike) -> Floats:
+def desync_offsets(logits: ArrayLike, grid: Floats = GRID) -> Floats:
     """Signed offset in seconds of each row of logits [..., 21], by argmax; positive = audio early.
 
     Do not average these: offsets of both signs cancel.
+
+    Args:
+        grid: offsets of the classes, of a network other than Synchformer.
     """
-    return GRID[_logits(logits).argmax(axis=-1)]
+    return grid[_logits(logits, grid).argmax(axis=-1)]
 
 
-def desync_expected(logits: ArrayLike) -> Floats:
+def desync_expected(logits: ArrayLike, grid: Floats = GRID) -> Floats:
     """NON-STANDARD: Σ softmax(logits) · grid in seconds, of logits [..., 21]; finer than 0.2 s, biased towards 0."""
-    return softmax(_logits(logits), axis=-1) @ GRID
+    return softmax(_logits(logits, grid), axis=-1) @ grid
 
 
-def _logits(values: ArrayLike) -> Floats:
+def _logits(values: ArrayLike, grid: Floats) -> Floats:
     logits = finite(values, "sync logits")
-    if logits.ndim < 1 or logits.shape[-1] != len(GRID) or not logits.size:
-        raise ValueError(f"sync logits must be [..., {len(GRID)}], not of shape {logits.shape}")
+    if logits.ndim < 1 or logits.shape[-1] != len(grid) or not logits.size:
+        raise ValueError(f"sync logits must be [..., {len(grid)}], not of shape {logits.shape}")
     return logits

@@ -15,6 +15,11 @@ FAILURES: dict[str, str] = {
         "A bad floor: real film scores .55 to .63, worse than some models; models conditioned on Synchformer are "
         "judged by their teacher."
     ),
+    "DeSync[phonofilm-sync]": (
+        "Knows Foley World's bounces, strikes and drops; at or near chance on real film, passing things and blasts "
+        "(measured below). Looks no further than 1 s; a regular rhythm fits at several offsets."
+    ),
+    "DeSync[phonofilm-sync, expected]": "As above, and near 0 where it knows nothing: read it beside its control only.",
     "ImageBind AV": "What is heard, not when; its filterbank hears one channel.",
     "AVHScore": (
         "What is heard, not when; every frame is weighed against the whole sound. Every frame passes a ViT-H: for GPUs."

@@ -93,5 +93,6 @@ def catalogue() -> dict[str, Feature]:
     from phonofilm.evaluation.features_embedded import EMBEDDED
     from phonofilm.evaluation.features_pretrained import PRETRAINED
     from phonofilm.evaluation.features_published import PUBLISHED
+    from phonofilm.evaluation.features_sync import OWN
 
-    return {feature.name: feature for feature in (*CORE, *EMBEDDED, *PUBLISHED, *PRETRAINED)}
+    return {feature.name: feature for feature in (*CORE, *OWN, *EMBEDDED, *PUBLISHED, *PRETRAINED)}

@@ -7,9 +7,11 @@ import re
 import numpy as np
 
 from phonofilm.evaluation.avalign import Variant, av_align, flow_peaks
-from phonofilm.evaluation.desync import desync_offsets
+from phonofilm.evaluation.desync import desync_expected, desync_offsets
 from phonofilm.evaluation.drift import drift
 from phonofilm.evaluation.features_core import BOX_RATE, impulses_from, motion_from
+from phonofilm.evaluation.features_sync import logits_of as sync_logits
+from phonofilm.evaluation.features_sync import sync_grid
 from phonofilm.evaluation.insertion import inserted_seconds
 from phonofilm.evaluation.offset import offset
 from phonofilm.evaluation.onsets import onset_agreement, onset_scores
@@ -246,6 +248,12 @@ def mouth_offset(view: View) -> float:
 
 def desync_seconds(view: View) -> float:
     return float(np.abs(desync_offsets(view.picture("synchformer")["logits"])).mean())
+
+
+def own_desync(view: View, expected: bool) -> float:
+    """|offset| in seconds by our own sync network, by argmax as published or by expectation."""
+    read = desync_expected if expected else desync_offsets
+    return abs(float(read(sync_logits(view), sync_grid())))
 
 
 def bound(view: View, feature: str) -> float:

@@ -1,11 +1,12 @@
 """Our own small sync network: how far sound and picture are apart, as a distribution over lags of 40 ms.
 
-Two encoders, picture and sound, each give an embedding 25 times a second that knows only its half second; every
-picture is compared with every sound within reach, and the evidence of all pairs at one lag is added up. So it is built
-(after SyncNet, Chung & Zisserman 2016, and the matching of Synchformer, Iashin 2024, yet without a transformer over
-the pair) for three reasons: a shifted clip moves the evidence and changes nothing else, so there is no lag that it
-prefers and one training window serves clips of any length; evidence of independent moments adds, as logarithms of
-likelihoods do; and embeddings of one modality are found once, so that a control with strange sound costs nothing.
+Two encoders, picture and sound, each give an embedding 25 times a second that knows only its half second (and the
+level of the whole, which norms divide by); every picture is compared with every sound within reach, and the evidence
+of all pairs at one lag is added up. So it is built (after SyncNet, Chung & Zisserman 2016, and the matching of
+Synchformer, Iashin 2024, yet without a transformer over the pair) for three reasons: a shifted clip moves the evidence
+and changes little else, so there is no lag that it prefers and one training window serves clips of any length;
+evidence of independent moments adds, as logarithms of likelihoods do; and embeddings of one modality are found once, so
+that a control with strange sound costs next to nothing.
 
 It takes a million parameters, grey pictures of 64x64 and mono sound of 16 kHz. Its weights ship
 (`recipes/syncnet.toml`), trained on Foley World and on the film Big Buck Bunny; what it can and cannot do is measured
@@ -27,13 +28,13 @@ from torch import Tensor, nn
 
 from phonofilm.checkpoint import load_module
 from phonofilm.perception.filterbank import mel_bank
+from phonofilm.weights.shipped import shipped_file
 
 RATE = 25
 """Embeddings a second, and pictures: 40 ms are a class of the answer."""
 
 SAMPLE_RATE, HOP, FFT = 16_000, 160, 512
 STEPS = SAMPLE_RATE // HOP // RATE
-WEIGHTS = Path(__file__).parents[1] / "assets" / "syncnet.safetensors"
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,13 @@ class SyncNet(nn.Module):
         self.weigh = nn.Conv2d(16, 1, 1)
 
     @staticmethod
-    def load(path: Path = WEIGHTS, device: str | torch.device = "cpu") -> SyncNet:
+    def load(path: Path | None = None, device: str | torch.device = "cpu") -> SyncNet:
         """The weights that ship, or others.
 
         Raises:
-            PhonofilmError: the file is missing, damaged, or of another network.
+            PhonofilmError: the file is missing, damaged, or of another network; or what ships is not what shipped.
         """
-        return load_module(SyncNet, path, device)
+        return load_module(SyncNet, path or shipped_file("syncnet"), device)
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Pictures [B, T, S, S] (see `prepare_frames`) and log-mel [B, bands, 4·T] -> logits [B, 2·lags + 1]."""

@@ -10,6 +10,8 @@ from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
 PARTS = ("transformer", "video_vae", "audio_vae", "vocoder")
+FILES = {"syncnet": "c2251305b6742e31133ddbc5a822d3f052bc2c366041b9b0e00072fbe52c8b05"}
+"""Networks that ship as one file, with its SHA-256."""
 
 
 def embedded(model: str = "nano") -> Path:
@@ -36,6 +38,18 @@ def locate(model: str | Path = "nano") -> Path:
     if missing:
         raise PhonofilmError(f"model {str(model)!r} lacks {', '.join(missing)} in {folder}; install or copy it again")
     return folder
+
+
+def shipped_file(name: str) -> Path:
+    """The file of a network that ships as one, checked against its hash.
+
+    Raises:
+        PhonofilmError: it is missing, or not what was shipped.
+    """
+    path = Path(__file__).parents[1] / "assets" / f"{name}.safetensors"
+    if file_sha256(path) != FILES[name]:
+        raise PhonofilmError(f"{path} is not the file that Phonofilm ships; install it again")
+    return path
 
 
 def digest(folder: str | Path) -> str:
