@@ -62,6 +62,7 @@ class Layer:
         return np.concatenate([np.stack(columns, -1), np.broadcast_to(values[-1], (count, 3))], -1)
 
 
+HIDDEN = Layer(0.5, 0.5, opacity=0.0)  # keeps the number of layers the same where there is nothing to draw
 NAMES = tuple(f.name for f in fields(Layer))[:-1]
 
 

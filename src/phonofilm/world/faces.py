@@ -1,110 +1,21 @@
-"""Faces: who speaks, and how the head, its hair and its features are drawn.
-
-Lengths are in heads: 1 from the middle of the face to its chin; u runs right and v runs down.
-"""
+"""Faces: who speaks, and how the features move; lengths are in heads, as `head` says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from phonofilm.world.drawing import Layer
-from phonofilm.world.mouth import PARTS
+from phonofilm.world.drawing import HIDDEN, Layer
+from phonofilm.world.hair import STYLES, beard, behind, fringe
+from phonofilm.world.head import HAIR_COLOURS, SKINS, Expression, Head, hair_of, skin_of
 from phonofilm.world.palette import COLOURS
 
-Colour = Sequence[float] | np.ndarray
-
-SKINS = (
-    (0.98, 0.82, 0.70),
-    (0.95, 0.74, 0.58),
-    (0.87, 0.64, 0.46),
-    (0.74, 0.51, 0.35),
-    (0.56, 0.37, 0.25),
-    (0.42, 0.27, 0.19),
-)
-HAIR_COLOURS = {
-    "black": (0.08, 0.07, 0.08),
-    "brown": (0.33, 0.20, 0.11),
-    "blond": (0.90, 0.72, 0.36),
-    "red": (0.68, 0.26, 0.09),
-    "grey": (0.62, 0.62, 0.64),
-}
 EYES = ((0.28, 0.17, 0.09), (0.22, 0.42, 0.66), (0.25, 0.48, 0.28), (0.35, 0.38, 0.42))
-STYLES = {
-    "woman": ("long", "bun", "curly", "bob", "short"),
-    "man": ("short", "parted", "curly", "bald", "hat"),
-    "girl": ("long", "bob", "pigtails", "curly"),
-    "boy": ("short", "parted", "curly", "hat"),
-}
 MOUTH, EYE = 0.50, (0.33, -0.10)  # v of the lips; u and v of the eyes
-BACK, FRONT, EXTRA = 5, 6, 5  # layers of hair behind and before the face, and of beard, glasses and earrings
-HIDDEN = Layer(0.5, 0.5, opacity=0.0)
 TEETH, TONGUE, INSIDE = (0.97, 0.96, 0.92), (0.80, 0.33, 0.33), (0.20, 0.04, 0.05)
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """Where a head is in each frame [T].
-
-    Attributes:
-        x, y: its middle in the picture. scale: world units per head. tilt: in radians. turn: of the face, -1 to 1.
-        light: where the light comes from, -1 or 1.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    scale: float
-    tilt: np.ndarray
-    turn: np.ndarray
-    light: float
-
-    def part(
-        self,
-        u: np.ndarray | float,
-        v: np.ndarray | float,
-        half_u: np.ndarray | float,
-        half_v: np.ndarray | float,
-        radius: np.ndarray | float = 0.0,
-        depth: float = 1.0,
-        angle: np.ndarray | float = 0.0,
-        colour: Any = (1.0, 1.0, 1.0),
-        **look: Any,
-    ) -> Layer:
-        """A rounded box about (u, v); what lies deeper than the face (depth below 1) moves less when it turns."""
-        u = np.asarray(u) + 0.09 * self.turn * depth
-        cos, sin = np.cos(self.tilt), np.sin(self.tilt)
-        lengths = {n: w * self.scale if n in ("soft", "ring", "band", "apart") else w for n, w in look.items()}
-        return Layer(
-            self.x + self.scale * (u * cos - v * sin),
-            self.y + self.scale * (u * sin + v * cos),
-            self.scale * np.maximum(np.asarray(half_u) - radius, 0.0),
-            self.scale * np.maximum(np.asarray(half_v) - radius, 0.0),
-            self.scale * np.asarray(radius),
-            self.tilt + angle,
-            light=self.light,
-            colour=colour,
-            **lengths,
-        )
-
-    def disc(self, u: np.ndarray | float, v: np.ndarray | float, radius: np.ndarray | float, **look: Any) -> Layer:
-        return self.part(u, v, radius, radius, radius, **look)
-
-
-@dataclass(frozen=True, eq=False)
-class Expression:
-    """What a face does in each frame: mouth [T, 6] as PARTS say, lids 1 open to 0 shut, gaze, brows 0 to 1, smile."""
-
-    mouth: np.ndarray
-    lids: np.ndarray
-    gaze: np.ndarray
-    brows: np.ndarray
-    smile: float
-
-    def part(self, name: str) -> np.ndarray:
-        return self.mouth[:, PARTS.index(name)]
+EXTRA = 5  # layers of moustache, glasses and earrings
 
 
 def sample(rng: np.random.Generator) -> dict[str, Any]:
@@ -133,7 +44,7 @@ def sample(rng: np.random.Generator) -> dict[str, Any]:
 
 def body(head: Head, who: Mapping[str, Any]) -> list[Layer]:
     """Shoulders and neck, which follow the head only a little."""
-    skin, shirt = np.array(SKINS[who["skin"]]), np.array(COLOURS[who["shirt"]])
+    skin, shirt = skin_of(who), np.array(COLOURS[who["shirt"]])
     broad = {"man": 1.42, "woman": 1.22, "girl": 1.02, "boy": 1.05}[who["kind"]]
     still = Head(head.x * 0.25 + np.mean(head.x) * 0.75, head.y * 0.2 + np.mean(head.y) * 0.8, head.scale,
                  head.tilt * 0.1, head.turn * 0.0, head.light)  # fmt: skip
@@ -146,34 +57,9 @@ def body(head: Head, who: Mapping[str, Any]) -> list[Layer]:
     ]
 
 
-def behind(head: Head, who: Mapping[str, Any]) -> list[Layer]:
-    """BACK layers: hair that hangs behind the face."""
-    hair, wide = _hair(who), who["wide"]
-    cap = head.disc(0.0, -0.30, 0.86 * wide, depth=0.2, shade=0.2, colour=hair * 0.8)
-    drawn = {
-        "short": [cap],
-        "parted": [cap],
-        "bald": [],
-        "hat": [head.part(0.0, -0.1, 0.80 * wide, 0.5, 0.3, depth=0.3, colour=hair * 0.8)],
-        "long": [cap, head.part(0.0, 0.48, 0.94 * wide, 1.05, 0.55, depth=0.1, shade=0.12, colour=hair * 0.8)],
-        "bob": [cap, head.part(0.0, 0.10, 0.97 * wide, 0.78, 0.42, depth=0.1, shade=0.12, colour=hair * 0.8)],
-        "bun": [cap, head.disc(0.0, -1.22, 0.34, depth=0.2, shade=0.3, colour=hair * 0.9)],
-        "curly": [
-            cap,
-            head.disc(0.0, -0.62, 0.62, depth=0.2, colour=hair * 0.8),
-            head.disc(0.0, -0.55, 0.42, apart=0.62, depth=0.2, colour=hair * 0.78),
-            head.disc(0.0, -0.10, 0.36, apart=0.80, depth=0.2, colour=hair * 0.74),
-            head.disc(0.0, 0.28, 0.28, apart=0.80, depth=0.2, colour=hair * 0.70),
-        ],
-        "pigtails": [cap, head.disc(0.0, 0.05, 0.32, apart=1.02, depth=0.1, shade=0.2, colour=hair * 0.85),
-                     head.disc(0.0, 0.45, 0.24, apart=1.08, depth=0.1, colour=hair * 0.8)],
-    }[who["hair"]]  # fmt: skip
-    return drawn + [HIDDEN] * (BACK - len(drawn))
-
-
 def skull(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
     """Ears, head and jaw, which drops when the mouth opens."""
-    skin, wide, drop = np.array(SKINS[who["skin"]]), who["wide"], 0.11 * look.part("open")
+    skin, wide, drop = skin_of(who), who["wide"], 0.11 * look.part("open")
     child = who["kind"] in ("girl", "boy")
     chin = (0.50 if child else 0.60 if who["kind"] == "man" else 0.53) * wide
     dark = head.light * -1.0
@@ -191,9 +77,9 @@ def skull(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
 
 def features(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
     """Eyes with their lids, brows and the nose."""
-    skin, (u, v) = np.array(SKINS[who["skin"]]), EYE
+    skin, (u, v) = skin_of(who), EYE
     size = 1.18 if who["kind"] in ("girl", "boy") else 1.05 if who["kind"] == "woman" else 0.96
-    iris, brow = np.array(EYES[who["eyes"]]), _hair(who) * 0.75 + skin * 0.1
+    iris, brow = np.array(EYES[who["eyes"]]), hair_of(who) * 0.75 + skin * 0.1
     high = np.maximum(0.130 * size * look.lids, 0.014)
     across, apart = 0.160 * size, u
     eye = v + 0.5 * (0.130 * size - high)  # the upper lid moves more than the lower one
@@ -221,7 +107,7 @@ def features(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer
 
 def lips(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
     """Lips, and between them teeth and tongue."""
-    skin = np.array(SKINS[who["skin"]])
+    skin = skin_of(who)
     painted = who["kind"] == "woman"
     lip = skin * (0.62, 0.36, 0.36) + np.array((0.24, 0.02, 0.05) if painted else (0.12, 0.04, 0.04))
     opened, press, tuck = look.part("open"), look.part("press"), look.part("tuck")
@@ -261,22 +147,11 @@ def lips(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
     ]  # fmt: skip
 
 
-def beard(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
-    """Two layers below the lips; none for most."""
-    hair, drop = _hair(who) * 0.9, 0.11 * look.part("open")
-    if who["beard"] != "beard":
-        return [HIDDEN, HIDDEN]
-    return [
-        head.part(0.0, 0.64 + drop / 2, 0.66 * who["wide"], 0.40 + drop / 2, 0.34, depth=0.7, shade=0.14, colour=hair),
-        head.part(0.0, 0.33, 0.50, 0.10, 0.10, depth=0.8, soft=0.03, colour=np.array(SKINS[who["skin"]]) * 0.97),
-    ]
-
-
-def before(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
-    """FRONT layers of hair or a hat over the forehead, and EXTRA ones: moustache, glasses, earrings."""
-    drawn, extra = _fringe(head, who), []
+def extras(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
+    """EXTRA layers: moustache, glasses, earrings."""
+    extra = []
     if who["beard"]:
-        hair = _hair(who) * 0.85
+        hair = hair_of(who) * 0.85
         lift = 0.02 * look.part("open")
         extra += [
             head.part(-0.15, 0.385 - lift, 0.19, 0.055, 0.05, angle=-0.16, depth=1.2, colour=hair),
@@ -293,52 +168,7 @@ def before(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
         extra.append(
             head.disc(0.0, 0.26, 0.055, apart=0.84 * who["wide"], depth=0.3, gloss=0.8, colour=(0.98, 0.8, 0.3))
         )
-    return drawn + [HIDDEN] * (FRONT - len(drawn)) + extra + [HIDDEN] * (EXTRA - len(extra))
-
-
-def _fringe(head: Head, who: Mapping[str, Any]) -> list[Layer]:
-    hair, wide, style = _hair(who), who["wide"], who["hair"]
-    gloss = {"shade": 0.18, "gloss": 0.18}
-    if style == "bald":
-        return [head.disc(0.2 * head.light, -0.72, 0.10, soft=0.14, opacity=0.6, depth=0.8)]
-    if style == "hat":
-        felt = np.array(COLOURS[who["hat"]]) * 0.9
-        return [
-            head.part(0.0, -0.86, 0.70 * wide, 0.40, 0.30, depth=0.7, colour=felt, **gloss),
-            head.part(0.0, -0.62, 0.72 * wide, 0.085, 0.04, depth=0.8, colour=felt * 0.5),
-            head.part(0.0, -0.52, 1.04 * wide, 0.085, 0.08, depth=0.9, shade=0.2, colour=felt * 0.85),
-        ]
-    top = head.part(0.0, -0.78, 0.72 * wide, 0.30, 0.30, depth=0.7, colour=hair, **gloss)
-    sides = head.part(0.0, -0.40, 0.10, 0.34, 0.09, apart=0.74 * wide, depth=0.4, colour=hair * 0.9)
-    if style == "parted":
-        return [
-            sides,
-            head.part(-0.26, -0.76, 0.58 * wide, 0.23, 0.22, depth=0.8, angle=-0.22, colour=hair, **gloss),
-            head.part(0.44, -0.74, 0.40 * wide, 0.20, 0.18, depth=0.8, angle=0.52, colour=hair * 0.94),
-        ]
-    if style == "curly":
-        return [
-            head.disc(0.0, -0.72, 0.24, apart=0.52, depth=0.7, shade=0.05, colour=hair),
-            head.disc(0.0, -0.80, 0.26, apart=0.22, depth=0.8, shade=0.08, colour=hair * 0.94),
-            head.disc(0.0, -0.46, 0.18, apart=0.74, depth=0.6, colour=hair * 0.9),
-        ]
-    if style in ("long", "bob", "pigtails"):
-        locks = head.part(0.0, 0.05, 0.13, 0.75 if style == "long" else 0.55, 0.13, apart=0.80 * wide, depth=0.4,
-                          shade=0.1, colour=hair * 0.92)  # fmt: skip
-        bangs = head.part(0.0, -0.62, 0.58, 0.15, 0.12, depth=0.9, colour=hair * 0.97)
-        halves = [
-            head.part(-0.36, -0.66, 0.44, 0.19, 0.18, depth=0.8, angle=-0.42, colour=hair * 0.97),
-            head.part(0.36, -0.66, 0.44, 0.19, 0.18, depth=0.8, angle=0.42, colour=hair * 0.97),
-        ]
-        tail = [] if style == "pigtails" else [locks]
-        return [top, sides, *tail, *([bangs] if style == "bob" else halves)]
-    if style == "bun":
-        return [top, sides, head.disc(0.0, -1.22, 0.24, depth=0.2, soft=0.1, opacity=0.3, colour=hair * 1.3 + 0.05)]
-    return [top, sides, head.part(0.16, -0.70, 0.42, 0.14, 0.12, depth=0.9, angle=0.14, colour=hair * 0.94)]
-
-
-def _hair(who: Mapping[str, Any]) -> np.ndarray:
-    return np.array(HAIR_COLOURS[who["hair_colour"]])
+    return extra + [HIDDEN] * (EXTRA - len(extra))
 
 
 def layers(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
@@ -350,5 +180,6 @@ def layers(head: Head, who: Mapping[str, Any], look: Expression) -> list[Layer]:
         *beard(head, who, look),
         *features(head, who, look),
         *lips(head, who, look),
-        *before(head, who, look),
+        *fringe(head, who),
+        *extras(head, who, look),
     ]

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.world.drawing import Layer
+from phonofilm.world.drawing import HIDDEN, Layer
 from phonofilm.world.palette import COLOURS
 
 DEPTH = 14  # layers of every set, so that all scenes are drawn together
 BLUR = 0.02
 SETS = ("wall", "window", "park", "studio", "books")
-HIDDEN = Layer(0.5, 0.5, opacity=0.0)
 
 
 def sample(rng: np.random.Generator) -> dict[str, Any]:

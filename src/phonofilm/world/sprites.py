@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.world.drawing import Layer
+from phonofilm.world.drawing import HIDDEN, Layer
 from phonofilm.world.palette import COLOURS
 
 PARTS = 18  # layers of every sprite, so that all scenes are drawn together
 TYRE, STEEL, PANE = (0.07, 0.07, 0.08), (0.62, 0.64, 0.68), (0.30, 0.42, 0.50)
-HIDDEN = Layer(0.5, 0.5, opacity=0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from phonofilm.types import Event
 from phonofilm.world import captions, faces, mouth, sets, speech
 from phonofilm.world.drawing import Layer
-from phonofilm.world.faces import Expression, Head
+from phonofilm.world.head import Expression, Head
 from phonofilm.world.space import clipped
 from phonofilm.world.synthesis import Recording, Room, Score
 from phonofilm.world.truth import Truth, track_times
