@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from phonofilm.app.commands_calibrate import calibrate
 from phonofilm.app.commands_data import score, train, world
 from phonofilm.app.commands_evaluate import compare, evaluate
 from phonofilm.app.commands_look import doctor, info, sheet
@@ -26,7 +27,7 @@ MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it",
 for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake)),
     (LOOK, (sheet, info, doctor, models)),
-    (MEASURE, (evaluate, compare, parity)),
+    (MEASURE, (evaluate, compare, parity, calibrate)),
     (BUILD, (world, train, score)),
 ):
     for command in commands:

@@ -46,7 +46,7 @@ def _shared_step(a: Images, b: Images) -> tuple[Images, tuple[Images, Images]]:
     texture = dx * dx + dy * dy
     typical = np.sqrt((dt * dt * texture).sum(axis=(1, 2)) / (texture.sum(axis=(1, 2)) + 1e-9))
     weight = 1 / (1 + (dt / np.maximum(typical, FLOOR)[:, None, None]) ** 2) ** 2
-    weight *= inner(*a.shape[1:], border=2)
+    weight *= inner(a.shape[1], a.shape[2], border=2)
     held = 1e-6 * a.shape[1] * a.shape[2]
     xx, yy, xy, xt, yt = ((weight * part).sum(axis=(1, 2)) for part in (dx * dx, dy * dy, dx * dy, dx * dt, dy * dt))
     xx, yy = xx + held, yy + held

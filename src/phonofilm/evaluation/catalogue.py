@@ -92,7 +92,7 @@ OUR = "Phonofilm, calibrated in docs/calibration"
 SYNC_METRICS = (
     Metric(
         "offset", mean_of(lambda view: abs(scores.offset_ms(view))), TIMING, SYNC, "ms", "lower", "0 … 2500",
-        "mean |offset| of onset impulses against changes of motion and light, continuous, within ± 2.5 s", OUR,
+        "mean |offset| of onset strength against changes of motion and light, continuous, within ± 2.5 s", OUR,
         crossed=True,
     ),
     Metric(
@@ -123,7 +123,8 @@ SYNC_METRICS = (
         crossed=True,
     ),
     Metric(
-        "lip offset[face-mesh]", mean_of(scores.mouth_offset), ("faces", "onsets"), SYNC, "ms", "lower", "0 … 1000",
+        "lip offset[face-mesh]", mean_of(lambda view: abs(scores.mouth_offset(view))), ("faces", "onsets"), SYNC,
+        "ms", "lower", "0 … 1000",
         "mean |offset| of voice onsets against the opening of the mouth, within ± 1 s; clips with a face", OUR,
         crossed=True,
     ),

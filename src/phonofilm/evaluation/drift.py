@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
 
 from phonofilm.evaluation.checks import Floats
 from phonofilm.evaluation.motion import Motion
-from phonofilm.evaluation.offset import BLUR, RATE, prepared, signals_of
-from phonofilm.evaluation.onsets import vertex
+from phonofilm.evaluation.offset import BLUR, RATE, signals_of
+from phonofilm.evaluation.onsets import IMPULSE, vertex
 from phonofilm.evaluation.signals import Signal
 
 COARSE, FINE = 0.004, 0.0005
@@ -83,9 +83,24 @@ def drift(
     return Drift(float(np.expm1(log)), 1000 * float(lags[top]), confidence)
 
 
+def prepared(signal: Signal) -> Signal:
+    """What stands out of a signal: above its local median, great peaks held down by a root, of unit energy."""
+    width = 2 * round(0.4 * signal.rate) + 1
+    steady = median_filter(signal.values, size=min(width, len(signal.values) // 2 * 2 + 1), mode="reflect")
+    out = np.maximum(signal.values - steady, 0)
+    if out.max() <= 1e-9:
+        return Signal(np.zeros_like(out), signal.rate, signal.start)
+    out = np.sqrt(out / out.max())
+    out = out - out.mean()
+    return Signal(out / np.linalg.norm(out), signal.rate, signal.start)
+
+
 def _fit(heard: Signal, grid: Floats, target: np.ndarray, size: int, speed: float, limit: float) -> tuple[float, float]:
     """Height and lag of the best correlation of the sound, played at its own pace again, with the picture."""
-    sound = heard.at(grid / speed)
+    values = heard.values
+    if speed < 1:  # a slow sound is pressed together: an impulse must stay as wide as it was, or samples miss it
+        values = gaussian_filter1d(values, IMPULSE * heard.rate * np.sqrt(1 / speed**2 - 1))
+    sound = Signal(values, heard.rate, heard.start).at(grid / speed)
     length = np.linalg.norm(sound)
     if not length > 0:
         return 0.0, 0.0

@@ -97,11 +97,12 @@ def dynamics(film: Film) -> Mapping[str, np.ndarray]:
 
 
 def onsets(film: Film) -> Mapping[str, np.ndarray]:
-    """Onsets of the sound, their confidence, and the impulses that offsets are read from."""
+    """Onsets of the sound, their confidence, the impulses that stand for them, and how much sets in at all times."""
     impulses = film.impulses
     times, trust = _onsets(film)
     return {
         "times": times, "confidence": trust, "impulses": impulses.values.astype(np.float64),
+        "strength": film.strength.values.astype(np.float64),
         "rate": np.array(impulses.rate), "start": np.array(impulses.start),
     }  # fmt: skip
 
@@ -114,7 +115,7 @@ def _onsets(film: Film) -> tuple[np.ndarray, np.ndarray]:
 def sync(film: Film) -> Mapping[str, np.ndarray]:
     """Offset (ms, positive = audio early) and drift of speed, each with its confidence."""
     try:
-        apart, running = offset(film.impulses, film.motion), drift(film.impulses, film.motion)
+        apart, running = offset(film.strength, film.motion), drift(film.impulses, film.motion)
     except ValueError as error:
         raise UnfitError(str(error)) from error
     return {
@@ -197,6 +198,11 @@ def impulses_from(arrays: Mapping[str, np.ndarray]) -> Signal:
     return Signal(arrays["impulses"], float(arrays["rate"]), float(arrays["start"]))
 
 
+def strength_from(arrays: Mapping[str, np.ndarray]) -> Signal:
+    """The strength of onsets that was kept as a feature."""
+    return Signal(arrays["strength"], float(arrays["rate"]), float(arrays["start"]))
+
+
 def _core(name: str, stream: str, take: Taker, version: int = 1) -> Feature:
     def load(weights: Path | None) -> Taker:
         return take
@@ -210,8 +216,8 @@ CORE = (
     _core("flicker", "picture", flicker),
     _core("motion", "picture", motion, 2),
     _core("dynamics", "picture", dynamics),
-    _core("onsets", "sound", onsets),
-    _core("sync", "both", sync, 2),
+    _core("onsets", "sound", onsets, 2),
+    _core("sync", "both", sync, 3),
     _core("places", "sound", places),
     _core("boxes", "picture", boxes),
     _core("log-mel", "sound", log_mel),

@@ -4,9 +4,10 @@
 matters: people notice sound that is 45 ms early or 125 ms late. Scores of a set are means of |offset|: averages of
 signed offsets cancel and look perfect.
 
-Method: cross-correlation of the strength of onsets with changes of motion and of light, each by itself. A curve counts
-by the square of how far it stands above its own mean, in standard deviations: a signal that a shaking camera or a busy
-picture has spoilt stands nowhere far above it, and so cannot outvote one that fits. The sum is read between samples.
+Method: cross-correlation of the strength of onsets with changes of motion and of light, each by itself. All of the
+strength counts, not its peaks alone: a voice has no knocks, but syllables. A curve counts by the square of how far it
+stands above its own mean, in standard deviations: a signal that a shaking camera or a busy picture has spoilt stands
+nowhere far above it, and so cannot outvote one that fits. The sum is read between samples.
 A regular rhythm fits at several offsets; the confidence says so.
 """
 
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.ndimage import gaussian_filter1d
 
 from phonofilm.evaluation.checks import Floats
 from phonofilm.evaluation.motion import Motion, motion_of_frames
-from phonofilm.evaluation.onsets import onset_impulses, onset_strength, vertex
+from phonofilm.evaluation.onsets import onset_strength, vertex
 from phonofilm.evaluation.signals import Signal
 
 RATE = 200
@@ -29,6 +30,10 @@ RATE = 200
 
 BLUR = 0.02
 """Seconds (standard deviation) that the correlation is smoothed by: half a frame at 25 fps."""
+
+SOUND_BLUR, PICTURE_BLUR, STEADY = 0.03, 0.02, 1.0
+"""Seconds (standard deviation) that sound and picture are smoothed by before they are compared, and over which what is
+steady is taken out of both."""
 
 APART = 0.12
 """Seconds from the best offset within which another peak is the same one."""
@@ -53,23 +58,23 @@ class Offset:
 
 def clip_offset(waveform: ArrayLike, sample_rate: int, frames: ArrayLike, fps: float, limit: float = 2.5) -> Offset:
     """Offset of a clip: waveform [N] or [C, N], frames [T, H, W, 3] of 0 … 255, both from time 0."""
-    return offset(onset_impulses(onset_strength(waveform, sample_rate)), motion_of_frames(frames, fps), limit)
+    return offset(onset_strength(waveform, sample_rate), motion_of_frames(frames, fps), limit)
 
 
 def offset(sound: Signal, motion: Motion | Signal | Sequence[Signal], limit: float = 2.5) -> Offset:
-    """Offset of `onset_impulses` against one or more motion signals, within ± `limit` seconds.
+    """Offset of `onset_strength` against one or more motion signals, within ± `limit` seconds.
 
     Any two signals with events in common will do, for instance the energy of a voice and the opening of a mouth.
 
     Raises:
         ValueError: a clip so short, or so still or silent, that there is nothing to compare.
     """
-    heard = prepared(sound)
+    heard = unsteady(sound, SOUND_BLUR)
     if not heard.values.any():
         raise ValueError("there is no onset in the sound: an offset has no value")
     total, lags = None, None
     for signal in signals_of(motion):
-        seen = prepared(signal)
+        seen = unsteady(signal, PICTURE_BLUR)
         if not seen.values.any():
             continue
         curve, lags = _correlation(heard, seen, limit)
@@ -86,15 +91,12 @@ def signals_of(motion: Motion | Signal | Sequence[Signal]) -> Sequence[Signal]:
     return [motion] if isinstance(motion, Signal) else motion
 
 
-def prepared(signal: Signal) -> Signal:
-    """What stands out of a signal: above its local median, great peaks held down by a root, of unit energy."""
-    width = 2 * round(0.4 * signal.rate) + 1
-    steady = median_filter(signal.values, size=min(width, len(signal.values) // 2 * 2 + 1), mode="reflect")
-    out = np.maximum(signal.values - steady, 0)
-    if out.max() <= 1e-9:
-        return Signal(np.zeros_like(out), signal.rate, signal.start)
-    out = np.sqrt(out / out.max())
-    out = out - out.mean()
+def unsteady(signal: Signal, blur: float) -> Signal:
+    """A signal smoothed, less what is steady in it, of unit energy; all 0 where it never changes."""
+    if np.ptp(signal.values) <= 1e-9:
+        return Signal(np.zeros_like(signal.values), signal.rate, signal.start)
+    out = gaussian_filter1d(signal.values, blur * signal.rate)
+    out = out - gaussian_filter1d(out, STEADY * signal.rate)
     return Signal(out / np.linalg.norm(out), signal.rate, signal.start)
 
 

@@ -21,6 +21,10 @@ DELAY = 0.003
 """Seconds by which the rise is noticed after the onset (measured on struck sounds in quiet), taken off the clock."""
 
 
+IMPULSE = 0.008
+"""Seconds (standard deviation) of the bell that stands for an onset."""
+
+
 def channels(waveform: ArrayLike, sample_rate: int) -> Floats:
     """A waveform [N] or [C, N] as float64 [C, N], checked."""
     sound = np.atleast_2d(finite(waveform, "waveform"))
@@ -106,7 +110,7 @@ def detect_onsets(strength: Signal, threshold: float = 0.15, apart: float = 0.05
     return strength.start + np.array([i + vertex(*values[i - 1 : i + 2]) for i in found]) / strength.rate
 
 
-def onset_impulses(strength: Signal, width: float = 0.008) -> Signal:
+def onset_impulses(strength: Signal, width: float = IMPULSE) -> Signal:
     """Only the onsets of an onset strength: a bell of `width` seconds at each, as high as the root of its peak.
 
     The rise of a sound has a tail that noise covers, so its middle moves with the noise; its peak does not.

@@ -9,7 +9,7 @@ import numpy as np
 from phonofilm.evaluation.avalign import Variant, av_align, flow_peaks
 from phonofilm.evaluation.desync import desync_expected, desync_offsets
 from phonofilm.evaluation.drift import drift
-from phonofilm.evaluation.features_core import BOX_RATE, impulses_from, motion_from
+from phonofilm.evaluation.features_core import BOX_RATE, impulses_from, motion_from, strength_from
 from phonofilm.evaluation.features_sync import logits_of as sync_logits
 from phonofilm.evaluation.features_sync import sync_grid
 from phonofilm.evaluation.insertion import inserted_seconds
@@ -47,7 +47,7 @@ def offset_ms(view: View) -> float:
     if view.picture is view.sound:
         return float(view.picture("sync")["offset"][0])
     try:
-        return view.once("offset", lambda: offset(impulses_from(sound), motion_from(picture)).milliseconds)
+        return view.once("offset", lambda: offset(strength_from(sound), motion_from(picture)).milliseconds)
     except ValueError as error:
         raise AbsentError(str(error)) from error
 
@@ -232,7 +232,7 @@ def any_inserted(view: View) -> float:
 
 
 def mouth_offset(view: View) -> float:
-    """|offset| in ms of the voice's onsets against the mouth's opening."""
+    """Signed offset in ms of the voice against the mouth's opening, positive = audio early."""
     faces, sound = view.picture("faces"), view.sound("onsets")
     mouth = faces["mouth"]
     seen = np.isfinite(mouth)
@@ -241,7 +241,7 @@ def mouth_offset(view: View) -> float:
     filled = np.interp(np.arange(len(mouth)), np.flatnonzero(seen), mouth[seen])
     opening = Signal(np.maximum(np.diff(filled, prepend=filled[:1]), 0), float(faces["rate"]), 0.0)
     try:
-        return abs(offset(impulses_from(sound), opening, limit=1.0).milliseconds)
+        return offset(strength_from(sound), opening, limit=1.0).milliseconds
     except ValueError as error:
         raise AbsentError(str(error)) from error
 

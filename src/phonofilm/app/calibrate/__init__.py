@@ -1,0 +1,1 @@
+"""What a calibration looks like: plots and a page."""
