@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,9 +60,26 @@ def lite_interpreter(path: Path, purpose: str, threads: int = 1, *, keep_all: bo
     with warnings.catch_warnings():
         # It warns that keeping inner tensors takes memory; for the few megabytes here that is wanted.
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
-        interpreter = module.Interpreter(str(path), num_threads=threads, experimental_preserve_all_tensors=keep_all)
-    interpreter.allocate_tensors()
+        options = {"num_threads": threads, "experimental_preserve_all_tensors": keep_all}
+        with _still():
+            interpreter = module.Interpreter(str(path), **options)
+    with _still():
+        interpreter.allocate_tensors()
     return interpreter
+
+
+@contextmanager
+def _still() -> Iterator[None]:
+    """Without what a library prints on standard error past Python: that it computes on the CPU."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def onnx_session(path: Path, purpose: str, threads: int = 1) -> Any:

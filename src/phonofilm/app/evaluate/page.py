@@ -63,8 +63,8 @@ def _numbers(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for row in result["metrics"] if row["status"] == "ok"]
     for group in dict.fromkeys(row["group"] for row in rows):
         yield f'<h3>{escape(group)}</h3><div class="wide"><table class="numbers"><colgroup>'
-        yield '<col style="width:25%"><col style="width:10%"><col style="width:13%"><col style="width:19%"><col '
-        yield 'style="width:8%"><col style="width:8%"><col style="width:17%"></colgroup><tr><th>metric</th>'
+        yield '<col style="width:25%"><col style="width:10%"><col style="width:15%"><col style="width:18%"><col '
+        yield 'style="width:8%"><col style="width:8%"><col style="width:16%"></colgroup><tr><th>metric</th>'
         yield '<th class="n">value</th><th class="n">95 %</th><th></th><th class="n">reference</th>'
         yield '<th class="n">shuffled</th><th>clips</th></tr>'
         yield from (_number_row(row, result) for row in rows if row["group"] == group)
@@ -75,9 +75,9 @@ def _number_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     better = "" if row["better"] == "neither" else f"{row['better']} is better"
     unit = ", ".join(part for part in (row["unit"], better) if part)
     flag = ' <span class="flag" title="the judge is a network the system learned from">circular</span>'
-    notes = "".join(f"<small>{escape(note)}</small>" for note in row["notes"])
+    notes = "".join(f'<small class="note">{escape(note)}</small>' for note in row["notes"])
     missing = sum(len(names) for names in row["absent"].values())
-    notes += f"<small>{missing} clips without a value</small>" if missing else ""
+    notes += f'<small class="note">{missing} clips without a value</small>' if missing else ""
     values = [scores[row["name"]] for scores in result["clips"].values() if row["name"] in scores]
     spread = histogram(values, list(row["reference_clips"].values()), row["name"]) or f"<small>n = {row['n']}</small>"
     return (
