@@ -61,6 +61,7 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
         "steps": 8,
         "guidance": (2.0, 2.0),
         "modality_guidance": (1.0, 1.0),
+        "stg": (1.0, 1.0),
         "negative": "rain",
         "image": picture,
         "source": Clip(FRAMES, 12, SOUND, 16_000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,7 +84,7 @@ def parity_lines(reports: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _share(output: Mapping[str, Any]) -> float:
     """How much of its tolerance an output uses; one that is missing is worse than any that differs."""
-    if output["problem"] is not None or not output["max_abs_diff"] == output["max_abs_diff"]:
+    if output["problem"] is not None or isnan(output["max_abs_diff"]):
         return float("inf")
     return float(output["max_abs_diff"] / output["atol"])
 

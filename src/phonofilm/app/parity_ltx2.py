@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.model import PRESETS, AVTransformer, TransformerConfig

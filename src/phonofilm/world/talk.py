@@ -53,7 +53,8 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
 
 def _script(rng: np.random.Generator, pace: float, seconds: float) -> list[dict[str, Any]]:
     """Phrases with their start in s: as many as fit; where none does, the shortest is begun."""
-    known, script = speech.phrases(), []
+    known = speech.phrases()
+    script: list[dict[str, Any]] = []
     time = float(rng.uniform(0.15, 0.45)) * min(1.0, seconds / 2)
     while True:
         fitting = [row for row, phrase in enumerate(known) if time + phrase.seconds / pace < seconds - LATEST]
