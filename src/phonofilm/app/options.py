@@ -7,12 +7,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import SamplerName
+
+if TYPE_CHECKING:
+    from phonofilm.types import SamplerName
 
 SAMPLING, MODEL = "How to sample", "Which model, and where"
 OFFLOADS = ("none", "model", "sequential", "disk")
@@ -171,7 +173,7 @@ class Making:
         return {
             "seed": self.seed,
             "steps": self.steps,
-            "sampler": cast(SamplerName | None, self.sampler),  # checked with the rest of the request
+            "sampler": cast("SamplerName | None", self.sampler),  # checked with the rest of the request
             "guidance": parse_guidance(self.guidance),
             "stg": parse_guidance(self.stg),
             "negative": self.negative,
