@@ -18,7 +18,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
 from phonofilm.types import Request
 
-FIELDS = ("prompt", "name", "seconds", "size", "fps", "seed", "steps", "guidance", "negative", "image")
+FIELDS = ("prompt", "name", "seconds", "size", "fps", "seed", "steps", "sampler", "guidance", "negative", "image")
 SUFFIX = ".mp4"
 INDEX = "index.jsonl"
 

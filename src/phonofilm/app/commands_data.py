@@ -39,6 +39,7 @@ def world(
     [dim]$[/] phonofilm world pass blast rain talk -n 8 --mp4 --size 512x384 --fps 30 -o look/
     """
     from phonofilm.app.world import write_films, write_shards
+    from phonofilm.backends.requests import MAX_SECONDS, RATES, SIDES
     from phonofilm.world import FAMILIES
 
     with Session.of(ctx).report("world") as report, extras():
@@ -46,8 +47,12 @@ def world(
             if family not in FAMILIES:
                 raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
         sides = parse_size(size)
-        if count < 1 or workers < 1 or fps < 1 or not 0 < seconds <= 600 or sides is None or min(sides) < 16:
-            raise PhonofilmError("-n, --workers and --fps start at 1, --size at 16, and --seconds ends at 600")
+        if count < 1 or workers < 1 or seed < 0 or not 0 < seconds <= MAX_SECONDS:
+            raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
+        if sides is None or not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
+            raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
+        if output.exists() and not output.is_dir():
+            raise PhonofilmError(f"{output} is a file; name a folder with -o")
         if not output.parent.is_dir():
             raise PhonofilmError(f"folder {output.parent} does not exist; create it first: mkdir -p {output.parent}")
         if mp4:

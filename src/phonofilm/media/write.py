@@ -85,13 +85,15 @@ def check_output(path: str | Path) -> Path:
     """The path, once it is known that a clip could be written there; ask before hours of work, not after.
 
     Raises:
-        PhonofilmError: an unknown format, or a folder that is not there.
+        PhonofilmError: an unknown format, a folder that is not there, or one of this name.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise PhonofilmError(f"{path.name}: unknown output format {path.suffix or '(none)'}; use {' '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise PhonofilmError(f"folder {path.parent} does not exist; create it first: mkdir -p {path.parent}")
+    if path.is_dir():
+        raise PhonofilmError(f"{path} is a folder; name a file to write")
     return path
 
 
