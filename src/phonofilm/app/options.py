@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SAMPLING, MODEL = "How to sample", "Which model, and where"
 OFFLOADS = ("none", "model", "sequential", "disk")
 NETWORKS = ("phonofilm", "diffusers")
+QUANTIZATIONS = ("int8", "fp8", "nf4")
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
 
 Output = Annotated[
@@ -147,6 +148,14 @@ class Making:
             rich_help_panel=MODEL,
         ),
     ] = None
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="int8|fp8|nf4",
+            help="LTX-2: keep the transformer's weights in 8 or 4 bits.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
     network: Annotated[
         str | None,
         typer.Option(
@@ -186,11 +195,20 @@ class Making:
         Raises:
             PhonofilmError: a choice that there is not.
         """
-        for name, value, known in (("--offload", self.offload, OFFLOADS), ("--network", self.network, NETWORKS)):
+        for name, value, known in (
+            ("--offload", self.offload, OFFLOADS),
+            ("--network", self.network, NETWORKS),
+            ("--quantize", self.quantize, QUANTIZATIONS),
+        ):
             if value is not None and value not in known:
                 raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
-        given = {"offload": self.offload, "network": self.network, "loras": tuple(self.lora or ()) or None}
-        given |= {"components": self.components, "upsample": self.upsample or None}
+        given: dict[str, Any] = {"offload": self.offload, "network": self.network}
+        given |= {
+            "loras": tuple(self.lora or ()) or None,
+            "quantize": self.quantize,
+            "components": self.components,
+            "upsample": self.upsample or None,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
 

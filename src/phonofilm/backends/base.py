@@ -27,7 +27,7 @@ _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PUBLIC_OPTIONS = {"offload", "network", "loras", "components", "upsample"}
+PUBLIC_OPTIONS = {"offload", "network", "loras", "components", "upsample", "quantize"}
 
 
 @runtime_checkable

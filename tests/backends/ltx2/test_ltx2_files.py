@@ -17,6 +17,8 @@ from phonofilm.backends.ltx2.lora import Lora, merge
 from phonofilm.backends.ltx2.network import load_network
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, published_name
+from phonofilm.weights import models_home
+from phonofilm.weights.public import write_manifest
 
 
 @pytest.fixture
@@ -214,3 +216,52 @@ class TestLora:
                 load_network(Folder.open(copy), [Lora(copy / "bad.safetensors")])
         with pytest.raises(PhonofilmError, match="is missing"):
             phonofilm.load(str(copy), device="cpu", loras=["nowhere.safetensors"])
+
+
+class TestSingleFile:
+    """A transformer's file whose other components are elsewhere."""
+
+    @pytest.fixture
+    def single(self, tiny_ltx2, tmp_path, monkeypatch) -> Path:
+        monkeypatch.setenv("PHONOFILM_WORK", str(tmp_path / "work"))
+        monkeypatch.setenv("PHONOFILM_MODELS", str(tmp_path / "models"))
+        path = tmp_path / "mine.safetensors"
+        save_file(originals(tiny_ltx2), path)
+        return path
+
+    def fetched(self, folder: Path, name: str) -> Path:
+        """As `weights get` leaves a model."""
+        here = Path(shutil.copytree(folder, models_home() / name))
+        files = {str(path.relative_to(here)): {"size": path.stat().st_size} for path in here.rglob("*.*")}
+        write_manifest(here, {"files": files, "complete": True})
+        return here
+
+    def test_components_are_named(self, single, tiny_ltx2, capsys):
+        words = ["generate", "x", "--model", str(single), "--seconds", "0.5", "--size", "64x64", "--steps", "1"]
+        assert main([*words, "-o", str(single.parent / "a.mp4"), "--components", str(tiny_ltx2), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["outputs"][0]["model"] == "mine"
+        expected = load_network(Folder.open(tiny_ltx2)).state_dict()
+        found = load_network(Folder.open(single, tiny_ltx2)).state_dict()
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+        here = self.fetched(tiny_ltx2, "ltx2")
+        assert Folder.open(single, "ltx2").path == here
+
+    def test_components_are_those_of_a_fetched_model_of_the_same_version(self, single, tiny_ltx2, tiny_ltx2_3):
+        newer = self.fetched(tiny_ltx2_3, "ltx2.3-distilled")
+        with pytest.raises(PhonofilmError, match=r"or fetch them once with: phonofilm weights get ltx2$"):
+            Folder.open(single)
+        assert Folder.open(single, str(tiny_ltx2)).path == tiny_ltx2
+        save_file(originals(tiny_ltx2_3), single)
+        assert Folder.open(single).path == newer
+
+    def test_none_anywhere_gets_one_line_that_says_what_to_do(self, single, capsys):
+        assert main(["generate", "x", "--model", str(single), "-o", str(single.parent / "a.mp4")]) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1, lines
+        assert "mine.safetensors is a transformer alone: say where its other components are" in lines[0]
+
+    def test_components_of_another_version_or_of_a_folder(self, single, tiny_ltx2, tiny_ltx2_3):
+        with pytest.raises(PhonofilmError, match=r"mine\.safetensors"):
+            load_network(Folder.open(single, tiny_ltx2_3))
+        with pytest.raises(PhonofilmError, match=r"--components goes with a single \.safetensors file"):
+            phonofilm.load(str(tiny_ltx2), device="cpu", components=str(tiny_ltx2))

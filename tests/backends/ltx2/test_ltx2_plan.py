@@ -12,7 +12,6 @@ from phonofilm.app.cli import main
 from phonofilm.backends.ltx2 import memory, parts
 from phonofilm.backends.ltx2.backend import text_width
 from phonofilm.backends.ltx2.decode import LADDER, Tile, decode_video
-from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.footprint import Footprint, cost
 from phonofilm.backends.ltx2.memory import decode_peak
 from phonofilm.backends.ltx2.network import PairedText, load_network
@@ -55,11 +54,11 @@ def test_our_own_models_need_none(capsys):
 
 def test_where_parts_wait_decides_the_weights_at_the_peak(tiny_ltx2):
     request = Request("a ball", seconds=1, size=(64, 64), steps=2)
-    folder = Folder.open(tiny_ltx2)
-    kept = make_plan(phonofilm.load(str(tiny_ltx2), device="cpu", offload="none"), request)
+    backend = phonofilm.load(str(tiny_ltx2), device="cpu", offload="none")
+    kept = make_plan(backend, request)
     dropped = make_plan(phonofilm.load(str(tiny_ltx2), device="cpu", offload="disk"), request)
-    assert max(stage.weights for stage in kept.stages) == sum(map(folder.bytes, kept.sizes))
-    assert max(stage.weights for stage in dropped.stages) == max(folder.bytes("vae"), 1)
+    assert max(stage.weights for stage in kept.stages) == sum(map(backend.parts.bytes, kept.sizes))
+    assert max(stage.weights for stage in dropped.stages) == backend.parts.bytes("vae")
     assert dropped.peak - dropped.base <= kept.peak - kept.base
 
 

@@ -31,7 +31,9 @@ from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.trained import Trained
+from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames
+from phonofilm.model.quantized import Quantization
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, euler
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
@@ -53,6 +55,7 @@ class LTX2Backend:
         loras: Sequence[str] = (),
         components: str | None = None,
         upsample: bool = False,
+        quantize: Quantization | None = None,
     ) -> LTX2Backend:
         """Check a model's files and decide where its components wait.
 
@@ -61,16 +64,20 @@ class LTX2Backend:
             offload: see `parts.Offload`; None picks the first that fits this machine.
             loras: LoRA files, each FILE or FILE:STRENGTH.
             components: see `Folder.open`.
+            quantize: keep the blocks of the transformer in "int8", "fp8" or "nf4".
             upsample: make the picture at half its size first, then enlarge its latents and refine them.
 
         Raises:
             PhonofilmError: no such model or device, or files that are missing or do not belong together.
         """
+        if quantize is not None and network == "diffusers":
+            raise PhonofilmError("--quantize goes with our own network; leave --network diffusers away")
         folder, place = Folder.open(model, components), pick_device(device)
         lora = check_upsampler(folder) if upsample else None
         refining = None if lora is None else Lora(lora)
         added = tuple(map(Lora.parse, loras))
-        parts = Parts(folder, place, offload or choose_offload(folder, place), network, added, refining)
+        waiting = offload or choose_offload(folder, place, quantize)
+        parts = Parts(folder, place, waiting, network, added, refining, quantize)
         return LTX2Backend(parts, sampling(folder.configs, folder.distilled), 2 if upsample else 1)
 
     @property
@@ -81,7 +88,7 @@ class LTX2Backend:
     def fingerprint(self) -> str:
         """Names the weights, the LoRA files among them."""
         loras = (*self.parts.loras, *([self.parts.refining] if self.parts.refining is not None else []))
-        return fingerprint(self.parts.folder, loras, self.parts.network, self.stages)
+        return fingerprint(self.parts.folder, loras, self.parts.network, self.stages, self.parts.quantize)
 
     @torch.inference_mode()
     def generate(
@@ -209,10 +216,13 @@ class LTX2Backend:
         return frames, waveform
 
 
-def fingerprint(folder: Folder, loras: Sequence[Lora] = (), network: str = "phonofilm", stages: int = 1) -> str:
+def fingerprint(
+    folder: Folder, loras: Sequence[Lora] = (), network: str = "phonofilm", stages: int = 1, quantize: str | None = None
+) -> str:
     """What names the weights of a folder with LoRA files merged in, run by a network in one or two stages."""
     added = [f"{lora.strength} {replace(folder, files={'lora': (lora.path,)}).fingerprint()}" for lora in loras]
     added += [network] if network != "phonofilm" else []
+    added += [quantize] if quantize is not None else []
     return folder.fingerprint(" ".join([*added, *(["two stages"] if stages == 2 else [])]))
 
 

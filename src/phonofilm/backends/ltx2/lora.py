@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,7 +56,19 @@ class Lora:
 
 @torch.no_grad()
 def merge(network: nn.Module, lora: Lora) -> int:
-    """Add strength · alpha/rank · B·A to each matrix that the file names; returns how many there are.
+    """Add what the file has for each matrix that it names; returns how many there are.
+
+    Raises:
+        PhonofilmError: see `additions`.
+    """
+    weights, found = dict(network.named_parameters()), additions(network, lora)
+    for name, product in found.items():
+        weights[name].add_(product().to(weights[name]))
+    return len(found)
+
+
+def additions(network: nn.Module, lora: Lora) -> dict[str, Callable[[], Tensor]]:
+    """What to add to which of our matrices, each computed when it is called: strength · alpha/rank · B·A, float32.
 
     Raises:
         PhonofilmError: a file that is no LoRA, or one for another network.
@@ -71,9 +84,9 @@ def merge(network: nn.Module, lora: Lora) -> int:
             f"first {unknown[0]}"
         )
     default = _alpha_of_file(metadata, lora.path)
+    found: dict[str, Callable[[], Tensor]] = {}
     for name, factors in layers.items():
-        weight = weights[known[name]]
-        down, up = factors["A"].float(), factors["B"].float()
+        weight, up, down = weights[known[name]], factors["B"], factors["A"]
         if (up.shape[0], down.shape[1]) != tuple(weight.shape) or up.shape[1] != down.shape[0]:
             raise PhonofilmError(
                 f"LoRA {lora.path} is for a network of another size: {name} is {up.shape[0]}x{down.shape[1]}, "
@@ -81,8 +94,12 @@ def merge(network: nn.Module, lora: Lora) -> int:
             )
         rank = down.shape[0]
         alpha = float(factors["alpha"]) if "alpha" in factors else rank if default is None else default
-        weight.add_((lora.strength * alpha / rank * (up @ down)).to(weight))
-    return len(layers)
+        found[known[name]] = partial(_product, up, down, lora.strength * alpha / rank)
+    return found
+
+
+def _product(up: Tensor, down: Tensor, factor: float) -> Tensor:
+    return factor * (up.float() @ down.float())
 
 
 def _layers(tensors: Mapping[str, Tensor], path: Path) -> dict[str, dict[str, Tensor]]:

@@ -13,8 +13,9 @@ import torch
 from phonofilm.backends.ltx2.decode import LADDER, Tile
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.footprint import Cost, cost
-from phonofilm.backends.ltx2.parts import Offload, component_class, stored_dtype_of
+from phonofilm.backends.ltx2.parts import Offload, component_bytes, component_class, stored_dtype_of
 from phonofilm.backends.published.tiles import next_smaller
+from phonofilm.model.quantized import Quantization
 
 HEADROOM = 0.9
 """Of what is free, so much is planned with."""
@@ -45,9 +46,9 @@ def _main_memory() -> float:
     return free
 
 
-def choose_offload(folder: Folder, device: torch.device) -> Offload:
+def choose_offload(folder: Folder, device: torch.device, quantize: Quantization | None = None) -> Offload:
     """The first way of working whose weights fit, leaving a quarter of the memory to the work itself."""
-    return pick_offload([folder.bytes(component) for component in COMPONENTS], device)
+    return pick_offload([component_bytes(folder, component, quantize) for component in COMPONENTS], device)
 
 
 def pick_offload(sizes: Sequence[int], device: torch.device) -> Offload:

@@ -23,7 +23,10 @@ from phonofilm.model.transformer import AVTransformer
 from phonofilm.types import Latents, Positions, Text
 
 NetworkName = Literal["phonofilm", "diffusers"]
-_SCALES = (".weight_scale", ".scale_weight")
+SCALES = (".weight_scale", ".scale_weight")
+"""Endings of what an 8-bit matrix is multiplied by."""
+BESIDE = (*SCALES, ".input_scale", ".scale_input")
+"""And of all that is not a tensor of the network."""
 
 
 def load_network(folder: Folder, loras: Sequence[Lora] = (), network: NetworkName = "phonofilm") -> nn.Module:
@@ -84,12 +87,12 @@ def read_published(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def _unscaled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    scales = {name: t for name, t in tensors.items() if name.endswith((*_SCALES, ".input_scale", ".scale_input"))}
+    scales = {name: t for name, t in tensors.items() if name.endswith(BESIDE)}
     plain = {name: t for name, t in tensors.items() if name not in scales}
     for name, tensor in plain.items():
         if tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
             stem = name.removesuffix(".weight")
-            scale = next((scales[stem + suffix] for suffix in _SCALES if stem + suffix in scales), None)
+            scale = next((scales[stem + suffix] for suffix in SCALES if stem + suffix in scales), None)
             plain[name] = (tensor.float() if scale is None else tensor.float() * scale.float()).bfloat16()
     return plain
 

@@ -167,14 +167,14 @@ def _stages(
     streams = (canvas.frames is not None, canvas.waveform is not None)
     rows = 4 if parts.offload == "sequential" else 1
     width, first = text_width(folder.configs["transformer"]), half(grid) if two else grid
-    part = step_cost(folder, first, streams, guidance, rows, width, device)
+    part = step_cost(folder, first, streams, guidance, rows, width, device, parts.quantize)
     seconds = windows * evaluations * speed.seconds(part)
     yield Stage("sampling", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
     if two:
         part, enlarging = upsampling_cost(folder, first, device), ("vae", UPSAMPLER)
         seconds = windows * speed.seconds(part, convolved=True)
         yield Stage("upsampling", enlarging, weights.during(enlarging), part.peak, seconds)
-        part = step_cost(folder, grid, streams, Guidance(), rows, width, device)
+        part = step_cost(folder, grid, streams, Guidance(), rows, width, device, parts.quantize)
         seconds = windows * (len(REFINING) - 1) * speed.seconds(part)
         yield Stage("refining", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
     if canvas.waveform is not None and (canvas.sample_states == MAKE).any():
@@ -196,10 +196,10 @@ class Weights:
 
     def during(self, components: tuple[str, ...]) -> int:
         """With these at work; where nothing is put away, all earlier ones are still there."""
-        folder, offload = self.parts.folder, self.parts.offload
+        offload = self.parts.offload
         stays = offload == "none" or (offload != "disk" and self.parts.device.type == "cpu")
         self._waiting = self._waiting | set(components) if stays else set(components)
-        sizes = [folder.bytes(name) for name in self._waiting]
+        sizes = [self.parts.bytes(name) for name in self._waiting]
         if offload == "sequential" and self.parts.device.type != "cpu":
             # one block of the two large networks, and what is not in blocks
             return sum(size // 10 if name in ("transformer", "text_encoder") else size for name, size in

@@ -13,6 +13,7 @@ from phonofilm.backends.ltx2.network import PairedText, stored_dtype
 from phonofilm.backends.ltx2.parts import component_class, stored_dtype_of
 from phonofilm.backends.ltx2.refine import UPSAMPLER
 from phonofilm.backends.ltx2.text import MAX_TOKENS, connect, states_of
+from phonofilm.model.quantized import Quantization, quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.sampling import Denoiser, Guidance, Guided
 from phonofilm.types import Grid, Latents, Text
@@ -49,6 +50,7 @@ def step_cost(
     rows: int,
     text_width: int,
     device: torch.device,
+    quantize: Quantization | None = None,
 ) -> Cost:
     """One step of the sampler, with all passes of its guidance."""
     config = network_config(folder.configs["transformer"])
@@ -57,6 +59,8 @@ def step_cost(
 
     def build() -> Any:
         network = AVTransformer(config).eval()
+        if quantize is not None:
+            quantize_blocks(network, quantize)
         video = torch.empty(1, channels[0], *grid.video_shape, dtype=torch.float32) if streams[0] else None
         audio = torch.empty(1, channels[1], grid.audio_length, dtype=torch.float32) if streams[1] else None
         x = Latents(video, audio)

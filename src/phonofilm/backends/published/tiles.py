@@ -86,6 +86,7 @@ def _decode_space(decode: Decoder, latents: Tensor, space: int, tile: Tile) -> T
         if made is None:
             made = torch.zeros(3, pixels.shape[1], height * space, width * space)
         made[..., top * space : bottom * space, left * space : right * space] += pixels * (down[:, None] * across)
+        del pixels  # else it would be there while the next tile is decoded
     assert made is not None  # there is at least one tile
     return made
 

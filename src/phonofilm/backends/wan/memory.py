@@ -19,7 +19,7 @@ from phonofilm.backends.wan.network import velocity
 from phonofilm.backends.wan.text import MAX_TOKENS, states_of
 from phonofilm.codecs.tiling import places
 from phonofilm.sampling import Denoiser, Guidance, Guided
-from phonofilm.types import Grid, Latents, Text
+from phonofilm.types import Grid, Latents, Positions, Text
 
 STEADY = 3
 """The codec goes along time latent by latent; from the third on each takes the same."""
@@ -113,8 +113,8 @@ def step_cost(folder: WanFolder, grid: Grid, passes: int, device: torch.device) 
         sigma = Latents(torch.empty(1, 1, grid.video_shape[0] if per_token else 1, 1, 1, dtype=torch.float32))
         text = Text(torch.empty(1, MAX_TOKENS, config["text_dim"]), torch.ones(1, MAX_TOKENS, dtype=torch.bool))
 
-        def run(latents: Latents, level: Latents, told: Text, positions: Any, **options: Any) -> Latents:
-            return velocity(network, latents, level, told, picture, per_token)
+        def run(latents: Latents, sigma: Latents, text: Text, positions: Positions, **options: Any) -> Latents:
+            return velocity(network, latents, sigma, text, picture, per_token)
 
         guidance = Guidance(text=(float(passes), 1.0))  # 1 is none
         denoise = Guided(Denoiser(run, "velocity"), text, text, grid.positions(), guidance)

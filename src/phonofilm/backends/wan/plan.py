@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from phonofilm.backends.base import public_backend
+from phonofilm.backends.base import plan, public_backend
 from phonofilm.backends.canvas import HINT
 from phonofilm.backends.cascade import pair_of, parted
 from phonofilm.backends.ltx2.footprint import Cost
@@ -23,7 +24,8 @@ from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.memory import choose_tile, decode_flops, decode_peak, encoding_cost, step_cost, text_cost
 from phonofilm.backends.wan.network import timesteps
 from phonofilm.backends.wan.parts import WanParts
-from phonofilm.types import Grid, Request
+from phonofilm.types import Clip, Grid, Request
+from phonofilm.weights import family
 
 
 def make_plan(request: Request, device: str, **options: Any) -> Plan:
@@ -43,12 +45,17 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
     grid = trained.grid(frames)
     tile = choose_tile(folder, grid.video_shape, place)
     stages = tuple(_stages(parts, request, grid, tile, bool((canvas.frame_states == HINT).any())))
+    sizes = {name: sum(path.stat().st_size for path in paths) for name, paths in folder.files.items()}
+    sound = _sound(pair[1], request, grid, device, options)
+    if sound is not None:
+        stages += tuple(replace(stage, name=f"+{stage.name}") for stage in sound.stages)
+        sizes |= {f"+{name}": size for name, size in sound.sizes.items()}
     return Plan(
         model=str(request.model),
         device=str(place),
         offload=parts.offload,
-        sizes={name: sum(path.stat().st_size for path in paths) for name, paths in folder.files.items()},
-        stages=(*stages, *_sound(pair[1], request, grid, device, options)),
+        sizes=sizes,
+        stages=stages,
         base=resident() if place.type == "cpu" else 0,
         free=HEADROOM * available(place),
         windows=1,
@@ -94,19 +101,13 @@ def experts_at_work(request: Request, folder: WanFolder) -> Iterator[tuple[str, 
             yield name, count, 1 + (scale[0] != 1)
 
 
-def _sound(model: str, request: Request, grid: Grid, device: str, options: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages of a public model that makes the sound."""
-    import numpy as np
-
-    from phonofilm.backends.base import plan
-    from phonofilm.types import Clip
-    from phonofilm.weights import family
-
+def _sound(model: str, request: Request, grid: Grid, device: str, options: dict[str, Any]) -> Plan | None:
+    """What a public model that makes the sound would take."""
     if family(model) is None:
-        return ()
+        return None
     film = Clip(np.zeros((grid.frames, grid.height, grid.width, 3), np.uint8), grid.fps)
     asked = Request(prompt=request.prompt, task="foley", source=film, model=model)
-    return tuple(replace(stage, name=f"+{stage.name}") for stage in plan(asked, device, **options).stages)
+    return plan(asked, device, **options)
 
 
 class _Weights:

@@ -1,0 +1,140 @@
+"""A published transformer in 8 or 4 bits: each matrix is read, given its LoRA, quantised, and forgotten as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from phonofilm.backends.ltx2.config import network_config
+from phonofilm.backends.ltx2.folder import Folder
+from phonofilm.backends.ltx2.lora import Lora, additions
+from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
+from phonofilm.backends.published.files import read_header
+from phonofilm.errors import PhonofilmError
+from phonofilm.model.names import from_published
+from phonofilm.model.quantized import Quantization, QuantizedLinear, bytes_of, quantizable, quantize_blocks
+from phonofilm.model.transformer import AVTransformer
+
+_DTYPES = {
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file."""
+
+    path: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+    def read(self) -> Tensor:
+        """It alone; a mapped file would keep all that was read in memory.
+
+        Raises:
+            PhonofilmError: the file is shorter than its header says.
+        """
+        data = bytearray(self.size)
+        with self.path.open("rb") as opened:
+            opened.seek(self.start)
+            if opened.readinto(data) != self.size:
+                raise PhonofilmError(f"weights {self.path} are cut off; fetch or copy them again")
+        return torch.frombuffer(data, dtype=self.dtype).view(self.shape)
+
+
+def load_quantized(folder: Folder, kind: Quantization, loras: Sequence[Lora] = ()) -> nn.Module:
+    """The transformer on the CPU with its blocks in `kind`. Matrices stored as float8 stay as they are for "fp8".
+
+    Raises:
+        PhonofilmError: weights that are corrupt, incomplete, or of another network.
+    """
+    with torch.device("meta"):
+        module = AVTransformer(network_config(folder.configs["transformer"], str(folder.path / "transformer")))
+    stored = _stored(folder.transformer)
+    scales = {name: found for name, found in stored.items() if name.endswith(BESIDE)}
+    published = {name: name for name in stored if name not in scales}
+    expected = module.state_dict()
+    names = from_published(published, expected)  # type: ignore[arg-type, type-var]
+    added = [additions(module, lora) for lora in loras]
+    matrices, dtype, rest = dict(quantizable(module)), stored_dtype(folder.transformer), {}
+    for ours, theirs in sorted(names.items(), key=lambda pair: stored[str(pair[1])].start):
+        found, scale = stored[str(theirs)], _scale(scales, str(theirs))
+        if found.shape != tuple(expected[ours].shape):
+            needed = tuple(expected[ours].shape)
+            raise PhonofilmError(f"{found.path}: {ours} does not fit ({found.shape} for {needed})")
+        tensor, layer = found.read(), ours.removesuffix(".weight")
+        changes = [part[ours] for part in added if ours in part]
+        if layer in matrices:
+            linear = matrices[layer]
+            if kind == "fp8" and tensor.dtype == torch.float8_e4m3fn and not changes:
+                kept = torch.ones(1, 1) if scale is None else scale.float().reshape(-1, 1)
+                module.set_submodule(layer, QuantizedLinear(kind, tensor, kept, linear.bias))
+            else:
+                weight = _widened(tensor, scale) + sum(change() for change in changes)
+                module.set_submodule(layer, QuantizedLinear.of(weight, kind, linear.bias))
+        else:
+            rest[ours] = (_widened(tensor, scale) + sum(change() for change in changes)).to(dtype)
+    module.load_state_dict(rest, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=16)
+def _network_bytes(folder: _Key, kind: Quantization | None) -> int:
+    with torch.device("meta"):
+        module = AVTransformer(network_config(folder.folder.configs["transformer"]))
+        module.to(stored_dtype(folder.folder.transformer))
+        return bytes_of(module if kind is None else quantize_blocks(module, kind))
+
+
+def network_bytes(folder: Folder, kind: Quantization | None) -> int:
+    """What the transformer takes in memory."""
+    return _network_bytes(_Key(folder), kind)
+
+
+class _Key:
+    """A folder as a key of a cache: its place names it."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder.transformer)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.folder.transformer == self.folder.transformer
+
+
+def _stored(paths: Sequence[Path]) -> dict[str, Stored]:
+    found = {}
+    for path in paths:
+        with path.open("rb") as opened:
+            begin = 8 + int.from_bytes(opened.read(8), "little")
+        for name, entry in read_header(path).items():
+            start, end = entry["data_offsets"]
+            if entry["dtype"] in _DTYPES:
+                shape = tuple(entry["shape"])
+                found[name] = Stored(path, _DTYPES[entry["dtype"]], shape, begin + start, end - start)
+    return found
+
+
+def _scale(scales: Mapping[str, Stored], name: str) -> Tensor | None:
+    stem = name.removesuffix(".weight")
+    for known, found in scales.items():
+        if known.removeprefix("model.diffusion_model.") in [stem + suffix for suffix in SCALES]:
+            return found.read()
+    return None
+
+
+def _widened(tensor: Tensor, scale: Tensor | None) -> Tensor:
+    return tensor.float() if scale is None else tensor.float() * scale.float()
