@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike
 
 from phonofilm.evaluation.checks import Floats, finite, matrix, two_sets
 
+SMALLEST = 1e-11
+"""Least ratio of eigenvalues whose square roots are taken; below it singular values of the factors keep all digits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -114,7 +117,7 @@ def _nuclear_norm(product: Floats) -> float:
 
 
 def _trace_sqrt(generated: Moments, real: Moments, first: Floats, second: Floats) -> float:
-    """Tr(Σ₁Σ₂)^½ from the eigenvalues of LᵀΣ₂L, Σ₁ = LLᵀ, or by singular values where either is singular."""
+    """Tr(Σ₁Σ₂)^½ from the eigenvalues of LᵀΣ₂L, Σ₁ = LLᵀ, or by singular values where these are too uneven."""
     width = len(first)
     if min(generated.count, real.count) > width:
         try:
@@ -124,8 +127,9 @@ def _trace_sqrt(generated: Moments, real: Moments, first: Floats, second: Floats
         else:
             if lower.diagonal().min() > 1e-7 * lower.diagonal().max():
                 values = scipy.linalg.eigvalsh(lower.T @ second @ lower, check_finite=False)
-                # below this a float64 eigenvalue is rounding noise, whose square root is not small
-                return float(np.sqrt(values[values > width * np.finfo(float).eps * values[-1]]).sum())
+                # float64 knows an eigenvalue to 1e-16 of the largest, and the root of a small one no better than 1e-8
+                if values[0] > SMALLEST * values[-1]:
+                    return float(np.sqrt(values).sum())
     return _nuclear_norm(_factor(first, generated.count) @ _factor(second, real.count).T)
 
 
