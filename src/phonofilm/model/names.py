@@ -6,14 +6,13 @@ The files of Lightricks keep the original names behind `model.diffusion_model.`;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
-
-from torch import Tensor
+from typing import Literal, TypeVar
 
 from phonofilm.errors import PhonofilmError
 
 Spelling = Literal["original", "diffusers"]
 PREFIX = "model.diffusion_model."
+T = TypeVar("T")
 
 # ours, original, diffusers. A name is translated by the longest row that begins it.
 _STREAMS: tuple[tuple[str, str, str], ...] = (
@@ -82,11 +81,12 @@ def published_name(ours: str, spelling: Spelling) -> str:
     return _begin(ours, _rows(_STREAMS, column) | _noise_rows(column))
 
 
-def from_published(tensors: Mapping[str, Tensor], parameters: Iterable[str]) -> dict[str, Tensor]:
+def from_published(tensors: Mapping[str, T], parameters: Iterable[str]) -> dict[str, T]:
     """A published state dict in our names, in either spelling, with or without `PREFIX`.
 
     Args:
-        tensors: of a whole published file; what does not belong to the transformer is left out by its name.
+        tensors: of a whole published file, or what stands for each; what does not belong to the transformer is left out
+            by its name.
         parameters: names of our parameters, all of which must be there.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from phonofilm.backends.ltx2.lora import Lora, additions
 from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
 from phonofilm.backends.published.files import read_header
 from phonofilm.errors import PhonofilmError
-from phonofilm.model.names import from_published
+from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.quantized import Quantization, QuantizedLinear, bytes_of, quantizable, quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 
@@ -61,32 +61,61 @@ def load_quantized(folder: Folder, kind: Quantization, loras: Sequence[Lora] = (
     """
     with torch.device("meta"):
         module = AVTransformer(network_config(folder.configs["transformer"], str(folder.path / "transformer")))
-    stored = _stored(folder.transformer)
-    scales = {name: found for name, found in stored.items() if name.endswith(BESIDE)}
-    published = {name: name for name in stored if name not in scales}
-    expected = module.state_dict()
-    names = from_published(published, expected)  # type: ignore[arg-type, type-var]
-    added = [additions(module, lora) for lora in loras]
-    matrices, dtype, rest = dict(quantizable(module)), stored_dtype(folder.transformer), {}
-    for ours, theirs in sorted(names.items(), key=lambda pair: stored[str(pair[1])].start):
-        found, scale = stored[str(theirs)], _scale(scales, str(theirs))
-        if found.shape != tuple(expected[ours].shape):
-            needed = tuple(expected[ours].shape)
-            raise PhonofilmError(f"{found.path}: {ours} does not fit ({found.shape} for {needed})")
-        tensor, layer = found.read(), ours.removesuffix(".weight")
-        changes = [part[ours] for part in added if ours in part]
+    matrices, dtype = dict(quantizable(module)), stored_dtype(folder.transformer)
+    rest: dict[str, Tensor] = {}
+    for source in _sources(folder, module, loras):
+        layer = source.name.removesuffix(".weight")
         if layer in matrices:
-            linear = matrices[layer]
-            if kind == "fp8" and tensor.dtype == torch.float8_e4m3fn and not changes:
-                kept = torch.ones(1, 1) if scale is None else scale.float().reshape(-1, 1)
-                module.set_submodule(layer, QuantizedLinear(kind, tensor, kept, linear.bias))
-            else:
-                weight = _widened(tensor, scale) + sum(change() for change in changes)
-                module.set_submodule(layer, QuantizedLinear.of(weight, kind, linear.bias))
+            module.set_submodule(layer, source.quantized(kind, matrices[layer].bias))
         else:
-            rest[ours] = (_widened(tensor, scale) + sum(change() for change in changes)).to(dtype)
+            rest[source.name] = source.whole().to(dtype)
     module.load_state_dict(rest, assign=True)
     return module.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one of our tensors is made of.
+
+    Attributes:
+        scale: what an 8-bit matrix in the file is multiplied by.
+        changes: what LoRA files add to it.
+    """
+
+    name: str
+    stored: Stored
+    scale: Stored | None
+    changes: tuple[Callable[[], Tensor], ...]
+
+    def whole(self) -> Tensor:
+        """It in float32."""
+        tensor = self.stored.read().float()
+        if self.scale is not None:
+            tensor = tensor * self.scale.read().float()
+        return tensor + sum(change() for change in self.changes)
+
+    def quantized(self, kind: Quantization, bias: nn.Parameter | None) -> QuantizedLinear:
+        if kind == "fp8" and self.stored.dtype == torch.float8_e4m3fn and not self.changes:
+            scale = torch.ones(1, 1) if self.scale is None else self.scale.read().float().reshape(-1, 1)
+            return QuantizedLinear(kind, self.stored.read(), scale, bias)
+        return QuantizedLinear.of(self.whole(), kind, bias)
+
+
+def _sources(folder: Folder, module: nn.Module, loras: Sequence[Lora]) -> Iterator[Source]:
+    """In the order of the files."""
+    stored = _stored(folder.transformer)
+    scales = {name.removeprefix(PREFIX): found for name, found in stored.items() if name.endswith(BESIDE)}
+    published = {name: name for name in stored if not name.endswith(BESIDE)}
+    expected = module.state_dict()
+    names = from_published(published, expected)
+    added = [additions(module, lora) for lora in loras]
+    for ours, theirs in sorted(names.items(), key=lambda pair: stored[pair[1]].start):
+        found, needed = stored[theirs], tuple(expected[ours].shape)
+        if found.shape != needed:
+            raise PhonofilmError(f"{found.path}: {ours} does not fit ({found.shape} for {needed})")
+        stem = theirs.removeprefix(PREFIX).removesuffix(".weight")
+        scale = next((scales[stem + ending] for ending in SCALES if stem + ending in scales), None)
+        yield Source(ours, found, scale, tuple(part[ours] for part in added if ours in part))
 
 
 @lru_cache(maxsize=16)
@@ -126,15 +155,3 @@ def _stored(paths: Sequence[Path]) -> dict[str, Stored]:
                 shape = tuple(entry["shape"])
                 found[name] = Stored(path, _DTYPES[entry["dtype"]], shape, begin + start, end - start)
     return found
-
-
-def _scale(scales: Mapping[str, Stored], name: str) -> Tensor | None:
-    stem = name.removesuffix(".weight")
-    for known, found in scales.items():
-        if known.removeprefix("model.diffusion_model.") in [stem + suffix for suffix in SCALES]:
-            return found.read()
-    return None
-
-
-def _widened(tensor: Tensor, scale: Tensor | None) -> Tensor:
-    return tensor.float() if scale is None else tensor.float() * scale.float()
