@@ -15,6 +15,7 @@ from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
 from phonofilm.codecs.mel import MelConfig
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
+from phonofilm.config import load_toml
 from phonofilm.data.manifest import ClipRecord, write_manifest
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.transformer import AVTransformer
@@ -22,7 +23,9 @@ from phonofilm.sampling import Denoiser, Given, Guided, draw_noise, euler, flow_
 from phonofilm.training import train
 from phonofilm.training.__main__ import main
 from phonofilm.training.loop import fit
+from phonofilm.training.samples import check_codecs
 from phonofilm.training.tasks import make_task, open_task
+from phonofilm.training.tasks_generator import GeneratorRecipe
 from phonofilm.types import Latents, Text
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -229,6 +232,14 @@ def test_codecs_for_samples_are_missed_at_once(latents: Path, tmp_path: Path) ->
     recipe["samples"] = {"count": 2, "codecs": str(tmp_path / "nowhere")}
     with pytest.raises(PhonofilmError, match="missing"):
         make_task(recipe)
+
+
+def test_the_recipe_that_ships_decodes_its_samples_with_the_codecs_that_ship(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples = load_toml(GeneratorRecipe, RECIPES / "nano.toml").samples
+    check_codecs(samples.codecs)
+    with pytest.raises(PhonofilmError, match="missing"):
+        check_codecs("weights")
 
 
 def test_single_settings_of_a_preset_can_be_changed(latents: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Puts a trained model together in one folder: four files of weights that belong to each other.
 
-    python -m phonofilm.app.ship --transformer runs/nano --codecs weights -o src/phonofilm/assets/nano \
+    python -m phonofilm.app.ship --transformer runs/nano --codecs weights/ -o src/phonofilm/assets/nano \
         --set steps=24 --set shift=3.0
 
 What the transformer's weights say of their sampling (`backends.trained.Trained`) is written into their
@@ -20,7 +20,7 @@ import torch
 from phonofilm.checkpoint import file_sha256, load_module, load_tensors, save_tensors
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.config import portable
-from phonofilm.weights import PARTS, digest
+from phonofilm.weights import PARTS, codecs_folder, digest
 
 KNOWN_SEED = 40_000_000
 
@@ -37,13 +37,14 @@ def picture_error(codec: VideoVAE, clips: int = 32, quantile: float = 0.99, marg
     return float(np.quantile(errors, quantile) * margin)
 
 
-def ship(transformer: Path, codecs: Path, output: Path, trained: dict[str, object]) -> str:
+def ship(transformer: Path, codecs: str | Path, output: Path, trained: dict[str, object]) -> str:
     """Write the four files and return their common hash.
 
     Raises:
         PhonofilmError: a part is missing or corrupt.
     """
     output.mkdir(parents=True, exist_ok=True)
+    codecs = codecs_folder(codecs)
     hashes = {}
     for part in PARTS[1:]:
         tensors, metadata = load_tensors(codecs / f"{part}.safetensors")
@@ -67,7 +68,7 @@ def _portable(metadata: Mapping[str, str]) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m phonofilm.app.ship", description="Put a model's weights together.")
     parser.add_argument("--transformer", type=Path, required=True, help="transformer.safetensors of a run")
-    parser.add_argument("--codecs", type=Path, required=True, help="folder of the codecs' weights")
+    parser.add_argument("--codecs", default="nano", help="those that ship, by name, or a folder of your own")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="how to sample, e.g. shift=3.0")
     given = parser.parse_args(arguments)

@@ -24,6 +24,7 @@ from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
 from phonofilm.precision import autocast
 from phonofilm.types import Geometry, Grid, Text
+from phonofilm.weights import codecs_folder
 
 PREFIX = "latents"
 NULL = "null.safetensors"
@@ -46,14 +47,15 @@ class Encoder:
     hashes: dict[str, str]
 
     @staticmethod
-    def load(folder: Path, device: str = "cpu") -> Encoder:
-        """Codecs from a folder with video_vae.safetensors and audio_vae.safetensors, and the text encoder.
+    def load(codecs: str | Path, device: str = "cpu") -> Encoder:
+        """The codecs that ship ("nano"), or those of a folder with video_vae and audio_vae; and the text encoder.
 
         Raises:
             PhonofilmError: missing or corrupt weights.
         """
         from phonofilm.codecs.text import WEIGHTS_SHA256, TextEncoder
 
+        folder = codecs_folder(codecs)
         paths = {name: folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae")}
         video = load_module(VideoVAE, paths["video_vae"], device)
         audio = load_module(AudioVAE, paths["audio_vae"], device)

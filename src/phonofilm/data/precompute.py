@@ -2,8 +2,8 @@
 
 python -m phonofilm.data.precompute raw --families bounce,strike -n 4000 -o data/raw
 python -m phonofilm.data.precompute film FILM.mp4 --seconds 6 --fps 25 --start 0 --stop 480 -o data/film
-python -m phonofilm.data.precompute latents --raw data/raw --codecs weights -o data/latents
-python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights -o data/latents
+python -m phonofilm.data.precompute latents --raw data/raw -o data/latents
+python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights/ -o data/latents
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     source = latents.add_mutually_exclusive_group(required=True)
     source.add_argument("--raw", type=Path, help="a raw store")
     source.add_argument("--world", metavar="FAMILIES", help="draw clips of these families on the fly")
-    latents.add_argument("--codecs", type=Path, required=True, help="folder of the codecs' weights")
+    latents.add_argument("--codecs", default="nano", help="those that ship, by name, or a folder of your own")
     latents.add_argument("--device", default="cpu")
     latents.set_defaults(run=_latents)
     for command in (raw, film):

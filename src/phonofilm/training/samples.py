@@ -17,6 +17,7 @@ from phonofilm.media import write_clip
 from phonofilm.sampling import Denoiser, Given, Guidance, Guided, draw_noise, euler, flow_sigmas
 from phonofilm.training.pictures import save_frames, save_mels
 from phonofilm.types import Clip, Latents, Text
+from phonofilm.weights import codecs_folder
 
 if TYPE_CHECKING:
     from phonofilm.training.tasks_generator import GeneratorTask
@@ -46,17 +47,17 @@ class SamplesConfig:
 
     Attributes:
         count: held-out captions to render; 0 renders none.
-        codecs: folder with video_vae, audio_vae and vocoder weights.
+        codecs: "nano" for those that ship, or a folder with video_vae, audio_vae and vocoder weights.
     """
 
     count: int = 0
-    codecs: Path = Path("weights")
+    codecs: str = "nano"
 
 
-def check_codecs(folder: Path) -> None:
+def check_codecs(codecs: str) -> None:
     """Raise a PhonofilmError unless the weights that samples are decoded with are all there."""
     for name in ("video_vae", "audio_vae", "vocoder"):
-        read_metadata(folder / f"{name}.safetensors")
+        read_metadata(codecs_folder(codecs) / f"{name}.safetensors")
 
 
 def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
@@ -89,7 +90,7 @@ def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
 
 def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents], stem: Path) -> None:
     """Decode truth, joint, foley and animate, and write them."""
-    codecs, (truth, joint, foley, animate) = task.recipe.samples.codecs, made
+    codecs, (truth, joint, foley, animate) = codecs_folder(task.recipe.samples.codecs), made
     video = load_module(VideoVAE, codecs / "video_vae.safetensors")
     audio = load_module(AudioVAE, codecs / "audio_vae.safetensors")
     vocoder = load_module(Vocoder, codecs / "vocoder.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
 from phonofilm.weights.judges import JUDGES, Judge, describe, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
-from phonofilm.weights.shipped import EMBEDDED, PARTS, digest, embedded, locate
+from phonofilm.weights.shipped import EMBEDDED, PARTS, codecs_folder, digest, embedded, locate
 
 __all__ = [
     "CATALOG",
@@ -15,6 +15,7 @@ __all__ = [
     "Judge",
     "PublicModel",
     "Published",
+    "codecs_folder",
     "describe",
     "digest",
     "embedded",

@@ -40,6 +40,11 @@ def locate(model: str | Path = "nano") -> Path:
     return folder
 
 
+def codecs_folder(codecs: str | Path = "nano") -> Path:
+    """Folder of codecs: those that ship with a model, by its name, or the folder itself."""
+    return embedded(str(codecs)) if str(codecs) in EMBEDDED else Path(codecs)
+
+
 def shipped_file(name: str) -> Path:
     """The file of a network that ships as one, checked against its hash.
 
