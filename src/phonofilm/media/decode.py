@@ -28,6 +28,13 @@ SHORT_LEAD = Fraction(1, 10)
 SAMPLES = {"u8p": "u1", "s16p": "i2", "s32p": "i4", "s64p": "i8", "fltp": "f4", "dblp": "f8"}
 
 
+def container_of(path: Path) -> Any:
+    """PyAV's container. An absolute path is never taken for a protocol, and a playlist never reaches the network."""
+    # what is no UTF-8 in a file's metadata raised an error before PyAV 19, unless told otherwise
+    older: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    return av.open(path.absolute(), options={"protocol_whitelist": "file"}, **older)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """An open container with a picture or a sound in it; FFmpeg's errors become one clear line."""
@@ -36,8 +43,7 @@ def opened(path: Path) -> Iterator[Any]:
     if path.stat().st_size == 0:
         raise PhonofilmError(f"{path} is empty (0 bytes); make or copy it again")
     try:
-        # an absolute path is never taken for a protocol, and a playlist never reaches the network
-        container = av.open(path.absolute(), metadata_errors="replace", options={"protocol_whitelist": "file"})
+        container = container_of(path)
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise PhonofilmError(f"{path} cannot be read: permission denied") from error

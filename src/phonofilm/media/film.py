@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic
-from phonofilm.media.decode import FILM_RATES, _pixels, declared_seconds, opened, streams
+from phonofilm.media.decode import FILM_RATES, _pixels, container_of, declared_seconds, opened, streams
 from phonofilm.media.metadata import from_tags, to_tags
 from phonofilm.media.resample import resample_stream, resize_frames
 from phonofilm.media.write import (
@@ -197,7 +197,7 @@ def _chained(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterator[np.ndarr
 
 def _copy_track(output: Any, film: Film) -> Iterator[Timed]:
     """The packets of a film as they are, moved in time so that its first frame is at zero."""
-    container = av.open(film.path.absolute(), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    container = container_of(film.path)
     video, _ = streams(container)
     stream = output.add_stream_from_template(video)
     stream.time_base = video.time_base

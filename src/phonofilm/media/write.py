@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import atomic
+from phonofilm.files import atomic, check_file
 from phonofilm.media.gif import slowed, write_gif
 from phonofilm.media.metadata import to_tags
 from phonofilm.media.resample import resample_audio
@@ -85,16 +85,14 @@ def check_output(path: str | Path) -> Path:
     """The path, once it is known that a clip could be written there; ask before hours of work, not after.
 
     Raises:
-        PhonofilmError: an unknown format, a folder that is not there, or one of this name.
+        PhonofilmError: an unknown format, a folder that is not there or not to be written in, or one of this name.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise PhonofilmError(f"{path.name}: unknown output format {path.suffix or '(none)'}; use {' '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise PhonofilmError(f"folder {path.parent} does not exist; create it first: mkdir -p {path.parent}")
     if path.is_dir():
         raise PhonofilmError(f"{path} is a folder; name a file to write")
-    return path
+    if path.suffix.lower() not in FORMATS:
+        raise PhonofilmError(f"{path.name}: unknown output format {path.suffix or '(none)'}; use {' '.join(FORMATS)}")
+    return check_file(path)
 
 
 def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | None = None, codec: str = "") -> Path:
