@@ -25,7 +25,6 @@ HD_HEIGHT = 720
 AUDIO_GAP = Fraction(1, 50)
 CODEC_BLOCK = 2048
 SHORT_LEAD = Fraction(1, 10)
-SAMPLES = {"u8p": "u1", "s16p": "i2", "s32p": "i4", "s64p": "i8", "fltp": "f4", "dblp": "f8"}
 
 
 def container_of(path: Path) -> Any:
@@ -271,13 +270,9 @@ def _squashed(frame: Any, side: int, reformatter: VideoReformatter) -> np.ndarra
 def _planar(frame: Any) -> np.ndarray:
     """float32 [C, N] in [-1, 1] from any sample format."""
     channels = frame.layout.nb_channels
-    if not frame.format.is_planar:
-        samples = frame.to_ndarray().reshape(-1, channels).T
-    elif channels == 8:  # PyAV counts nine planes then, the last of them nowhere
-        kind = SAMPLES[frame.format.name]
-        samples = np.stack([np.frombuffer(frame.planes[i], kind)[: frame.samples] for i in range(channels)])
-    else:
-        samples = frame.to_ndarray()
+    if frame.format.is_planar and channels == 8:  # PyAV counts nine planes then, the last of them nowhere
+        frame = av.AudioResampler(frame.format.packed.name).resample(frame)[0]
+    samples = frame.to_ndarray() if frame.format.is_planar else frame.to_ndarray().reshape(-1, channels).T
     if np.issubdtype(samples.dtype, np.unsignedinteger):
         return (samples.astype(np.float32) - 128) / 128
     scale = 1.0 if samples.dtype.kind == "f" else float(2 ** (8 * samples.dtype.itemsize - 1))
