@@ -20,6 +20,7 @@ RANKS = {
     "files": 0.2,
     "config": 0.2,
     "precision": 0.2,
+    "workers": 0.2,
     "checkpoint": 0.5,
     "weights": 1,
     "media": 1,

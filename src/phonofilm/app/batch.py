@@ -14,8 +14,8 @@ from phonofilm.app.options import parse_guidance, parse_size
 from phonofilm.app.session import Report, Session
 from phonofilm.backends.base import fingerprint
 from phonofilm.backends.requests import as_request
-from phonofilm.errors import PhonofilmError
-from phonofilm.files import write_bytes
+from phonofilm.errors import Cancelled, PhonofilmError
+from phonofilm.files import check_folder, folder_for, write_bytes
 from phonofilm.types import Request
 
 FIELDS = ("prompt", "name", "seconds", "size", "fps", "seed", "steps", "sampler", "guidance", "negative", "image")
@@ -57,25 +57,30 @@ def run_batch(
         for item in read_items(prompts, base)
         for n in range(count)
     ]
-    if not folder.parent.is_dir():
-        raise PhonofilmError(f"folder {folder.parent} does not exist; create it first: mkdir -p {folder.parent}")
-    if folder.exists() and not folder.is_dir():
-        raise PhonofilmError(f"{folder} is a file; with --prompts, -o names a folder")
+    check_folder(folder)
     weights = fingerprint(base.model, **options)
     paths = [item.path(folder, weights) for item in items]
     wanted = [(item, path) for item, path in zip(items, paths, strict=True) if not (resume and path.exists())]
     kept = len(items) - len(wanted)
     if kept:
         report.notice(f"{kept} of {len(items)} clips are there already and kept")
-    made: list[dict[str, Any]] = []
-    if wanted:
-        maker = Maker(session, report, base.model, device, options)
-        folder.mkdir(exist_ok=True)
-        for item, path in wanted:
-            made.append(maker.make(item.request, path))
-            report.say(str(path))
-    _write_index(folder, items, paths)
+    maker = Maker(session, report, base.model, device, options) if wanted else None
+    with folder_for(folder):
+        made = [_made(maker, item, path, kept + n) for n, (item, path) in enumerate(wanted) if maker is not None]
+        _write_index(folder, items, paths)
+    for facts in made:
+        report.say(facts["path"])
     report.add(outputs=made, model=base.model, kept=kept, index=str(folder / INDEX))
+
+
+def _made(maker: Maker, item: Item, path: Path, whole: int) -> dict[str, Any]:
+    """One clip of a batch; `whole` of them are there already."""
+    try:
+        return maker.make(item.request, path)
+    except Cancelled:
+        raise
+    except PhonofilmError as error:
+        raise PhonofilmError(f"clip {item.name}: {error}; with --resume the {whole} before it are kept") from error
 
 
 def read_items(path: Path, base: Request) -> list[Item]:

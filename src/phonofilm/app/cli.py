@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0, 1 failed, 2 misused, 130 interrupted)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     session = Session(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     with session.interruptible():
         try:
             code = _run(session, arguments)

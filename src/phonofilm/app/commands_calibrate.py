@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from phonofilm.app.commands_evaluate import _session, _split
 from phonofilm.app.options import Debug, Json
 from phonofilm.app.session import Report
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 
 if TYPE_CHECKING:
     from phonofilm.evaluation.calibrate.plan import Settings
@@ -60,7 +62,10 @@ def calibrate(
     from phonofilm.evaluation.suite import write_json
 
     with _session(ctx).report("calibrate") as report:
-        _check(seeds, workers, film_seconds, film or [], output)
+        _check(seeds, workers, film_seconds, film or [])
+        for folder in (output, cache):
+            if folder is not None:
+                check_folder(folder)
         chosen = choose("quick" if quick else "full", _split(metrics))
         settings = Settings(
             metrics=tuple(metric.name for metric in chosen),
@@ -91,16 +96,12 @@ def calibrate(
         raise typer.Exit(1)
 
 
-def _check(seeds: int | None, workers: int, seconds: float | None, films: list[Path], output: Path) -> None:
-    if workers < 0 or (seeds is not None and seeds < 4) or (seconds is not None and seconds < 20):
+def _check(seeds: int | None, workers: int, seconds: float | None, films: list[Path]) -> None:
+    if workers < 0 or (seeds is not None and seeds < 4) or (seconds is not None and not 20 <= seconds < math.inf):
         raise PhonofilmError("--workers starts at 0, --seeds at 4 and --film-seconds at 20")
     for path in films:
         if not path.is_file():
             raise PhonofilmError(f"there is no film {path}; docs/metrics.md says where to get one")
-    if output.exists() and not output.is_dir():
-        raise PhonofilmError(f"{output} is a file; name a folder with -o")
-    if not output.parent.is_dir():
-        raise PhonofilmError(f"folder {output.parent} does not exist; create it first: mkdir -p {output.parent}")
 
 
 def _tell(

@@ -12,6 +12,7 @@ import typer
 from phonofilm.app.options import Debug, Json, parse_size
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 
 EXTRA_OF = {"pymunk": "world", "tensorboard": "train", "matplotlib": "train"}
 
@@ -51,10 +52,7 @@ def world(
             raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
         if sides is None or not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
             raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
-        if output.exists() and not output.is_dir():
-            raise PhonofilmError(f"{output} is a file; name a folder with -o")
-        if not output.parent.is_dir():
-            raise PhonofilmError(f"folder {output.parent} does not exist; create it first: mkdir -p {output.parent}")
+        check_folder(output)
         if mp4:
             write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed)
         else:
@@ -101,7 +99,8 @@ def score(
     """
     with Session.of(ctx).report("score") as report, extras():
         if not folder.is_dir():
-            raise PhonofilmError(f"folder {folder} does not exist; name a folder of clips")
+            problem = "is a file" if folder.exists() else "does not exist"
+            raise PhonofilmError(f"folder {folder} {problem}; name a folder of clips")
         from phonofilm.app.score_table import lines
         from phonofilm.evaluation.score import score_folder
 

@@ -12,6 +12,7 @@ import typer
 from phonofilm.app.options import Debug, Json
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 
 
 def evaluate(
@@ -65,13 +66,11 @@ def evaluate(
     from phonofilm.evaluation.suite import evaluate as run
 
     with _session(ctx).report("evaluate") as report:
-        if workers < 0 or worst < 0:
-            raise PhonofilmError("--workers and --worst start at 0")
-        folder = output or Path(f"evaluation-{generated.resolve().name}")
-        if folder.exists() and not folder.is_dir():
-            raise PhonofilmError(f"{folder} is a file; name a folder for the results with -o")
-        if not folder.parent.is_dir():
-            raise PhonofilmError(f"folder {folder.parent} does not exist; create it first: mkdir -p {folder.parent}")
+        if workers < 0 or worst < 0 or seed < 0:
+            raise PhonofilmError("--workers, --worst and --seed start at 0")
+        folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
+        if cache is not None:
+            check_folder(cache)
         settings = Settings(
             preset=preset,
             metrics=_split(metrics),

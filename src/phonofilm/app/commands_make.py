@@ -12,6 +12,7 @@ from phonofilm.app.options import Fps, Image, Making, Output, Prompt, Size, pars
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 
+MAX_COUNT = 10_000
 SourceArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
 
 
@@ -61,8 +62,8 @@ def generate(
             **making.request(),
         )
         loading = making.loading()
-        if count < 1:
-            raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 or more")
+        if not 1 <= count <= MAX_COUNT:
+            raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
         if prompts is not None:
             if prompt is not None:
                 raise PhonofilmError("give one prompt or --prompts, not both")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,6 +208,8 @@ def power(
     from phonofilm.evaluation.opinion import power as found
 
     with _session(ctx).report("study power") as report:
+        if not all(math.isfinite(number) for number in (effect, ratings, rater_sd, scene_sd, noise_sd)):
+            raise PhonofilmError("a power needs finite numbers; see phonofilm study power --help")
         if systems < 2 or min(rater_sd, scene_sd, noise_sd) < 0 or effect == 0:
             raise PhonofilmError("a power needs 2 systems, an effect that is not 0, and spreads that are not negative")
         spread, tests = Spread(rater_sd, scene_sd, noise_sd), systems * (systems - 1) // 2

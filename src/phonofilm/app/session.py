@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ class Session:
         """Say what went wrong in one line; returns the exit code."""
         line = " ".join(message.split())
         if self.json:
-            print(json.dumps({"ok": False, "error": line, "exit_code": code}, ensure_ascii=False))
+            print_json({"ok": False, "error": line, "exit_code": code})
         print(f"phonofilm: {line}", file=sys.stderr)
         return code
 
@@ -133,7 +133,7 @@ class Report:
         """Print the result."""
         if self.session.json:
             stages = {name: round(seconds, 3) for name, seconds in self.stages.items()}
-            print(json.dumps({**self.result, "notices": self.notices, "stages": stages}, ensure_ascii=False))
+            print_json({**self.result, "notices": self.notices, "stages": stages})
             return
         for line in self._lines:
             print(line)
@@ -147,6 +147,16 @@ class Report:
         if self._stage:
             self.stages[self._stage] = self.stages.get(self._stage, 0.0) + now - self._since
         self._stage, self._since = stage, now
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One line on standard output, in letters that it takes."""
+    line = json.dumps(values, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(values)
+    print(line)
 
 
 def _to_stderr(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import Cancelled, PhonofilmError
-from phonofilm.files import write_bytes
+from phonofilm.files import folder_for, write_bytes
 
 
 def write_shards(
@@ -57,17 +57,17 @@ def write_films(
     from phonofilm.media import write_clip
     from phonofilm.world import clips, sample
 
-    folder.mkdir(exist_ok=True)
     lines = []
-    for number in range(count):
-        report.progress("drawing", number, count)
-        if session.cancelled():
-            raise Cancelled("interrupted; the films that are whole stay")
-        family, clip_seed = families[number % len(families)], seed + number // len(families)
-        truth = sample(family, clip_seed, seconds)
-        path = folder / f"{family}-{clip_seed:06d}-{size[0]}x{size[1]}-{fps}fps-{seconds:g}s.mp4"
-        if not path.exists():
-            write_clip(clips([truth], size, fps)[0], path)
-        row = {"path": path.name, "family": family, "seed": clip_seed, "caption": truth.caption}
-        lines.append(json.dumps(row | {"events": [asdict(event) for event in truth.events]}))
-    write_bytes(folder / "manifest.jsonl", "".join(line + "\n" for line in lines).encode())
+    with folder_for(folder):
+        for number in range(count):
+            report.progress("drawing", number, count)
+            if session.cancelled():
+                raise Cancelled("interrupted; the films that are whole stay")
+            family, clip_seed = families[number % len(families)], seed + number // len(families)
+            truth = sample(family, clip_seed, seconds)
+            path = folder / f"{family}-{clip_seed:06d}-{size[0]}x{size[1]}-{fps}fps-{seconds:g}s.mp4"
+            if not path.exists():
+                write_clip(clips([truth], size, fps)[0], path)
+            row = {"path": path.name, "family": family, "seed": clip_seed, "caption": truth.caption}
+            lines.append(json.dumps(row | {"events": [asdict(event) for event in truth.events]}))
+        write_bytes(folder / "manifest.jsonl", "".join(line + "\n" for line in lines).encode())

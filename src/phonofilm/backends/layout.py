@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ import numpy as np
 from phonofilm.backends.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
 from phonofilm.backends.fit import crossfaded, frame_indices, to_length
 from phonofilm.backends.trained import Trained
+from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Request, nearest
 
@@ -59,8 +61,29 @@ def work_out(request: Request, trained: Trained) -> Job:
         length = len(source.frames) if source.frames is not None else math.ceil(source.sound_seconds * fps)
     if request.task == "extend":
         length += max(1, nearest(_exact(request.seconds or 0) * fps))
+    _check_memory(length, size)
     picture, sound = _to_make(request, source, Fraction(length) / fps)
     return Job(request, source, length, size, fps, rate, picture, sound)
+
+
+def _check_memory(frames: int, size: tuple[int, int]) -> None:
+    """Refuse at once a picture that could never be held: where memory is promised before it is there, the system
+    would end the process half-way.
+    """
+    needed, there = frames * size[0] * size[1] * 3, memory()
+    if there is not None and needed > there:
+        raise PhonofilmError(
+            f"{frames} frames of {size[0]}x{size[1]} take {needed / 1e9:.0f} GB, this machine has "
+            f"{there / 1e9:.0f} GB; ask for a shorter or smaller clip"
+        )
+
+
+def memory() -> int | None:
+    """Bytes of memory that this machine has, where the system says so."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _worked_on(request: Request) -> Clip:

@@ -79,6 +79,9 @@ def check(request: Request) -> None:
         raise PhonofilmError(f"an image must be uint8 [H, W, 3], not {request.image.dtype} {request.image.shape}")
     if request.image is not None and request.task not in ("generate", "animate"):
         raise PhonofilmError(f"{request.task} has a picture of its own; an image goes with generate and animate")
+    for text in (request.prompt, request.negative):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise PhonofilmError("the prompt is not text in UTF-8; type it again, or check the file that it is from")
     if request.task == "generate" and not request.prompt.strip():
         raise PhonofilmError('the prompt is empty; say what to make, for example "a red ball bounces on wood"')
 
@@ -97,9 +100,10 @@ def _check_numbers(request: Request) -> None:
     for seed in (request.seed, request.video_seed, request.audio_seed):
         if seed is not None and not 0 <= seed < 2**63:
             raise PhonofilmError(f"a seed of {seed} is not possible; choose 0 to {2**63 - 1}")
-    for scale in (request.guidance or ()) + (request.modality_guidance or ()) + (request.stg or ()):
-        if not (math.isfinite(scale) and 0 <= scale <= 100):
-            raise PhonofilmError(f"a guidance of {scale:g} is not possible; choose 0 to 100 (1 is none)")
+    for scales, none in ((request.guidance, 1), (request.modality_guidance, 1), (request.stg, 0)):
+        for scale in scales or ():
+            if not (math.isfinite(scale) and 0 <= scale <= 100):
+                raise PhonofilmError(f"a guidance of {scale:g} is not possible; choose 0 to 100 ({none} is none)")
     if request.sampler not in (None, *SAMPLERS):
         raise PhonofilmError(f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if request.only not in (None, "audio", "video"):

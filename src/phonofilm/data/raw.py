@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 
 from phonofilm.data.building import Meter, Rows, batches, close_folder, missing, open_folder, write_shard
 from phonofilm.data.clips import ClipSource
+from phonofilm.workers import Workers
 
 PREFIX = "clips"
 Job = tuple[ClipSource, Path, int, Rows, int]
@@ -27,7 +27,7 @@ def write_raw(
     jobs = [(source, folder, number, rows, batch) for number, rows in missing(folder, PREFIX, count, shard)]
     meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _ in jobs))
     if workers > 1:
-        with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with Workers(workers, None, torch.set_num_threads, 1) as pool:
             for done in pool.map(_write, jobs):
                 meter.add(done)
     else:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +17,7 @@ from phonofilm.evaluation.cache import FeatureCache
 from phonofilm.evaluation.features import Taker, catalogue
 from phonofilm.evaluation.film import Film
 from phonofilm.evaluation.folder import Entry
+from phonofilm.workers import Workers
 
 Progress = Callable[[str, int, int], None]
 
@@ -96,8 +95,8 @@ def _spread(entries: Sequence[Entry], plan: Plan, workers: int) -> Iterator[Take
 
 def _run(entries: Sequence[Entry], plan: Plan, workers: int, suspects: list[Entry]) -> Iterator[Taken]:
     """Results as they come; when a worker dies, what was in hand is left in `suspects` and the rest untouched."""
-    context = multiprocessing.get_context("spawn")  # threads of the parent do not survive a fork
-    pool = ProcessPoolExecutor(workers, context, initializer=_deaf)
+    # threads of the parent do not survive a fork; an interrupt ends the pool after the clips in hand, which are kept
+    pool = Workers(workers, "spawn")
     waiting = list(reversed(entries))
     running: dict[Future[Taken], Entry] = {}
     try:
@@ -114,11 +113,6 @@ def _run(entries: Sequence[Entry], plan: Plan, workers: int, suspects: list[Entr
         suspects.extend(running.values())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _deaf() -> None:
-    # an interrupt is the parent's to handle: it ends the pool after the clips in hand, which are kept
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def take(entry: Entry, plan: Plan) -> Taken:

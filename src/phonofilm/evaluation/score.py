@@ -8,7 +8,6 @@ and beside a self-test of the instrument.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.counts import Value, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.evaluation.observe import Observation, observe
 from phonofilm.types import Clip, Event
+from phonofilm.workers import Workers
 
 SUFFIXES = {".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif", ".wav"}
 REFERENCE_SEED = 20_000_000  # far from every seed that training draws
@@ -50,12 +50,12 @@ def score_folder(
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     known = true_events(Path(truth)) if truth is not None else {}
     jobs = [(path, known.get(path.stem)) for path in paths]
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with Workers(workers, None, _one_thread) as pool:
         seen = list(pool.map(_observe_file, jobs))
+        clips = [clip for clip in seen if isinstance(clip, Observation)]
+        if not clips:
+            raise PhonofilmError(f"no clip in {folder} can be read; score wants files such as .mp4 or .mkv")
         true = list(pool.map(_observe_truth, _reference_scenes(reference), chunksize=4))
-    clips = [clip for clip in seen if isinstance(clip, Observation)]
-    if not clips:
-        raise PhonofilmError(f"no clip in {folder} can be read; score wants files such as .mp4 or .mkv")
     result: dict[str, Any] = {
         "protocol": PROTOCOL,
         "clips": len(clips),

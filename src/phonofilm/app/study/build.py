@@ -17,6 +17,7 @@ from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.distort import ANCHORS, distort, with_sound_of
 from phonofilm.evaluation.study import CATCH_SECONDS, Rules, Stimulus, StimulusKind, Study, save_study
+from phonofilm.files import check_folder
 from phonofilm.media import FORMATS, read_clip, write_clip
 from phonofilm.types import Clip
 
@@ -60,10 +61,9 @@ def build(
     Raises:
         PhonofilmError: the folder exists, or nothing is left to compare.
     """
+    check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         raise PhonofilmError(f"{folder} is not empty; a study is made once: name a new folder")
-    if not folder.parent.is_dir():
-        raise PhonofilmError(f"folder {folder.parent} does not exist; create it first: mkdir -p {folder.parent}")
     sources = dict(systems) | ({REFERENCE: reference} if reference is not None else {})
     files = {name: _films(path) for name, path in sources.items()}
     items, left_out = _shared(files)
@@ -234,7 +234,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PhonofilmError(f"prompts {path} cannot be read: {error}") from error
+        raise PhonofilmError(f"prompts {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if path.suffix.lower() == ".json":
         try:
             found: Any = json.loads(text)

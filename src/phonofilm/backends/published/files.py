@@ -100,9 +100,20 @@ def _indexed(folder: Path) -> tuple[Path, ...]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Names, dtypes and shapes of a .safetensors file; safetensors itself would map the whole file into memory."""
+    """Names, dtypes and shapes of a .safetensors file; safetensors itself would map the whole file into memory.
+
+    Raises:
+        PhonofilmError: a file that is cut off, or of another format.
+    """
+    size = path.stat().st_size
     with path.open("rb") as opened:
-        header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            header = json.loads(opened.read(length)) if length < size else None
+        except ValueError:
+            header = None
+    if not isinstance(header, dict):
+        raise PhonofilmError(f"weights {path} are corrupt: no header of safetensors; fetch or copy them again")
     header.pop("__metadata__", None)
     return header
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from phonofilm.evaluation.calibrate.collect import DELAY, PROBES, SLOW, SLOW_EVE
 from phonofilm.evaluation.calibrate.knobs import KNOBS, Knob
 from phonofilm.evaluation.calibrate.scenes import Source, of_world
 from phonofilm.evaluation.catalogue import CORE_FEATURES, METRICS
-from phonofilm.evaluation.extraction import _deaf
+from phonofilm.workers import Workers
 
 Progress = Callable[[str, int, int], None]
 FAMILIES = ("bounce", "strike")
@@ -126,21 +125,16 @@ def carry_out(work: Sequence[Unit], workers: int, progress: Progress) -> None:
             run(unit)
             progress("turning knobs", done, len(work))
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_deaf) as pool:
+    with Workers(workers, "spawn") as pool:
         groups: dict[Source, list[Unit]] = {}
         for unit in work:
             groups.setdefault(unit.source, []).append(unit)  # one source, one process: its picture is known there
         running = {pool.submit(_run_all, tuple(group)): len(group) for group in groups.values()}
         done = 0
-        try:
-            for future in as_completed(running):
-                future.result()
-                done += running[future]
-                progress("turning knobs", done, len(work))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        for future in as_completed(running):
+            future.result()
+            done += running[future]
+            progress("turning knobs", done, len(work))
 
 
 def _run_all(group: tuple[Unit, ...]) -> None:
