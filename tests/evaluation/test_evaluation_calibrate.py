@@ -7,7 +7,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.calibrate import scenes
 from phonofilm.evaluation.calibrate.curves import apart, flat, linear, monotone
 from phonofilm.evaluation.calibrate.sizes import size_curves
-from phonofilm.evaluation.camera import camera_shift, shot_cuts, translated
+from phonofilm.evaluation.camera import camera_shift, coarse, shot_cuts, translated
 
 pytest.importorskip("pymunk")
 
@@ -44,6 +44,24 @@ def test_cuts_of_a_reel_are_found_and_impacts_are_none(film):
         time += lengths[-1]
     images = scenes.framed(film).frames.mean(-1, dtype=np.float32) / 255
     assert set(shot_cuts(images)) == set(np.cumsum(lengths)[:-1])
+
+
+def test_a_cut_between_like_scenes_is_found_in_a_shaken_picture():
+    ground = np.full((64, 64), 0.3, np.float32)
+    ground[52:] = 0.45
+    rng = np.random.default_rng(3)
+    images = []
+    for index in range(40):
+        scene = ground + (0.02 if index >= 20 else 0.0)
+        y, x = rng.integers(-2, 3, 2)
+        scene = np.roll(scene, (y, x), (0, 1))
+        scene[:4], scene[-4:] = scene[4], scene[-5]
+        images.append(scene)
+    images = np.stack(images)
+    before, after = images[:-1], images[1:]
+    steady = coarse(translated(after, camera_shift(before, after)) - before)
+    assert list(shot_cuts(images, steady)) == [20]
+    assert list(shot_cuts(images)) == []
 
 
 def test_the_shake_of_a_camera_is_found_within_a_fifth_of_a_pixel(film):

@@ -125,6 +125,19 @@ def test_confidence_tells_chance_and_rhythm_from_a_fit():
     assert offset(clicks, clicks).confidence < 0.2  # every beat fits as well
 
 
+def test_one_great_change_does_not_outvote_the_many_that_fit():
+    rng = np.random.default_rng(0)
+    events = rng.choice(np.arange(25, 225), 6, replace=False)
+    picture = 0.3 * rng.random(250)
+    picture[events] += 1
+    picture[120] += 12  # a cut that was not recognised, a lamp
+    clicks = np.zeros(2000)
+    clicks[8 * events] = 1
+    found = offset(Signal(clicks, 200), Signal(picture, 25))
+    assert abs(found.milliseconds) < 10
+    assert found.confidence > 0.2
+
+
 @pytest.mark.parametrize("kind", ["bounce", "strike"])
 def test_drift_is_the_factor_less_one(kind):
     motion, hits = scene(kind, 7)

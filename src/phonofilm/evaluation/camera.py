@@ -83,16 +83,18 @@ def translated(images: Images, shift: Images) -> Images:
     return moved
 
 
-def shot_cuts(images: Images) -> NDArray[np.int64]:
+def shot_cuts(images: Images, steady: Images | None = None) -> NDArray[np.int64]:
     """Index of each frame of [T, h, w] that begins another shot.
 
     All over the picture it differs from the frame before, far more than frames near it differ from their own
     neighbours, and the picture does not come back; a flash does, and what an impact changes is in one place.
+
+    Args:
+        steady: `coarse` differences [T − 1, blocks] of frames whose shake is taken out, which would hide a cut
+            between like scenes; those of the images as they are if None.
     """
-    block = max(1, min(images.shape[1:]) // 8)
-    small = uniform_filter(images, (0, block, block))[:, block // 2 :: block, block // 2 :: block]
-    small = small.reshape(len(images), -1)
-    steps = np.abs(np.diff(small, axis=0))
+    small = coarse(images)
+    steps = np.abs(np.diff(small, axis=0) if steady is None else steady)
     level = steps.mean(axis=1)
     wide = (steps > FLOOR).mean(axis=1)
     found = []
@@ -103,6 +105,13 @@ def shot_cuts(images: Images) -> NDArray[np.int64]:
         if len(beside) and stays and level[k] > 4 * (np.median(beside) + 0.3 * FLOOR):
             found.append(k + 1)
     return np.array(found, dtype=np.int64)
+
+
+def coarse(images: Images) -> Images:
+    """Means [T, blocks] of blocks of images [T, h, w], an eighth of the short side wide."""
+    block = max(1, min(images.shape[1:]) // 8)
+    small = uniform_filter(images, (0, block, block))[:, block // 2 :: block, block // 2 :: block]
+    return small.reshape(len(images), -1)
 
 
 def half(images: Images) -> Images:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
 
-from phonofilm.evaluation.camera import Images, camera_shift, half, inner, shot_cuts, translated, windows
+from phonofilm.evaluation.camera import Images, camera_shift, coarse, half, inner, shot_cuts, translated, windows
 from phonofilm.evaluation.checks import Floats, finite
 from phonofilm.evaluation.signals import Signal
 
@@ -50,14 +50,16 @@ def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:
     images = luminance(frames, side)
     if len(images) < 4:
         raise ValueError(f"motion needs at least 4 frames and the clip has {len(images)}")
-    momenta, lights = [], []
+    momenta, lights, steps = [], [], []
     for first in range(0, len(images) - 1, CHUNK):
         before, after = images[first : first + CHUNK], images[first + 1 : first + CHUNK + 1]
         before = before[: len(after)]
         steady = translated(after, camera_shift(before, after))
         momenta.append(_momentum(lucas_kanade(before, steady)))
         lights.append(_by_cell(steady - before))
-    return _motion(np.concatenate(momenta), np.concatenate(lights), images, fps)
+        steps.append(coarse(steady - before))
+    cuts = shot_cuts(images, np.concatenate(steps))
+    return _motion(np.concatenate(momenta), np.concatenate(lights), images, cuts, fps)
 
 
 def motion_of_flow(flow: ArrayLike, images: ArrayLike, fps: float) -> Motion:
@@ -66,12 +68,13 @@ def motion_of_flow(flow: ArrayLike, images: ArrayLike, fps: float) -> Motion:
     if field.ndim != 4 or field.shape[-1] != 2 or grey.shape != (len(field) + 1, *field.shape[1:3]) or len(field) < 3:
         raise ValueError(f"flow [T − 1, H, W, 2] and frames [T, H, W], T ≥ 4, do not fit: {field.shape}, {grey.shape}")
     camera = camera_shift(grey[:-1], grey[1:])
-    light = _by_cell(translated(grey[1:], camera) - grey[:-1])
-    return _motion(_momentum(field.astype(np.float32) - camera[:, None, None]), light, grey, fps)
+    steps = translated(grey[1:], camera) - grey[:-1]
+    momentum = _momentum(field.astype(np.float32) - camera[:, None, None])
+    return _motion(momentum, _by_cell(steps), grey, shot_cuts(grey, coarse(steps)), fps)
 
 
-def _motion(momentum: Floats, light: Floats, images: Images, fps: float) -> Motion:
-    """Momentum [T − 1, cells, 2] and change of brightness [T − 1, cells] as signals.
+def _motion(momentum: Floats, light: Floats, images: Images, cuts: NDArray[np.int64], fps: float) -> Motion:
+    """Momentum [T − 1, cells, 2] and change of brightness [T − 1, cells] as signals, without what is at cuts.
 
     Flow into a frame against flow out of it lies at that frame's own time. What grows darker counts half, for light
     comes with the sound.
@@ -80,7 +83,6 @@ def _motion(momentum: Floats, light: Floats, images: Images, fps: float) -> Moti
     inside = images[:, 4:-4, 4:-4] if min(images.shape[1:]) > 16 else images
     sorted_tones = np.sort(inside.reshape(len(images), -1), axis=1)
     tones = np.diff(sorted_tones, axis=0)  # the mean of its size is the earth mover's distance of the tones
-    cuts = shot_cuts(images)
     return Motion(
         change=_uncut(np.linalg.norm(change, axis=-1).sum(axis=-1), fps, 1.0, cuts),
         across=_uncut(np.abs(change[..., 0]).sum(axis=-1), fps, 1.0, cuts),
@@ -90,7 +92,7 @@ def _motion(momentum: Floats, light: Floats, images: Images, fps: float) -> Moti
     )
 
 
-def _uncut(values: Floats, fps: float, first: float, cuts: np.ndarray) -> Signal:
+def _uncut(values: Floats, fps: float, first: float, cuts: NDArray[np.int64]) -> Signal:
     """A signal that begins `first` frames into the clip, with nothing happening where one shot follows another."""
     values = values.astype(np.float64)
     away = np.abs(first + np.arange(len(values))[:, None] - (cuts - 0.5))

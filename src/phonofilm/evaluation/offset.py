@@ -5,9 +5,10 @@ matters: people notice sound that is 45 ms early or 125 ms late. Scores of a set
 signed offsets cancel and look perfect.
 
 Method: cross-correlation of the strength of onsets with changes of motion and of light, each by itself. All of the
-strength counts, not its peaks alone: a voice has no knocks, but syllables. A curve counts by the square of how far it
-stands above its own mean, in standard deviations: a signal that a shaking camera or a busy picture has spoilt stands
-nowhere far above it, and so cannot outvote one that fits. The sum is read between samples.
+strength counts, not its peaks alone: a voice has no knocks, but syllables; yet no moment counts for more than a few.
+A curve counts by the square of how far it stands above its own mean, in standard deviations: a signal that a shaking
+camera or a busy picture has spoilt stands nowhere far above it, and so cannot outvote one that fits. The sum is read
+between samples.
 A regular rhythm fits at several offsets; the confidence says so.
 """
 
@@ -34,6 +35,10 @@ BLUR = 0.02
 SOUND_BLUR, PICTURE_BLUR, STEADY = 0.03, 0.02, 1.0
 """Seconds (standard deviation) that sound and picture are smoothed by before they are compared, and over which what is
 steady is taken out of both."""
+
+HIGHEST = 4.0
+"""Standard deviations that a moment of a signal counts as at most: one great change, such as a cut that was not
+recognised, would fit any sound by itself and outvote all the small ones."""
 
 APART = 0.12
 """Seconds from the best offset within which another peak is the same one."""
@@ -92,11 +97,13 @@ def signals_of(motion: Motion | Signal | Sequence[Signal]) -> Sequence[Signal]:
 
 
 def unsteady(signal: Signal, blur: float) -> Signal:
-    """A signal smoothed, less what is steady in it, of unit energy; all 0 where it never changes."""
+    """A signal smoothed, less what is steady in it, its peaks limited, of unit energy; all 0 where it never changes."""
     if np.ptp(signal.values) <= 1e-9:
         return Signal(np.zeros_like(signal.values), signal.rate, signal.start)
     out = gaussian_filter1d(signal.values, blur * signal.rate)
     out = out - gaussian_filter1d(out, STEADY * signal.rate)
+    for _ in range(3):  # what is cut off has raised the deviation that it is measured by
+        out = np.clip(out, -HIGHEST * out.std(), HIGHEST * out.std())
     return Signal(out / np.linalg.norm(out), signal.rate, signal.start)
 
 
