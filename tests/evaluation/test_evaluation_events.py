@@ -4,7 +4,7 @@ from parity_files import answers, arrays
 
 from phonofilm.evaluation.avalign import av_align, flow_peaks
 from phonofilm.evaluation.desync import GRID, desync, desync_expected, desync_offsets, segment_windows
-from phonofilm.evaluation.insertion import inserted_seconds, insertion_hallucination, merged
+from phonofilm.evaluation.insertion import inserted_seconds, insertion_hallucination, merged, sustained
 from phonofilm.evaluation.lipsync import lip_sync
 from phonofilm.evaluation.onsets import (
     detect_onsets,
@@ -153,6 +153,19 @@ def test_onsets_hear_every_channel():
     assert len(detect_onsets(onset_strength(silence, 16_000))) == 0
     with pytest.raises(ValueError, match="waveform must be"):
         onset_strength(np.zeros((2, 0)), 16_000)
+
+
+def test_what_sounds_once_is_not_sustained():
+    ring = np.zeros(20)
+    ring[9] = 1.0
+    assert sustained(ring, 10.5, 0.48, 0.975, 2.4, 0.5) == []
+    lasting = np.zeros(20)
+    lasting[:10] = 0.9
+    ((begin, end),) = sustained(lasting, 10.5, 0.48, 0.975, 2.4, 0.5)
+    assert begin == 0
+    assert end == pytest.approx(0.975 / 2 + 9.5 * 0.48)  # half way from the last patch of it to the first without
+    assert sustained(np.ones(20), 10.5, 0.48, 0.975, 2.4, 0.5) == [(0.0, 10.5)]
+    assert sustained([0.9], 0.7, 0.48, 0.975, 2.4, 0.5) == [(0.0, 0.7)]  # a clip shorter than a patch
 
 
 def test_insertion_is_what_nothing_explains():

@@ -250,6 +250,7 @@ PICTURE_METRICS = (
     ),
 )  # fmt: skip
 
+UNASKED = "speech (Silero VAD) or music (YAMNet, mean of 2.4 s > 0.6) that the prompt does not ask for"
 SOUND_METRICS = (
     Metric(
         "silence", mean_of(_kept("levels", "silent", sound=True)), ("levels",), SOUND, "share", "neither", "0 … 1",
@@ -289,14 +290,12 @@ SOUND_METRICS = (
         "Wu 2023", needs=("reference",), crossed=True, judge="clap",
     ),
     Metric(
-        "IH@vid[yamnet, prompt]", mean_of(scores.any_inserted), ("yamnet", "facts"), SOUND, "share", "lower", "0 … 1",
-        "share of clips with speech or music (YAMNet > 0.5) that the prompt does not ask for", "arXiv 2510.08078",
-        needs=("prompts",),
+        "IH@vid[yamnet+silero, prompt]", mean_of(scores.any_inserted), ("yamnet", "voice", "facts"), SOUND, "share",
+        "lower", "0 … 1", f"share of clips with {UNASKED}", "arXiv 2510.08078", needs=("prompts",),
     ),
     Metric(
-        "IH@dur[yamnet, prompt]", scores.inserted, ("yamnet", "facts"), SOUND, "share", "lower", "0 … 1",
-        "share of time with speech or music (YAMNet > 0.5) that the prompt does not ask for", "arXiv 2510.08078",
-        needs=("prompts",),
+        "IH@dur[yamnet+silero, prompt]", scores.inserted, ("yamnet", "voice", "facts"), SOUND, "share",
+        "lower", "0 … 1", f"share of time with {UNASKED}", "arXiv 2510.08078", needs=("prompts",),
     ),
 )  # fmt: skip
 

@@ -63,11 +63,11 @@ FAILURES: dict[str, str] = {
     "KL[yamnet]": "What is heard, not when; not comparable with PaSST's or PANNs'.",
     "IS[yamnet]": "At most the number of clips: few clips score low; says nothing of whether the classes are right.",
     "CLAP audio": "What is heard, not when. Not the text–audio CLAP score, though papers call both so.",
-    "IH@vid[yamnet, prompt]": (
+    "IH@vid[yamnet+silero, prompt]": (
         "Explained means asked for in the prompt, in English words; a visible source nobody mentions counts as "
         "inserted."
     ),
-    "IH@dur[yamnet, prompt]": "As above; resolution 0.48 s.",
+    "IH@dur[yamnet+silero, prompt]": "As above; music of less than about 1.5 s counts as none, and singing as speech.",
     "WER[whisper-tiny.en]": "English; the transcriber errs too, more in noise.",
     "DNSMOS": "Speech only; trained on calls, so music behind a voice counts as noise.",
     "FAD[log-mel]": "Biased upwards by about 1/N: compare equal counts only.",

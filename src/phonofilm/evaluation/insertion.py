@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.ndimage import uniform_filter1d
 
 from phonofilm.evaluation.checks import finite
 
@@ -44,6 +45,27 @@ def merged(spans: ArrayLike | Spans, end: float) -> list[tuple[float, float]]:
         else:
             joined.append((first, last))
     return joined
+
+
+def sustained(
+    scores: ArrayLike, seconds: float, hop: float, patch: float, window: float, threshold: float
+) -> list[tuple[float, float]]:
+    """Spans (from, to) in seconds in which something lasts: the mean of scores [P] of patches passes a threshold.
+
+    Music lasts and a knock that rings like a note does not, though a single patch of either may score alike. A patch
+    stands for the `hop` about its middle and not for all that it looked at, which would widen every span.
+
+    Args:
+        seconds: duration of the clip, whose ends the first and the last patch stand for.
+        hop, patch: seconds from patch to patch, and of each.
+        window: seconds that scores are averaged over.
+    """
+    each = finite(scores, "scores")
+    count = max(1, round(window / hop))
+    passed = uniform_filter1d(each, count, mode="nearest") > threshold
+    edges = patch / 2 + hop * (np.arange(len(each) + 1) - 0.5)
+    edges[0], edges[-1] = 0.0, max(seconds, edges[-1])
+    return merged([(edges[k], edges[k + 1]) for k in np.flatnonzero(passed)], seconds)
 
 
 def inserted_seconds(heard: ArrayLike | Spans, explained: ArrayLike | Spans, seconds: float) -> float:

@@ -12,7 +12,7 @@ from phonofilm.evaluation.drift import drift
 from phonofilm.evaluation.features_core import BOX_RATE, impulses_from, motion_from, strength_from
 from phonofilm.evaluation.features_sync import logits_of as sync_logits
 from phonofilm.evaluation.features_sync import sync_grid
-from phonofilm.evaluation.insertion import inserted_seconds
+from phonofilm.evaluation.insertion import inserted_seconds, sustained
 from phonofilm.evaluation.offset import offset
 from phonofilm.evaluation.onsets import onset_agreement, onset_scores
 from phonofilm.evaluation.peavs import Flaws, predict
@@ -216,14 +216,19 @@ PLAYING = (
 )
 
 
+YAMNET_HOP, YAMNET_PATCH = 0.48, 0.975
+MUSIC_LASTS, MUSIC = 2.4, 0.6
+"""Seconds that YAMNet's score of music is averaged over, and what it must then pass."""
+
+
 def inserted(view: View) -> Share:
     """Seconds of speech and music that the prompt does not ask for, and seconds."""
-    heard, prompt = view.sound("yamnet"), view.wording()
-    seconds = float(view.sound("facts")["sound_seconds"])
+    prompt, seconds = view.wording(), float(view.sound("facts")["sound_seconds"])
     spans: list[tuple[float, float]] = []
-    for kind, words in (("speech", SPEAKING), ("music", PLAYING)):
-        if not re.search(words, prompt, re.IGNORECASE):
-            spans += [(t, t + 0.975) for t in heard["times"][heard[kind] > 0.5]]
+    if not re.search(SPEAKING, prompt, re.IGNORECASE):
+        spans += [tuple(span) for span in view.sound("voice")["spans"].tolist()]
+    if not re.search(PLAYING, prompt, re.IGNORECASE):
+        spans += sustained(view.sound("yamnet")["music"], seconds, YAMNET_HOP, YAMNET_PATCH, MUSIC_LASTS, MUSIC)
     return inserted_seconds(np.array(spans).reshape(-1, 2), [], seconds), seconds
 
 

@@ -23,7 +23,7 @@ MUST = {
     "FAD[log-mel]": ("noise", "low-pass", "quantisation"),
     "KAD[log-mel]": ("noise", "low-pass", "quantisation"),
     "Spatial AV-Align[motion]": ("pan",),
-    "IH@dur[yamnet, prompt]": ("insertion",),
+    "IH@dur[yamnet+silero, prompt]": ("insertion",),
 }
 """Where a shape is the least a metric must show to be trusted, by metric and knob, in Foley World."""
 
@@ -185,7 +185,7 @@ def _judged(knob: str, metric: str, levels: np.ndarray, values: np.ndarray, hear
         return linear(levels, values, 0.02, 0.02, 0.02, ""), list(levels), 0.02
     if knob == "insertion":
         if metric.startswith("IH@dur"):
-            return linear(levels, values, 0.1, 0.05, 0.1, ""), list(levels), 0.1
+            return linear(*_pairs(levels, heard), 0.1, 0.05, 0.1, ""), list(levels), 0.1
         return None, (), 0.0
     return _damage(knob, metric, levels, values), (), 0.0
 

@@ -198,16 +198,14 @@ def pan(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]
 
 
 def insertion(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """Music by rule and speech of the talking family, mixed into what bounces."""
+    """Music by rule and phrases of the talking family without pauses, mixed into what bounces."""
     base = scenes.framed(scenes.cut(scenes.reel("bounce", source.seed)))
     base = base.with_(prompt="A ball is dropped and bounces.")
     assert base.waveform is not None
     count = base.waveform.shape[1]
     sounds = {"music": 4 * scenes.bed(source.seed, count).mean(axis=0)}
     if "talk" in families():
-        speech = scenes.reel("talk", source.seed).waveform
-        assert speech is not None
-        sounds["speech"] = speech.mean(axis=0)
+        sounds["speech"] = scenes.spoken(scenes.reel("talk", source.seed))
     for name, sound in sounds.items():
         for level in levels:
             yield Case(name, level, scenes.with_inserted(base, sound, level), "own")
@@ -261,7 +259,7 @@ KNOBS = (
     Knob("gain", "Loudness", "dB", (0, -6, -12, -24, -36), (0, -12, -24), ("loudness", "loudness gap"), gain),
     Knob("muting", "Silence", "share muted", (0, 0.25, 0.5, 0.75, 1), (0, 0.5, 1), ("silence",), muting),
     Knob("insertion", "Music and speech that nobody asked for", "share of the time", (0, 0.25, 0.5, 0.75, 1), (),
-         ("IH@dur[yamnet, prompt]", "IH@vid[yamnet, prompt]"), insertion, ("world",), 2),
+         ("IH@dur[yamnet+silero, prompt]", "IH@vid[yamnet+silero, prompt]"), insertion, ("world",), 2),
     Knob("codec", "Through a file and back", "container", (0, 1, 2, 3), (), ("delay",), codec, ("world",), 4),
     Knob("blur", "Blurred picture", "px", (0.5, 1, 2, 4), (), ("picture",), picture_blur, ("world", "film"), 4),
     Knob("grain", "Noise in the picture", "levels of 255", (2, 5, 10, 20), (), ("picture",), picture_noise,

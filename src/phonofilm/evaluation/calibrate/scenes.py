@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import shift as shifted
 
+from phonofilm.evaluation.insertion import merged
 from phonofilm.media import probe, resample_audio
 from phonofilm.types import Clip, Event
 
@@ -189,6 +190,15 @@ def one_sided(family: str, seed: int) -> tuple[Clip, float]:
         if len(pans) > 1 and min(pans) * max(pans) > 0 and abs(float(np.mean(pans))) > 0.4:
             return world.clips([truth], SIZE, FPS, SAMPLE_RATE)[0], float(np.mean(pans))
     raise ValueError(f"no scene of {family!r} keeps to one side")
+
+
+def spoken(film: Clip) -> np.ndarray:
+    """All that is said in a talking film, its phrases end to end: float32 [N], both ears' mean."""
+    assert film.waveform is not None
+    words = [(event.time, event.end or event.time) for event in film.events if event.kind == "word"]
+    phrases = merged(words, film.waveform.shape[1] / SAMPLE_RATE)
+    pieces = [film.waveform[:, round(a * SAMPLE_RATE) : round(b * SAMPLE_RATE)] for a, b in phrases if b - a > 0.2]
+    return np.concatenate([_faded(piece).mean(axis=0) for piece in pieces])
 
 
 def with_inserted(clip: Clip, sound: np.ndarray, share: float) -> Clip:
