@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -34,6 +36,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata
         try:
             save_file(owned, temporary, metadata=dict(metadata))
         except SafetensorError as error:
+            if found := re.search(r"os error (\d+)", str(error)):
+                number = int(found[1])
+                raise OSError(number, os.strerror(number), str(temporary)) from error
             raise PhonofilmError(f"{path} could not be written: {error}") from error
     return Path(path)
 

@@ -50,6 +50,10 @@ class NetworkError(PhonofilmError):
     """A network that cannot be loaded, which is no clip's fault and ends the run."""
 
 
+class CacheError(PhonofilmError):
+    """A cache that takes nothing, which is no clip's fault and ends the run."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """What became of one clip: `digest` names its features in the cache; `problem` says why there are none."""
@@ -125,8 +129,8 @@ def take(entry: Entry, plan: Plan) -> Taken:
             film = Film.read(entry.path)
             for name in absent:
                 arrays, problem = _one(name, film, plan)
-                cache.put(digest, plan.keys[name], arrays, problem)
-    except NetworkError:
+                _keep(cache, digest, plan.keys[name], arrays, problem)
+    except (NetworkError, CacheError):
         raise
     except PhonofilmError as error:
         return Taken(entry.name, entry.path, problem=str(error).replace(str(entry.path), entry.path.name))
@@ -139,6 +143,13 @@ def take(entry: Entry, plan: Plan) -> Taken:
     kept = cache.get(digest, plan.keys["facts"])
     facts = {} if kept is None else {name: float(value) for name, value in kept[0].items()}
     return Taken(entry.name, entry.path, digest, None, not absent, facts)
+
+
+def _keep(cache: FeatureCache, digest: str, key: str, arrays: Mapping[str, np.ndarray], problem: str | None) -> None:
+    try:
+        cache.put(digest, key, arrays, problem)
+    except PhonofilmError as error:
+        raise CacheError(f"{error}, or choose another place with --cache") from error
 
 
 def _one(name: str, film: Film, plan: Plan) -> tuple[Mapping[str, np.ndarray], str | None]:

@@ -1,0 +1,372 @@
+"""Bad input of every command: one line that says what is wrong, a code that is not 0, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+from phonofilm import Clip
+from phonofilm.app.cli import main
+from phonofilm.app.commands import app
+from phonofilm.media import write_clip
+
+FAKE = "--model fake"
+LONG = "ball " * 400
+MAKERS = {
+    "generate": "generate x",
+    "foley": "foley film.mp4",
+    "animate": "animate film.mp4",
+    "extend": "extend film.mp4 --seconds 1",
+    "retake": "retake film.mp4 --from 0 --to 1",
+}
+READERS = {
+    "foley": f"foley MEDIA -o out.mp4 {FAKE}",
+    "animate": f"animate MEDIA -o out.mp4 {FAKE}",
+    "extend": f"extend MEDIA --seconds 1 -o out.mp4 {FAKE}",
+    "retake": f"retake MEDIA --from 0 --to 1 -o out.mp4 {FAKE}",
+    "sheet": "sheet MEDIA -o out.png",
+    "info": "info MEDIA",
+    "distort": "study distort MEDIA --kind blur --level 2 -o out.mp4",
+    "calibrate": "calibrate --film MEDIA -o out",
+}
+MEDIA = {
+    "missing.mp4": "missing.mp4",
+    "empty.mp4": "empty.mp4 is empty (0 bytes); make or copy it again",
+    "text.mp4": "text.mp4 is not a film or a sound that can be read",
+    "cut.mp4": "cut.mp4 holds neither picture nor sound",
+    "tail.mp4": "tail.mp4 is truncated",
+    "folder.mp4": "folder.mp4",
+}
+UNHEARD = {("info", "tail.mp4"), ("calibrate", "tail.mp4"), ("calibrate", "cut.mp4")}
+"""The header, which is all that info reads, is whole; calibrate says first that so little is too short."""
+
+WRITERS = {name: f"{command} {FAKE}" for name, command in MAKERS.items()}
+WRITERS |= {"distort": "study distort film.mp4 --kind blur --level 2"}
+OUTPUTS = {
+    "nowhere/out.mp4": "folder nowhere does not exist; create it first: mkdir -p nowhere",
+    "text.mp4/out.mp4": "folder text.mp4 does not exist",
+    "out.avi": "out.avi: unknown output format .avi; use .mp4",
+    "out": "out: unknown output format (none); use .mp4",
+    "folder.mp4": "folder.mp4 is a folder; name a file to write",
+    ".": ". is a folder; name a file to write",
+}
+FILLERS = {
+    "generate": f"generate --prompts good.jsonl {FAKE}",
+    "world": "world bounce -n 1",
+    "evaluate": "evaluate clips",
+    "calibrate": "calibrate --quick",
+    "study new": "study new clips",
+}
+FOLDERS = {
+    "nowhere/out": "folder nowhere does not exist; create it first: mkdir -p nowhere",
+    "text.mp4": "text.mp4 is a file; name a folder",
+}
+WEIGHTS = {
+    "mega": "no model 'mega'",
+    "nothing": "model 'nothing' lacks transformer.safetensors",
+    "missing": "model 'missing' lacks vocoder.safetensors",
+    "corrupt": "weights corrupt/transformer.safetensors are corrupt",
+    "other": "weights other/audio_vae.safetensors are of a Vocoder, where a AudioVAE is needed",
+    "empty.safetensors": "weights empty.safetensors are corrupt",
+    "cut.safetensors": "weights cut.safetensors are corrupt",
+    "ltx2": "fetch it with: phonofilm weights get ltx2",
+}
+OPTIONS = {
+    "--sampler rk9": "unknown sampler 'rk9'; choose one of euler",
+    "--steps 0": "0 steps are not possible",
+    "--steps 1e9": "Invalid value for '--steps'",
+    "--seed -1": "a seed of -1 is not possible",
+    "--guidance x": "a guidance of 'x' is not possible",
+    "--guidance 1,2,3": "a guidance of '1,2,3' is not possible",
+    "--guidance nan": "a guidance of nan is not possible; choose 0 to 100 (1 is none)",
+    "--stg -3": "a guidance of -3 is not possible; choose 0 to 100 (0 is none)",
+    "--offload x": "--offload x is not possible; choose one of none",
+    "--quantize int3": "--quantize int3 is not possible; choose one of int8",
+    "--device gpu --model nano": "unknown device 'gpu'; choose one of auto, cpu, cuda, mps",
+    "--lora no.safetensors": "is for public models such as ltx2, not for fake",
+    "--dry-run": "fake needs no plan",
+}
+ROWS = {
+    "''": "No such command ''",
+    "frobnicate": "No such command 'frobnicate'; see phonofilm --help",
+    "generate -o out.mp4": "the prompt is empty; say what to make",
+    "generate ' ' -o out.mp4": "the prompt is empty",
+    "generate x": "say what to write: -o clip.mp4",
+    "generate x y -o out.mp4": "unexpected extra argument",
+    "generate \udcff -o out.mp4 --model fake": "the prompt is not text in UTF-8",
+    "generate x -o out.mp4 --seconds -3": "a duration of -3 s is not possible; choose more than 0, up to 600 s",
+    "generate x -o out.mp4 --seconds 1e8": "a duration of 1e+08 s is not possible",
+    "generate x -o out.mp4 --seconds nan": "a duration of nan s is not possible",
+    "generate x -o out.mp4 --seconds long": "Invalid value for '--seconds'",
+    "generate x -o out.mp4 --size big": "a size of 'big' is not possible; write WxH",
+    "generate x -o out.mp4 --size -64x64": "a side of -64 pixels is not possible",
+    "generate x -o out.mp4 --size 1x2x3": "a size of '1x2x3' is not possible",
+    "generate x -o out.mp4 --size 4096x4096 --fps 120 --seconds 600 --model fake": "ask for a shorter or smaller clip",
+    "generate x -o out.mp4 --fps 0": "frame rate '0' must be positive",
+    "generate x -o out.mp4 --fps 1e9": "a frame rate of 1e9 is not possible",
+    "generate x -o out.mp4 -n 0": "0 clips cannot be made; choose -n 1 to",
+    "generate x -o out.mp4 -n 100000000": "100000000 clips cannot be made",
+    "generate x -o out.mp4 --image no.png": "picture no.png cannot be read",
+    "generate x -o out.mp4 --image text.mp4": "text.mp4 is not a picture that can be read; use PNG",
+    "generate x -o out.mp4 --image empty.mp4": "empty.mp4 is not a picture",
+    "generate x -o out.mp4 --resume": "--resume goes with --prompts",
+    f"generate x -o {'n' * 300}.mp4 {FAKE}": "File name too long",
+    "generate x --prompts good.jsonl -o out": "give one prompt or --prompts, not both",
+    "generate --prompts no.jsonl -o out": "no.jsonl cannot be read",
+    "generate --prompts folder.mp4 -o out": "folder.mp4 cannot be read: Is a directory",
+    "generate --prompts empty.mp4 -o out": "empty.mp4 holds no prompts",
+    "generate --prompts text.mp4 -o out": "text.mp4 line 1 is not JSON",
+    "generate --prompts film.mp4 -o out": "film.mp4 is not text",
+    "generate --prompts number.jsonl -o out": "number.jsonl line 2: a job is a string, or an object",
+    "generate --prompts field.jsonl -o out": "field.jsonl line 1: unknown field 'chess'; there are prompt",
+    "generate --prompts escape.jsonl -o out": "the name '../x' cannot be part of a file's name",
+    "generate --prompts negative.jsonl -o out": "negative.jsonl line 1: a duration of -1 s",
+    f"generate --prompts good.jsonl -o out {FAKE} --sampler rk9": "unknown sampler 'rk9'",
+    "foley film.mp4 -o out.gif --model fake": ".gif holds no sound",
+    "foley sound.wav -o out.mp4 --model fake": "foley needs a picture, and sound.wav has none; try animate",
+    "animate silent.mp4 -o out.mp4 --model fake": "animate needs sound, and this clip has none; try foley",
+    "animate film.mp4 -o out.mp4 --size 0 --model fake": "a side of 0 pixels is not possible",
+    "extend film.mp4 -o out.mp4": "Missing option '--seconds'",
+    "extend film.mp4 --seconds -1 -o out.mp4": "a duration of -1 s is not possible",
+    "extend film.mp4 --seconds 1e9 -o out.mp4": "a duration of 1e+09 s is not possible",
+    "retake film.mp4 --from 2 --to 1 -o out.mp4": "a retake from 2 to 1 s is not possible; choose 0 <= from < to",
+    "retake film.mp4 --from nan --to 1 -o out.mp4": "a retake from nan to 1 s is not possible",
+    "retake film.mp4 --from 9 --to 10 -o out.mp4": "starts after the clip's end at 2.00 s",
+    "retake film.mp4 --from 0 --to 1 --audio-only --video-only -o out.mp4": "exclude each other",
+    "sheet film.mp4 -o out.jpg": "out.jpg: a sheet is a picture; name it .png",
+    "sheet film.mp4 -o nowhere/out.png": "folder nowhere does not exist",
+    "sheet film.mp4 -o folder.png": "folder.png is a folder; name a file to write",
+    "info": "Missing argument 'CLIP'",
+    "weights get mega": "no public model named 'mega'; there are ltx2",
+    "weights get nano": "nano ships with Phonofilm; there is nothing to fetch",
+    "weights frobnicate": "No such command 'frobnicate'; see phonofilm weights --help",
+    "world chess -o out": "there is no scene family 'chess'; choose from bounce",
+    "world bounce -n 0 -o out": "-n and --workers start at 1",
+    "world bounce --workers 0 -o out": "-n and --workers start at 1",
+    "world bounce --seconds 1e9 -o out": "--seconds ends at 600",
+    "world bounce --seconds nan -o out": "--seconds ends at 600",
+    "world bounce --seed -1 -o out": "--seed at 0",
+    "world bounce --size 100000 -o out": "--size is from 16 to 4096",
+    "world bounce --fps 1000 -o out": "--fps from 1 to 120",
+    "train no.toml": "recipe no.toml cannot be read",
+    "train folder.mp4": "recipe folder.mp4 cannot be read",
+    "train film.mp4": "recipe film.mp4 is not TOML",
+    "train bad.toml": "recipe bad.toml is not TOML",
+    "train chess.toml": "kind = 'chess' must be one of video_vae",
+    "train codec.toml --set run.stepps=3": "unknown setting run.stepps; did you mean steps?",
+    "train codec.toml --set x": "override 'x' must read key=value",
+    "train codec.toml": "cannot be read; write clips first: phonofilm world",
+    "score nowhere": "folder nowhere does not exist; name a folder of clips",
+    "score film.mp4": "folder film.mp4 is a file; name a folder of clips",
+    "score nothing": "no clip in nothing can be read",
+    "score clips --truth nothing": "nothing holds no true clips",
+    "evaluate nowhere": "folder nowhere does not exist; name a folder of clips",
+    "evaluate nothing": "there is no clip in nothing",
+    "evaluate clips --preset chess": "there is no preset 'chess'; choose from quick",
+    "evaluate clips --metrics chess": "there is no metric 'chess'",
+    "evaluate clips --reference nowhere": "folder nowhere does not exist",
+    "evaluate clips --prompts no.json": "prompts no.json cannot be read",
+    "evaluate clips --weights x": "--weights takes NAME=FILE",
+    "evaluate clips --seed -1": "--workers, --worst and --seed start at 0",
+    "evaluate clips --cache text.mp4": "text.mp4 is a file; name a folder",
+    "compare no.json no.json": "no.json cannot be read",
+    "compare bad.toml bad.toml": "bad.toml is not JSON; give a results.json",
+    "compare list.json list.json": "list.json is not a result of phonofilm evaluate",
+    "parity nowhere": "nowhere is not a folder of parity fixtures",
+    "parity nothing": "nothing holds no parity fixture",
+    "parity nothing --device gpu": "unknown device 'gpu'",
+    "calibrate --seeds 0 -o out": "--seeds at 4",
+    "calibrate --film-seconds nan -o out": "--film-seconds at 20",
+    "calibrate --metrics chess -o out": "there is no metric 'chess'",
+    "study frobnicate": "No such command 'frobnicate'; see phonofilm study --help",
+    "study new nowhere -o out": "folder nowhere does not exist; name a folder of clips, one for each system",
+    "study new nothing -o out": "nothing holds no films",
+    "study new clips clips -o out": "two systems would be called 'clips'",
+    "study new clips -o out --pairs -1": "counts of trials cannot be negative",
+    "study new clips -o out --rule chess=1": "unknown setting rule chess; known: catch_most",
+    "study new clips -o out --prompts no.json": "prompts no.json cannot be read: No such file or directory",
+    "study serve nothing": "nothing holds no study: make one with phonofilm study new",
+    "study report nothing -o out.html": "nothing holds no study",
+    "study export nowhere -o out.json": "nowhere holds no study",
+    "study power --effect nan": "a power needs finite numbers",
+    "study power --scenes 0": "power needs 2 raters",
+    "study distort film.mp4 --kind chess --level 1 -o out.mp4": "there is no distortion 'chess'; choose from",
+    "study distort film.mp4 --kind blur --level nan -o out.mp4": "blur takes pixels from 0 to 200, not nan",
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, tiny_model) -> Path:
+    """A folder of all that can be wrong with a file, and of a film with which nothing is."""
+    folder = tmp_path_factory.mktemp("shop")
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    film = write_clip(Clip(noise, 12, np.zeros((2, 32_000), np.float32), 16_000), folder / "film.mp4").read_bytes()
+    write_clip(Clip(np.zeros((12, 16, 16, 3), np.uint8), 12), folder / "silent.mp4")
+    write_clip(Clip(waveform=np.zeros((1, 8000), np.float32), sample_rate=16_000), folder / "sound.wav")
+    weights = (tiny_model / "transformer.safetensors").read_bytes()
+    for name, content in {
+        "empty.mp4": b"",
+        "cut.mp4": film[:300],
+        "tail.mp4": film[: len(film) * 2 // 3],
+        "text.mp4": b"this is no film\n" * 100,
+        "empty.safetensors": b"",
+        "cut.safetensors": weights[:2000],
+        "good.jsonl": b'"x"\n',
+        "number.jsonl": b'"x"\n3\n',
+        "field.jsonl": b'{"prompt": "x", "chess": 1}',
+        "escape.jsonl": b'{"prompt": "x", "name": "../x"}',
+        "negative.jsonl": b'{"prompt": "x", "seconds": -1}',
+        "bad.toml": b"a = [",
+        "chess.toml": b'kind = "chess"',
+        "codec.toml": b'kind = "video_vae"\n[run]\noutput = "run"\n[data]\nfolder = "nowhere"',
+        "list.json": b"[1]",
+    }.items():
+        (folder / name).write_bytes(content)
+    for name in ("folder.mp4", "folder.png", "nothing", "clips"):
+        (folder / name).mkdir()
+    shutil.copy(folder / "film.mp4", folder / "clips" / "a.mp4")
+    for name in ("missing", "corrupt", "other"):
+        shutil.copytree(tiny_model, folder / name)
+    (folder / "missing" / "vocoder.safetensors").unlink()
+    (folder / "corrupt" / "transformer.safetensors").write_bytes(weights[:1000])
+    shutil.copy(folder / "other" / "vocoder.safetensors", folder / "other" / "audio_vae.safetensors")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(shop, monkeypatch) -> Path:
+    monkeypatch.chdir(shop)
+    return shop
+
+
+def everything(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_size for path in folder.rglob("*")}
+
+
+def refused(capsys, folder: Path, arguments: list[str]) -> str:
+    """The one line that a command says as it refuses; said to programs too, and nothing has changed."""
+    before = everything(folder)
+    capsys.readouterr()
+    code = main([*arguments, "--json"])
+    out, err = capsys.readouterr()
+    assert code in (1, 2), err
+    assert err.startswith("phonofilm: ")
+    assert err.count("\n") == 1, err
+    assert "internal error" not in err
+    assert everything(folder) == before
+    said = json.loads(out)
+    assert (said["ok"], said["exit_code"]) == (False, code)
+    assert out.count("\n") == 1
+    return said["error"]
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """All there are, by their words."""
+    if not hasattr(command, "commands"):
+        yield path
+        return
+    for name, inner in command.commands.items():
+        yield from commands(inner, (*path, name))
+
+
+COMMANDS = [" ".join(path) for path in commands(get_command(app))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option(capsys, here, command):
+    said = refused(capsys, here, [*command.split(), "--frobnicate"])
+    assert said.startswith("No such option: --frobnicate")
+    assert said.endswith(f"see phonofilm {command} --help")
+
+
+def test_no_command_is_left_out():
+    tried = [*ROWS, *READERS.values(), *WRITERS.values(), *FILLERS.values()]
+    untested = {command for command in COMMANDS if not any(row.startswith(command) for row in tried)}
+    assert untested == {"doctor", "models"}  # they take nothing that could be wrong
+
+
+@pytest.mark.parametrize("file", MEDIA)
+@pytest.mark.parametrize("reader", READERS)
+def test_media_that_cannot_be_read(capsys, here, reader, file):
+    if (reader, file) in UNHEARD:
+        pytest.skip("as it should be")
+    assert MEDIA[file] in refused(capsys, here, READERS[reader].replace("MEDIA", file).split())
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_file_that_cannot_be_made(capsys, here, writer, output):
+    assert OUTPUTS[output] in refused(capsys, here, [*WRITERS[writer].split(), "-o", output])
+
+
+@pytest.mark.parametrize("output", FOLDERS)
+@pytest.mark.parametrize("filler", FILLERS)
+def test_a_folder_that_cannot_be_made(capsys, here, filler, output):
+    assert FOLDERS[output] in refused(capsys, here, [*FILLERS[filler].split(), "-o", output])
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("maker", ["generate", "foley"])  # the others load as generate does
+def test_weights_that_are_not_there_or_not_right(capsys, here, maker, weights):
+    said = refused(capsys, here, [*MAKERS[maker].split(), "-o", "out.mp4", "--model", weights])
+    assert WEIGHTS[weights] in said
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("maker", ["generate", "foley"])  # the others take what generate takes
+def test_an_option_that_makes_no_sense(capsys, here, maker, options):
+    model = [] if "--model" in options else FAKE.split()
+    assert OPTIONS[options] in refused(
+        capsys, here, [*MAKERS[maker].split(), "-o", "out.mp4", *model, *options.split()]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["generate", LONG], ["generate", "x", "--negative", LONG], ["foley", "film.mp4", "-p", LONG]]
+)
+def test_a_prompt_over_the_encoders_tokens(capsys, here, tiny_model, arguments):
+    said = refused(capsys, here, [*arguments, "-o", "out.mp4", "--model", str(tiny_model), "--steps", "1"])
+    assert "has 402 tokens, at most 256 fit: shorten it" in said
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_rest(capsys, here, row):
+    assert ROWS[row] in refused(capsys, here, shlex.split(row))
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out.mkv", "out.webm", "out.wav", "out.gif", "out.png", "out"])
+def test_a_disk_that_takes_no_more(capsys, here, monkeypatch, output):
+    """A limit on a file's size, which the system itself keeps, in place of a full disk."""
+    command = {"out.png": "sheet film.mp4", "out": "world bounce -n 1 --mp4"}.get(output, f"{MAKERS['animate']} {FAKE}")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        said = refused(capsys, here, [*command.split(), "-o", output])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{output}" in said
+    assert "cannot be written: File too large; choose another name or folder" in said
+
+
+def test_a_batch_says_which_clip_was_too_much_and_keeps_the_whole_ones(capsys, tmp_path, tiny_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs").write_text(f'{{"prompt": "{LONG}", "name": "long"}}\n')
+    arguments = ["generate", "--prompts", "jobs", "-o", "out", "--model", str(tiny_model), "--steps", "1"]
+    said = refused(capsys, tmp_path, arguments)
+    assert said.startswith("clip 0000-long: the prompt")
+    assert "402 tokens" in said
+    (tmp_path / "jobs").write_text(f'{{"prompt": "x", "seconds": 0.5}}\n"{LONG}"\n')
+    assert main(arguments) == 1
+    assert "clip 0001: the prompt" in capsys.readouterr().err
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".mp4"]
+    assert os.listdir(tmp_path / "out")[0].startswith("0000-")

@@ -1,0 +1,68 @@
+"""Files and folders that are whole or not there, and checks that come before hours of work."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import atomic, check_file, check_folder, folder_for, write_bytes
+
+
+def interrupted_after(path: Path) -> None:
+    write_bytes(path, b"x")
+    raise KeyboardInterrupt
+
+
+def failing(path: Path, number: int) -> None:
+    path.write_bytes(b"half")
+    raise OSError(number, os.strerror(number), str(path))
+
+
+def test_a_folder_that_an_error_leaves_empty_is_not_left(tmp_path):
+    with pytest.raises(KeyboardInterrupt), folder_for(tmp_path / "new"):
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(KeyboardInterrupt), folder_for(tmp_path / "new"):
+        interrupted_after(tmp_path / "new" / "whole")
+    assert os.listdir(tmp_path / "new") == ["whole"]
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(KeyboardInterrupt), folder_for(tmp_path / "mine"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_what_cannot_be_made_is_said_before(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(PhonofilmError, match="is a file; name a folder"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(PhonofilmError, match="create it first: mkdir -p"):
+        check_folder(tmp_path / "no" / "folder")
+    with pytest.raises(PhonofilmError, match="is a folder; name a file"):
+        check_file(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PhonofilmError, match=r"lets nobody write; choose another one for out\.mp4"):
+        check_file(tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full: .*out was not written; free some space"),
+        (errno.EFBIG, "out cannot be written: File too large"),
+        (errno.EROFS, "out cannot be written: Read-only file system; choose another folder"),
+        (errno.ENAMETOOLONG, "out cannot be written: File name too long; choose another name or folder"),
+    ],
+)
+def test_what_goes_wrong_while_writing_is_one_line(tmp_path, number, message):
+    with pytest.raises(PhonofilmError, match=message), atomic(tmp_path / "out") as temporary:
+        failing(temporary, number)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_of_another_file_is_not_said_of_this_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="other"), atomic(tmp_path / "out"):
+        (tmp_path / "other").read_bytes()
