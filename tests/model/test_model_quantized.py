@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from phonofilm.model import PRESETS, AVTransformer
 from phonofilm.model.quantized import (
@@ -91,3 +92,12 @@ def test_a_network_shrinks_by_what_its_blocks_save(kind):
     assert matrices > 0.7 * whole
     saved = matrices * (1 - BYTES[kind] / 4)
     assert whole - small == pytest.approx(saved, rel=0.01)
+
+
+def test_what_was_planned_leaves_nothing_behind():
+    with torch.device("meta"):
+        quantize_blocks(AVTransformer(PRESETS["nano"]), "nf4")
+    with FakeTensorMode():
+        QuantizedLinear.of(torch.empty(8, 64), "nf4")(torch.empty(2, 64))
+    assert quantize(drawn(8, 64), "nf4")[0].any()
+    assert normal_levels()[-1] == 1

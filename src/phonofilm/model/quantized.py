@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal, get_args
 
 import torch
@@ -55,7 +56,7 @@ def quantize(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
     if kind == "nf4":
         grouped = weight.unflatten(1, (-1, group_of(weight.shape[1])))
         scale = grouped.abs().amax(-1).clamp_min(_EPS).half().clamp_min(1e-7)
-        levels = normal_levels().to(weight.device)
+        levels = normal_levels(weight.device)
         middles = (levels[1:] + levels[:-1]) / 2
         codes = torch.bucketize((grouped / scale.float().unsqueeze(-1)).flatten(1), middles).to(torch.uint8)
         return codes[:, ::2] | codes[:, 1::2] << 4, scale
@@ -70,7 +71,7 @@ def dequantize(codes: Tensor, scale: Tensor, kind: Quantization, dtype: torch.dt
     if kind != "nf4":
         return codes.to(dtype).mul_(scale.to(dtype))
     both = torch.stack([codes & 15, codes >> 4], -1).flatten(1).int()
-    weight = normal_levels().to(codes.device, dtype)[both]
+    weight = normal_levels(codes.device).to(dtype)[both]
     return weight.unflatten(1, (scale.shape[1], -1)).mul_(scale.to(dtype).unsqueeze(-1)).flatten(1)
 
 
@@ -80,13 +81,17 @@ def group_of(inputs: int) -> int:
 
 
 @lru_cache
-@torch.inference_mode(False)
-def normal_levels() -> Tensor:
+def _levels() -> tuple[float, ...]:
     """The 16 levels of NormalFloat: quantiles of a normal distribution and 0 (QLoRA, 2305.14314, appendix E)."""
-    offset = (1 - 1 / 32 + 1 - 1 / 30) / 2
-    above = torch.special.ndtri(torch.linspace(offset, 0.5, 9, dtype=torch.float64)[:-1])
-    below = -torch.special.ndtri(torch.linspace(offset, 0.5, 8, dtype=torch.float64)[:-1])
-    return (torch.cat([above, below, torch.zeros(1, dtype=torch.float64)]).sort().values / above.max()).float()
+    offset, at = (1 - 1 / 32 + 1 - 1 / 30) / 2, NormalDist().inv_cdf
+    above = [at(offset + (0.5 - offset) * step / 8) for step in range(8)]
+    below = [-at(offset + (0.5 - offset) * step / 7) for step in range(7)]
+    return tuple(level / above[0] for level in sorted([*above, *below, 0.0]))
+
+
+def normal_levels(device: torch.device | str = "cpu") -> Tensor:
+    """Those of `nf4`. No tensor is kept between calls: made on the meta device, it would be empty ever after."""
+    return torch.tensor(_levels(), dtype=torch.float32, device=device)
 
 
 def quantizable(network: nn.Module) -> Iterator[tuple[str, nn.Linear]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 AT_ONCE = {"cpu": 768 * 4096}
 """Values of a part's tokens: enough for matrix products to run at full speed. On a CPU half as many made a step at
-LTX-2's width 6 % slower in float32, since a product lays its weights out anew for every part; twice as many no faster."""
+LTX-2's width 6 % slower in float32, as a product lays its weights out anew for every part; twice as many, no faster."""
 OTHERWISE = 2048 * 4096
 
 
