@@ -79,12 +79,8 @@ def distance(kind: str, generated: Rows, real: Rows, seed: int = 0) -> Found:
     if kind.startswith("frechet") and min(count, real.moments.count) < 2 * width:
         fewest = min(count, real.moments.count)
         notes.append(f"{fewest} rows for {width} features: biased upwards, compare equal counts only")
-    if kind == "frechet":
-        value = frechet_from_moments(generated.moments, real.moments)
-        spread = _frechet_spread(generated.parts(), real.moments, seed)
-    elif kind == "frechet-infinity":
-        first, second = np.concatenate(generated.parts()), np.concatenate(real.parts())
-        value = frechet_infinity(first, second, seed=seed).value
+    if kind.startswith("frechet"):
+        value = plain_distance(kind, generated, real, seed)
         spread = _frechet_spread(generated.parts(), real.moments, seed)
     else:
         value, spread = _kernel(kind, generated.parts(), real.parts(), seed)
@@ -104,13 +100,18 @@ def halves(kind: str, real: Rows, seed: int = 0) -> float:
         (first if place % 2 else second).add(f"{place:064x}", parts[index])
     if min(first.clips, second.clips) < 2:
         raise ValueError("halves of the reference need 4 clips")
+    return plain_distance(kind, first, second, seed)
+
+
+def plain_distance(kind: str, generated: Rows, real: Rows, seed: int = 0) -> float:
+    """The distance of two sets of 2 clips or more, without an interval."""
     if kind == "frechet":
-        assert first.moments is not None
-        assert second.moments is not None
-        return frechet_from_moments(first.moments, second.moments)
+        assert generated.moments is not None
+        assert real.moments is not None
+        return frechet_from_moments(generated.moments, real.moments)
     if kind == "frechet-infinity":
-        return frechet_infinity(np.concatenate(first.parts()), np.concatenate(second.parts()), seed=seed).value
-    return _kernel(kind, first.parts(), second.parts(), seed, draws=0)[0]
+        return frechet_infinity(np.concatenate(generated.parts()), np.concatenate(real.parts()), seed=seed).value
+    return _kernel(kind, generated.parts(), real.parts(), seed, draws=0)[0]
 
 
 def spread_of(rows: Rows, seed: int = 0, draws: int = 100) -> Found:

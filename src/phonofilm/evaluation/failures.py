@@ -70,10 +70,13 @@ FAILURES: dict[str, str] = {
     "IH@dur[yamnet+silero, prompt]": "As above; music of less than about 1.5 s counts as none, and singing as speech.",
     "WER[whisper-tiny.en]": "English; the transcriber errs too, more in noise.",
     "DNSMOS": "Speech only; trained on calls, so music behind a voice counts as noise.",
-    "FAD[log-mel]": "Biased upwards by about 1/N: compare equal counts only.",
+    "FAD[log-mel]": (
+        "Biased upwards by about 1/N: compare equal counts only. Where the reference is silent in part, sound that "
+        "falls silent comes nearer to it again: below 5 bits, quantised struck sounds score better than at 5."
+    ),
     "FAD-∞[log-mel]": "Needs some hundred clips; may come out negative.",
     "FAD[log-mel, stereo]": "Not comparable with any mono distance.",
-    "KAD[log-mel]": "Unbiased, so it may be negative; depends on the reference's spread.",
+    "KAD[log-mel]": "Unbiased, so it may be negative; depends on the reference's spread; silence as for FAD[log-mel].",
     "KAD[log-mel, stereo]": "Not comparable with any mono distance.",
     "FAD[yamnet]": "Biased upwards by about 1/N: compare equal counts only.",
     "KAD[yamnet]": "Unbiased, so it may be negative; depends on the reference's spread.",

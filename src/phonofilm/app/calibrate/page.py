@@ -27,6 +27,9 @@ def write_page(result: Mapping[str, Any], plots: Mapping[str, str], command: str
         "stretches where nothing seen is heard.",
         *_table(OFFSET, [_offset(row) for row in result["offset"]]),
         "## Curves",
+        "A metric that is not reliable here is one that no conclusion should be drawn from under that knob, on that "
+        "kind of film. DeSync[phonofilm-sync] was trained on Foley World, and on *Big Buck Bunny* but for minutes 6 "
+        "to 8: what it shows there it mostly shows of films that it knows.",
     ]
     for knob, name in plots.items():
         parts += [f"### {TITLES[knob]}", f"![{TITLES[knob]}]({name})"]

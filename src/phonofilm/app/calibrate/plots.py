@@ -13,7 +13,7 @@ from phonofilm.files import atomic
 
 GOOD, BAD, PLAIN, SHADE = "#1f7a5c", "#b3402a", "#3d4f66", "#cfe3da"
 COLUMNS = 4
-LINEAR = {"offset, signed", "drift, signed", "pan, located", "silence"}
+LINEAR = {"offset, signed", "lip offset, signed"}
 LOGARITHMIC = {"low-pass", "N", "fragments", "blur", "grain"}
 
 
@@ -72,9 +72,11 @@ def _scale(axes: Any, knob: str, curve: Mapping[str, Any]) -> None:
         axes.set_xscale("log")
     if knob == "offset" or knob == "disturbed":
         axes.set_xscale("symlog", linthresh=50)
-        axes.set_xticks([-1000, -100, 0, 100, 1000], ["−1000", "−100", "0", "100", "1000"])
+        ticks = [-1000, -100, 0, 100, 1000], ["−1000", "−100", "0", "100", "1000"]
+        axes.set_xticks(*ticks)
         if curve["metric"].split(" · ")[0] in LINEAR:
             axes.set_yscale("symlog", linthresh=50)
+            axes.set_yticks(*ticks)
     if knob == "N" and curve["metric"] == "FAD":
         axes.set_yscale("log")
     if knob == "codec":

@@ -16,9 +16,10 @@ from scipy.signal import correlate
 from phonofilm.evaluation import scores
 from phonofilm.evaluation.cache import FeatureCache
 from phonofilm.evaluation.calibrate import scenes
-from phonofilm.evaluation.calibrate.knobs import KNOBS, Films, Knob
+from phonofilm.evaluation.calibrate.knobs import KNOBS, Knob
 from phonofilm.evaluation.calibrate.scenes import LENGTH, MARGIN, SAMPLE_RATE, SIZE, Source
-from phonofilm.evaluation.catalogue import METRICS, SYNC, Distance, Metric
+from phonofilm.evaluation.calibrate.turns import Films
+from phonofilm.evaluation.catalogue import METRICS, SPEECH, SYNC, Distance, Metric
 from phonofilm.evaluation.features import Taker, catalogue
 from phonofilm.evaluation.features_core import motion_from, strength_from
 from phonofilm.evaluation.film import Film
@@ -28,7 +29,7 @@ from phonofilm.evaluation.view import AbsentError, Arrays, Lookup, Share, View
 from phonofilm.media import read_clip, resample_audio
 from phonofilm.types import Clip
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a knob or a source changes, which makes the cache forget the old results."""
 
 SLOW_EVERY = 5
@@ -90,6 +91,8 @@ def not_run(metrics: Sequence[Metric]) -> dict[str, str]:
     """Why a metric cannot be calibrated here, by its name."""
     found = {}
     for metric in metrics:
+        if isinstance(metric.measures, Distance) and metric.measures.kind == "inception":
+            found[metric.name] = "the spread of one set: no change to its clips asks for a certain answer"
         for name in metric.features:
             feature = catalogue()[name]
             if feature.weights:
@@ -104,12 +107,13 @@ def asked(knob: Knob, names: Sequence[str]) -> tuple[Metric, ...]:
     streams = {name: feature.stream for name, feature in catalogue().items()}
     chosen = []
     for metric in METRICS:
-        if metric.name not in names or (isinstance(metric.measures, Distance) and metric.measures.kind == "inception"):
-            continue  # the spread of one set is no distance that could grow
+        if metric.name not in names:
+            continue
         seen = {streams[name] for name in metric.features}
         heard = seen <= {"sound", "any"} and metric.better != "neither"
-        looks = {"sync"} if metric.group == SYNC else {"sound"} if heard else set()
-        looks |= {"picture"} if seen == {"picture"} and metric.group != SYNC else set()
+        # speeds are looked for near the offset 0, and an opinion of voices needs one: both have knobs of their own
+        sync = metric.group == SYNC and metric.name != "drift"
+        looks = {"sync"} if sync else {"sound"} if heard and metric.group != SPEECH else set()
         if metric.name in knob.asks or (looks & set(knob.asks) and "prompts" not in metric.needs):
             chosen.append(metric)
     return tuple(chosen)

@@ -9,23 +9,19 @@ import numpy as np
 
 from phonofilm.evaluation.calibrate.collect import DELAY, Unit
 from phonofilm.evaluation.calibrate.curves import Curve, Verdict, apart, flat, linear, monotone
-from phonofilm.evaluation.calibrate.knobs import CONTAINERS, KNOBS, Knob
+from phonofilm.evaluation.calibrate.knobs import KNOBS, MUST, Knob
+from phonofilm.evaluation.calibrate.turns import CONTAINERS
 from phonofilm.evaluation.catalogue import METRICS, PICTURE, SETS, SPEECH, Distance, Kind
-from phonofilm.evaluation.distances import Rows, distance
+from phonofilm.evaluation.distances import Rows, plain_distance
 
 CHANCE = 100.0
 """ms from the truth past which an offset was not found: what is left of the estimate is chance."""
 
-MUST = {
-    "offset, signed": ("offset", "noise"),
-    "drift, signed": ("audio speed",),
-    "onset–motion F1": ("offset",),
-    "FAD[log-mel]": ("noise", "low-pass", "quantisation"),
-    "KAD[log-mel]": ("noise", "low-pass", "quantisation"),
-    "Spatial AV-Align[motion]": ("pan",),
-    "IH@dur[yamnet+silero, prompt]": ("insertion",),
-}
-"""Where a shape is the least a metric must show to be trusted, by metric and knob, in Foley World."""
+FALLING = ("noise", "low-pass", "quantisation", "voice")
+"""Knobs whose lowest level is the greatest damage."""
+
+LIP_REACH = 1000.0
+"""ms within which an offset of lips is sought at all."""
 
 
 @dataclass
@@ -90,13 +86,13 @@ def _curve(
     if knob.name == "mismatch":
         return _mixed(kind, metric, heard)
     levels = [level for level in heard.levels if level is not None]
-    levels = sorted(levels) if knob.name not in ("noise", "low-pass", "quantisation") else sorted(levels, reverse=True)
+    levels = sorted(levels, reverse=knob.name in FALLING)
     sets = _kind(metric)
     if sets:
         clean = _rows(heard, None)
         if clean.clips < 4 or None not in heard.levels:
             return None
-        values = np.array([distance(sets, _rows(heard, level), clean).interval.value for level in levels])
+        values = np.array([plain_distance(sets, _rows(heard, level), clean) for level in levels])
         low = high = values
     else:
         values = np.array([heard.pooled(level) for level in levels])
@@ -108,7 +104,7 @@ def _curve(
     else:
         verdict, expected, band = _judged(knob.name, metric, np.array(levels), values, heard)
     name = f"{metric} · {condition}" if condition else metric
-    must = kind == "world" and knob.name in MUST.get(metric, ()) and verdict is not None
+    must = kind == "world" and knob.name in MUST.get(metric, ()) and verdict is not None and condition != "12 fps"
     return Curve(
         name, knob.name, kind, tuple(levels), tuple(map(float, values)), tuple(map(float, low)),
         tuple(map(float, high)), clips, must, tuple(map(float, expected)), band, verdict,
@@ -161,7 +157,9 @@ Judged = tuple[Verdict | None, Sequence[float], float]
 
 def _judged(knob: str, metric: str, levels: np.ndarray, values: np.ndarray, heard: Answers) -> Judged:
     """The verdict, and where the shape is a line: that line and how far from it is allowed."""
-    if metric in ("offset, signed", "lip offset, signed"):
+    if metric == "lip offset, signed":
+        return _offset(knob, levels[np.abs(levels) < LIP_REACH], heard)
+    if metric == "offset, signed":
         return _offset(knob, levels, heard)
     if metric == "drift, signed":
         truth = levels if knob == "audio speed" else 1 / (1 + levels) - 1
@@ -247,5 +245,5 @@ def _damage(knob: str, metric: str, levels: np.ndarray, values: np.ndarray) -> V
         return None
     if known.group not in (SETS, PICTURE, SPEECH) and not metric.startswith("KL"):
         return None
-    damage = -levels if knob in ("noise", "low-pass", "quantisation") else levels
+    damage = -levels if knob in FALLING else levels
     return monotone(damage, values, 1 if known.better == "lower" else -1, 0.95)

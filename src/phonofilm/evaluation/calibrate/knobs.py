@@ -4,39 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from phonofilm.evaluation.calibrate import scenes
-from phonofilm.evaluation.calibrate.scenes import SECONDS, START, Source
-from phonofilm.evaluation.distort import distort
-from phonofilm.media import read_clip, write_clip
-from phonofilm.types import Clip
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One clip to score.
-
-    Attributes:
-        condition: what else is wrong with it, or "".
-        level: of the knob; None for the clip before anything was done to it.
-        clip: what is scored.
-        picture: "same" where its picture is that of the case before it, whose features then serve again.
-        real: score it against the last case of level None.
-    """
-
-    condition: str
-    level: float | None
-    clip: Clip
-    picture: str = "own"
-    real: bool = False
-
-
-Films = Callable[[bool], Clip]
-"""The film of a source, with music under it or not."""
+from phonofilm.evaluation.calibrate import turns, turns_picture
+from phonofilm.evaluation.calibrate.scenes import Source
+from phonofilm.evaluation.calibrate.turns import Case, Films
 
 
 @dataclass(frozen=True)
@@ -46,7 +19,7 @@ class Knob:
     Attributes:
         name, title, unit: as in files, in plots and on axes.
         levels, quick: of the full run and of the quick one.
-        asks: "sync", "sound" or "picture" for all metrics that look at nothing else, or names of metrics.
+        asks: "sync" or "sound" for all metrics of synchrony, or of sound and nothing else; or names of metrics.
         turn: the clips at the given levels.
         kinds: sources it is for: "world", "film", "talk" (which short films count as).
         every: it is turned on one source of so many.
@@ -59,210 +32,64 @@ class Knob:
     quick: tuple[float, ...]
     asks: tuple[str, ...]
     turn: Callable[[Source, Films, Sequence[float]], Iterator[Case]]
-    kinds: tuple[str, ...] = ("world", "film", "talk")
+    kinds: tuple[str, ...] = ("world", "film")
     every: int = 1
-
-
-def _with(clip: Clip, sound: np.ndarray | None) -> Clip:
-    return clip.with_(waveform=sound)
-
-
-def offset(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    film = films(False)
-    base = scenes.framed(scenes.cut(film))
-    for turn, level in enumerate(_within(levels, film)):
-        early = scenes.cut(film, early=level / 1000)
-        yield Case("", level, base.with_(waveform=early.waveform), "same" if turn else "own")
-
-
-def _within(levels: Sequence[float], film: Clip) -> list[float]:
-    """Offsets in ms for which there is film on both sides."""
-    return [level for level in levels if abs(level) < 1000 * scenes.window(film)[0]]
-
-
-CONDITIONS = ("noise 10 dB", "music", "12 fps", "jitter 1 px", "jitter 2 px")
-
-
-def disturbed(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """Offsets in a shaken picture, in noise, under music, and at 12 frames a second (every other frame of 24 or 25)."""
-    for condition in CONDITIONS:
-        if condition == "music" and source.path is not None:
-            continue  # it has its own
-        film = films(condition == "music")
-        if condition == "12 fps" and film.fps is not None and film.fps < 20:
-            continue
-        jitter = float(condition.split()[1]) if condition.startswith("jitter") else 0.0
-        base = scenes.framed(scenes.cut(film), jitter, source.seed)
-        if condition == "12 fps":
-            assert base.frames is not None
-            assert base.fps is not None
-            base = base.with_(frames=base.frames[::2], fps=base.fps / 2)
-        for turn, level in enumerate(_within(levels, film)):
-            clip = base.with_(waveform=scenes.cut(film, early=level / 1000).waveform)
-            if condition == "noise 10 dB":
-                clip = distort(clip, "noise", 10, source.seed)
-            yield Case(condition, level, clip, "same" if turn else "own")
-
-
-def audio_speed(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    film = films(False)
-    base = scenes.framed(scenes.cut(film))
-    for turn, level in enumerate(levels):
-        sound = scenes.heard(film, START, SECONDS, 1 + level)
-        yield Case("", level, _with(base, sound), "same" if turn else "own")
-
-
-def video_speed(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """A picture faster by a factor runs away from its sound as a sound slower by it would."""
-    film = films(False)
-    for level in levels:
-        yield Case("", level, scenes.framed(scenes.seen(film, 1 + level)))
-
-
-def fragments(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    base = scenes.framed(scenes.cut(films(False)))
-    yield Case("", None, base)
-    for level in levels:
-        yield Case("", level, distort(base, "fragment-shuffle", level, source.seed))
-
-
-def mismatch(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """Level 0: its own sound; level 1: that of another film of its family. Shares between are made of both."""
-    base = scenes.framed(scenes.cut(films(False)))
-    other = scenes.cut(scenes.reel(source.name, source.seed + STRANGER))
-    for level in levels:
-        yield Case("", level, base if level == 0 else _with(base, other.waveform), "same" if level else "own")
-
-
-STRANGER = 5000
-
-
-def sound_damage(kind: str) -> Callable[[Source, Films, Sequence[float]], Iterator[Case]]:
-    def turn(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-        base = scenes.framed(scenes.cut(films(False)))
-        yield Case("", None, base)
-        for level in levels:
-            yield Case("", level, distort(base, kind, level, source.seed), "same", real=True)
-
-    return turn
-
-
-def picture_blur(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    base = scenes.framed(scenes.cut(films(False)))
-    yield Case("", None, base)
-    for level in levels:
-        yield Case("", level, distort(base, "blur", level, source.seed), real=True)
-
-
-def picture_noise(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    base = scenes.framed(scenes.cut(films(False)))
-    assert base.frames is not None
-    yield Case("", None, base)
-    for level in levels:
-        grain = np.random.default_rng(source.seed).normal(0, level, base.frames.shape).astype(np.float32)
-        noisy = np.clip(np.rint(base.frames + grain), 0, 255).astype(np.uint8)
-        yield Case("", level, base.with_(frames=noisy), real=True)
-
-
-def gain(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    base = scenes.framed(scenes.cut(films(False)))
-    assert base.waveform is not None
-    yield Case("", None, base)
-    for level in levels:
-        yield Case("", level, _with(base, base.waveform * np.float32(10 ** (level / 20))), "same", real=True)
-
-
-def muting(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """The first part of the sound goes silent; noise at −50 dB full scale keeps the rest from being so by itself."""
-    base = scenes.framed(scenes.cut(films(False)))
-    assert base.waveform is not None
-    hiss = np.random.default_rng(source.seed).normal(0, 10**-2.5, base.waveform.shape).astype(np.float32)
-    for level in levels:
-        sound = base.waveform + hiss
-        sound[:, : round(level * sound.shape[1])] = 0
-        yield Case("", level, _with(base, sound), "own")
-
-
-def pan(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """One-sided scenes, turned so that their true side is the right one; mono is level 0 of the width."""
-    clip, side = scenes.one_sided(source.name, source.seed)
-    if side < 0:
-        assert clip.frames is not None
-        assert clip.waveform is not None
-        clip = clip.with_(frames=clip.frames[:, :, ::-1].copy(), waveform=clip.waveform[::-1].copy())
-    yield Case("", None, clip)
-    for level in levels:
-        yield Case("", level, scenes.panned(clip, level), "same", real=True)
-    for name, width in (("mirrored", -1.0), ("mono", 0.0)):
-        yield Case(name, width, distort(clip, "stereo-width", width), "same", real=True)
-
-
-def insertion(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """Music by rule and phrases of the talking family without pauses, mixed into what bounces."""
-    base = scenes.framed(scenes.cut(scenes.reel("bounce", source.seed)))
-    base = base.with_(prompt="A ball is dropped and bounces.")
-    assert base.waveform is not None
-    count = base.waveform.shape[1]
-    sounds = {"music": 4 * scenes.bed(source.seed, count).mean(axis=0)}
-    if "talk" in families():
-        sounds["speech"] = scenes.spoken(scenes.reel("talk", source.seed))
-    for name, sound in sounds.items():
-        for level in levels:
-            yield Case(name, level, scenes.with_inserted(base, sound, level), "own")
-
-
-def codec(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
-    """The same clip written and read again; level 0 is lossless, then MP4, MOV, WebM."""
-    film = films(False)
-    base = scenes.framed(scenes.cut(film, seconds=4.0))
-    with TemporaryDirectory() as folder:
-        for level in levels:
-            if level == 0:
-                yield Case("", level, base)
-                continue
-            path = write_clip(base, Path(folder) / f"clip{CONTAINERS[int(level)]}")
-            yield Case("", level, read_clip(path, sample_rate=base.sample_rate), real=False)
-
-
-CONTAINERS = ("", ".mp4", ".mov", ".webm")
-
-
-def families() -> tuple[str, ...]:
-    from phonofilm.world import FAMILIES
-
-    return FAMILIES
 
 
 OFFSETS = (0, 10, -10, 20, -20, 25, -25, 40, -40, 80, -80, 125, -125, 250, -250, 500, -500, 1000, -1000, 2000, -2000)
 FEW = (0, 25, -40, 80, -125, 250, -500, 1000)
 UP = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
+ALL = ("world", "film", "talk")
+PICTURES = ("imaging quality[brisque]", "FID[efficientnet]", "KID[efficientnet]", "FVD[dis-flow]")
+STEADY = ("temporal flicker", "motion smoothness[dis]")
 SIGNED = ("offset, signed", "lip offset, signed")
 SOUND_ASKS = ("offset, signed", "sound")
 KNOBS = (
-    Knob("offset", "Sound against picture", "ms early", OFFSETS, FEW, (*SIGNED, "sync"), offset),
-    Knob("disturbed", "Sound against picture, disturbed", "ms early", FEW, (), SIGNED, disturbed),
+    Knob("offset", "Sound against picture", "ms early", OFFSETS, FEW, (*SIGNED, "sync"), turns.offset, ALL),
+    Knob("disturbed", "Sound against picture, disturbed", "ms early", FEW, (), SIGNED, turns.disturbed, ALL),
     Knob("audio speed", "Speed of the sound", "factor − 1", (*(-x for x in UP), 0, *UP),
-         (-0.5, -0.1, 0, 0.1, 0.5), ("drift, signed", "PEAVS[phonofilm]"), audio_speed),
+         (-0.25, 0, 0.25), ("drift, signed", "PEAVS[phonofilm]"), turns.audio_speed),
     Knob("video speed", "Speed of the picture", "factor − 1", (-0.25, -0.1, 0.1, 0.25), (),
-         ("drift, signed",), video_speed, every=4),
-    Knob("fragments", "Picture and sound cut up together", "s a piece", (0.4, 1, 2), (),
-         ("offset, signed", "sync"), fragments, every=2),
-    Knob("mismatch", "Sound of another film", "share of pairs", (0, 1), (), ("sync",), mismatch, ("world",)),
+         ("drift, signed",), turns.video_speed, every=4),
+    Knob("fragments", "Picture and sound cut up together", "s a piece", (0.4, 1, 2, 4), (),
+         ("offset, signed", "sync"), turns.fragments, every=2),
+    Knob("mismatch", "Sound of another film", "share of pairs", (0, 1), (), ("sync",), turns.mismatch, ("world",)),
     Knob("noise", "White noise", "dB SNR", (40, 30, 20, 10, 5, 0, -5), (40, 20, 10, 0), SOUND_ASKS,
-         sound_damage("noise")),
+         turns.sound_damage("noise")),
     Knob("low-pass", "Low-pass", "Hz", (4000, 3500, 2000, 1000, 600, 300), (), SOUND_ASKS,
-         sound_damage("low-pass")),
+         turns.sound_damage("low-pass")),
     Knob("quantisation", "Quantisation", "bits", (9, 8, 7, 6, 5, 4, 3, 2), (), SOUND_ASKS,
-         sound_damage("quantise")),
+         turns.sound_damage("quantise")),
     Knob("pan", "Place of the sound", "pan", tuple(np.linspace(-1, 1, 9)), (-1, -0.5, 0, 0.5, 1),
-         ("pan, located", "Spatial AV-Align[motion]", "pan error", "mono"), pan, ("world",)),
-    Knob("gain", "Loudness", "dB", (0, -6, -12, -24, -36), (0, -12, -24), ("loudness", "loudness gap"), gain),
-    Knob("muting", "Silence", "share muted", (0, 0.25, 0.5, 0.75, 1), (0, 0.5, 1), ("silence",), muting),
+         ("pan, located", "Spatial AV-Align[motion]", "pan error", "mono"), turns.pan, ("world",)),
+    Knob("gain", "Loudness", "dB", (0, -6, -12, -24, -36), (0, -12, -24), ("loudness", "loudness gap"), turns.gain),
+    Knob("muting", "Silence", "share muted", (0, 0.25, 0.5, 0.75, 1), (0, 0.5, 1), ("silence",), turns.muting),
     Knob("insertion", "Music and speech that nobody asked for", "share of the time", (0, 0.25, 0.5, 0.75, 1), (),
-         ("IH@dur[yamnet+silero, prompt]", "IH@vid[yamnet+silero, prompt]"), insertion, ("world",), 2),
-    Knob("codec", "Through a file and back", "container", (0, 1, 2, 3), (), ("delay",), codec, ("world",), 4),
-    Knob("blur", "Blurred picture", "px", (0.5, 1, 2, 4), (), ("picture",), picture_blur, ("world", "film"), 4),
-    Knob("grain", "Noise in the picture", "levels of 255", (2, 5, 10, 20), (), ("picture",), picture_noise,
-         ("world", "film"), 4),
+         ("IH@dur[yamnet+silero, prompt]", "IH@vid[yamnet+silero, prompt]"), turns.insertion, ("world",), 2),
+    Knob("codec", "Through a file and back", "container", (0, 1, 2, 3), (), ("delay",), turns.codec, ("world",), 4),
+    Knob("blur", "Blurred picture", "px", (0.5, 1, 2, 4), (), PICTURES, turns_picture.blur, every=4),
+    Knob("grain", "Noise in the picture", "levels of 255", (2, 5, 10, 20), (), (*PICTURES, *STEADY),
+         turns_picture.grain, every=4),
+    Knob("flicker", "Brightness that flickers", "levels of 255", (0, 1, 2, 5, 10), (), STEADY, turns_picture.flicker,
+         every=4),
+    Knob("stutter", "Pictures shown twice", "share of pictures", (0, 0.05, 0.1, 0.2, 0.4), (), STEADY[1:],
+         turns_picture.stutter, every=4),
+    Knob("intruders", "Pictures of another film", "share of pictures", (0, 0.1, 0.2, 0.3, 0.5), (),
+         ("subject consistency[efficientnet]",), turns_picture.intruders, ("world",), 4),
+    Knob("voice", "Noise over a voice", "dB SNR", (40, 30, 20, 10, 5, 0, -5), (), ("DNSMOS", "WER[whisper-tiny.en]"),
+         turns.voice, ("talk",)),
 )  # fmt: skip
 """In the order of the plots. How many clips a set has is no knob of a clip: see `sizes`."""
+
+MUST = {
+    "offset, signed": ("offset", "disturbed", "noise"),
+    "drift, signed": ("audio speed",),
+    "onset–motion F1": ("offset",),
+    "FAD[log-mel]": ("noise", "low-pass"),
+    "KAD[log-mel]": ("noise", "low-pass"),
+    "FAD[yamnet]": ("noise", "low-pass", "quantisation"),
+    "KAD[yamnet]": ("noise", "low-pass", "quantisation"),
+    "Spatial AV-Align[motion]": ("pan",),
+    "IH@dur[yamnet+silero, prompt]": ("insertion",),
+}
+"""Where a shape is the least a metric must show to be trusted, by metric and knob, in Foley World."""

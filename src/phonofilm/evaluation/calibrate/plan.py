@@ -10,14 +10,14 @@ from pathlib import Path
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.calibrate.collect import DELAY, PROBES, SLOW, SLOW_EVERY, Unit, asked, cut_up, run
-from phonofilm.evaluation.calibrate.knobs import KNOBS, Knob
+from phonofilm.evaluation.calibrate.knobs import KNOBS, MUST, Knob
 from phonofilm.evaluation.calibrate.scenes import Source, of_world
 from phonofilm.evaluation.catalogue import CORE_FEATURES, METRICS
 from phonofilm.workers import Workers
 
 Progress = Callable[[str, int, int], None]
 FAMILIES = ("bounce", "strike")
-ALWAYS = ("insertion", "blur", "grain")
+ALWAYS = ("insertion", "blur", "grain", "flicker", "stutter", "intruders", "voice")
 """Knobs that are turned for slow metrics on every source they have."""
 
 OWNERS = {
@@ -90,8 +90,6 @@ def _turned(settings: Settings, source: Source, stamp: str, kind: str) -> Iterat
         levels = knob.quick if settings.quick else knob.levels
         if kind not in knob.kinds or not levels or source.seed // 2 % knob.every:
             continue
-        if kind == "talk" and knob.name not in ("offset", "disturbed"):
-            continue
         if kind == "film" and knob.name in HEAVY and source.seed % 3:
             continue
         slow = not settings.quick and source.seed // 2 % SLOW_EVERY == 0
@@ -103,7 +101,11 @@ def _turned(settings: Settings, source: Source, stamp: str, kind: str) -> Iterat
 def names_of(knob: Knob, metrics: Sequence[str], slow: bool, faces: bool = False) -> tuple[str, ...]:
     """What a knob is turned for: its probes where their metric is wanted, and metrics; faces are looked for in talk."""
     chosen = [metric for metric in asked(knob, metrics) if faces or "faces" not in metric.features]
-    chosen = [metric for metric in chosen if slow or not takes_long(metric.name) or knob.name in ALWAYS]
+    chosen = [
+        metric
+        for metric in chosen
+        if slow or not takes_long(metric.name) or knob.name in (*ALWAYS, *MUST.get(metric.name, ()))
+    ]
     probes = [name for name in knob.asks if name in PROBES and OWNERS[name] in metrics]
     probes = [name for name in probes if faces or "faces" not in PROBES[name][0]]
     probes += ["offset, confidence"] if "offset, signed" in probes else []

@@ -14,7 +14,7 @@ from phonofilm.evaluation.calibrate.collect import VERSION, Unit, not_run
 from phonofilm.evaluation.calibrate.curves import Curve, linear
 from phonofilm.evaluation.calibrate.judge import CHANCE, Answers, Key, answers, curves
 from phonofilm.evaluation.calibrate.knobs import KNOBS
-from phonofilm.evaluation.calibrate.plan import Progress, Settings, carry_out, units
+from phonofilm.evaluation.calibrate.plan import OWNERS, Progress, Settings, carry_out, units
 from phonofilm.evaluation.calibrate.scenes import LENGTH, SECONDS, SIZE
 from phonofilm.evaluation.calibrate.sizes import size_curves
 from phonofilm.evaluation.catalogue import METRICS
@@ -24,6 +24,7 @@ SURE = 0.3
 """Confidence from which an offset is listed a second time, apart from those that nothing fits well."""
 
 
+UNASKED = "no knob is turned for it, or too few clips could answer"
 BY = {"offset, signed": "motion", "lip offset, signed": "lips"}
 
 
@@ -40,8 +41,8 @@ def calibrate(settings: Settings, progress: Progress | None = None) -> dict[str,
     carry_out(work, settings.workers, report)
     found = answers(work)
     drawn = [*curves(found), *_sizes(settings, report)]
-    used = {name.split(" · ")[0].split(",")[0] for name in (curve.metric for curve in drawn)}
-    silent = {m.name: "no knob is turned for it" for m in wanted if m.name not in absent and m.name not in used}
+    used = {OWNERS.get(name, name) for name in (curve.metric.split(" · ")[0] for curve in drawn)}
+    silent = {m.name: UNASKED for m in wanted if m.name not in absent and m.name not in used}
     return {
         "protocol": f"phonofilm-calibrate-{VERSION}" + ("/quick" if settings.quick else ""),
         "versions": {name: metadata.version(name) for name in ("phonofilm", "av", "numpy", "scipy", "torch")},
