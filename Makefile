@@ -5,7 +5,7 @@ CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
 PROMPT ?= A red rubber ball falls and bounces in a small room.
 
-.PHONY: setup demo test test-slow check results compare bench clean
+.PHONY: setup demo test test-slow check check-wheel results compare bench clean
 
 setup: $(DEV)
 
@@ -33,6 +33,10 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# a wheel, built and installed into a clean environment outside the checkout, makes a clip; minutes
+check-wheel: $(DEV)
+	$(BIN)/python scripts/check_wheel.py
 
 # the tables of README.md and docs/results.md, from the shipped weights
 results: $(DEV)
