@@ -21,6 +21,10 @@ Quantization = Literal["int8", "fp8", "nf4"]
 
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 GROUP = 64
+ROWS = 512
+"""Of a weight, so many are quantised at once,"""
+WIDENED = 2048
+"""and so many widened."""
 _EPS = 1e-12
 
 
@@ -42,17 +46,29 @@ class QuantizedLinear(nn.Module):
         return QuantizedLinear(kind, *quantize(weight, kind), bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "nf4" or x.dtype == torch.float16:  # unscaled 8-bit codes could leave float16's range
-            return F.linear(x, dequantize(self.codes, self.scale, self.kind, x.dtype), self.bias)
-        made = F.linear(x, self.codes.to(x.dtype)) * self.scale.to(x.dtype).flatten()
+        made = x.new_empty(*x.shape[:-1], len(self.codes))
+        scales = self.scale.expand(len(self.codes), -1)
+        for start in range(0, len(self.codes), WIDENED):
+            some = slice(start, start + WIDENED)
+            made[..., some] = self._product(x, self.codes[some], scales[some])
         return made if self.bias is None else made + self.bias
+
+    def _product(self, x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
+        if self.kind == "nf4" or x.dtype == torch.float16:  # unscaled 8-bit codes could leave float16's range
+            return F.linear(x, dequantize(codes, scale, self.kind, x.dtype))
+        return F.linear(x, codes.to(x.dtype)) * scale.to(x.dtype).flatten()
 
 
 def quantize(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
     """Codes and scales of a weight [out, in]: int8 or float8 [out, in] and float32 [out, 1], or for "nf4" uint8
-    [out, in/2] (two codes each) and float16 [out, in/group].
+    [out, in/2] (two codes each) and float16 [out, in/group]. A few rows at a time are in float32.
     """
-    weight = weight.float()
+    made = [_quantize(rows.float(), kind) for rows in weight.split(ROWS)]
+    codes, scales = zip(*made, strict=True)
+    return torch.cat(codes), torch.cat(scales)
+
+
+def _quantize(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
     if kind == "nf4":
         grouped = weight.unflatten(1, (-1, group_of(weight.shape[1])))
         scale = grouped.abs().amax(-1).clamp_min(_EPS).half().clamp_min(1e-7)

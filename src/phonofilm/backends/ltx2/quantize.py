@@ -88,11 +88,13 @@ class Source:
     changes: tuple[Callable[[], Tensor], ...]
 
     def whole(self) -> Tensor:
-        """It in float32."""
-        tensor = self.stored.read().float()
+        """It as stored, or in float32 where something is done to it."""
+        tensor = self.stored.read()
         if self.scale is not None:
-            tensor = tensor * self.scale.read().float()
-        return tensor + sum(change() for change in self.changes)
+            tensor = tensor.float() * self.scale.read().float()
+        for change in self.changes:
+            tensor = tensor.float() + change()
+        return tensor
 
     def quantized(self, kind: Quantization, bias: nn.Parameter | None) -> QuantizedLinear:
         if kind == "fp8" and self.stored.dtype == torch.float8_e4m3fn and not self.changes:
