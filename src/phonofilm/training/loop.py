@@ -43,6 +43,8 @@ def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = Fals
 def fit(task: Task, resume: bool = False) -> Path:
     """`train` for a task that is already made."""
     run = task.recipe.run
+    if run.output.exists() and not run.output.is_dir():
+        raise PhonofilmError(f"{run.output} is a file; name a folder as run.output")
     if run.threads:
         torch.set_num_threads(run.threads)
     learner, progress = _start(task, resume)

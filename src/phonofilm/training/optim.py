@@ -45,6 +45,11 @@ class OptimConfig:
     clip: float = 1.0
     ema: float = 0.999
 
+    def __post_init__(self) -> None:
+        for name in ("lr", "muon_lr"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise PhonofilmError(f"optim.{name} = {getattr(self, name):g} is not possible; it is 0 or more")
+
 
 def lr_scale(config: OptimConfig, step: int, fraction: float) -> float:
     """Factor on every learning rate at `step`, when `fraction` in [0, 1] of the run is over."""

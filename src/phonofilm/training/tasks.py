@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,6 +66,16 @@ class RunConfig:
     validate_every: int = 500
     init: Path | None = None
     export: Literal["float32", "bfloat16", "float16"] = "float16"
+
+    def __post_init__(self) -> None:
+        least = {"steps": 1, "batch": 1, "accumulate": 1, "threads": 1}
+        least |= dict.fromkeys(("seed", "prefetch", "log_every", "save_every", "validate_every"), 0)
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise PhonofilmError(f"run.{name} = {value} is not possible; it starts at {lowest}")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise PhonofilmError(f"run.max_minutes = {self.max_minutes:g} is not possible; leave it away for no limit")
 
 
 class Recipe(Protocol):
