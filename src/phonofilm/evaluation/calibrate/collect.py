@@ -32,6 +32,9 @@ from phonofilm.types import Clip
 VERSION = 3
 """Raised whenever a knob or a source changes, which makes the cache forget the old results."""
 
+STRETCHES = 2
+"""The same of how films are decoded and cut up."""
+
 SLOW_EVERY = 5
 """Metrics that take long (networks, and those that search speeds) are asked about one source of so many."""
 
@@ -147,6 +150,7 @@ class Unit:
         return None if kept is None else kept[0]
 
 
+@cache
 def key(name: str) -> str:
     """Names a metric in the cache, with all that its features depend on."""
     features = PROBES[name][0] if name in PROBES else _metric(name).features if name != DELAY else ()
@@ -277,7 +281,7 @@ def stretch(source: Source, stamp: str, folder: Path) -> Clip:
 
 
 def _place(stamp: str, index: int) -> str:
-    return hashlib.sha256(f"{VERSION} {stamp} {index}".encode()).hexdigest()
+    return hashlib.sha256(f"{STRETCHES} {stamp} {index}".encode()).hexdigest()
 
 
 def cut_up(path: Path, stamp: str, seconds: float | None, folder: Path) -> tuple[Source, ...]:
