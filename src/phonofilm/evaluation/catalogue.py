@@ -417,8 +417,9 @@ def choose(preset: str = "quick", names: tuple[str, ...] = ()) -> tuple[Metric, 
             m.name for m in METRICS if plain == m.name.lower().split("[")[0]
         ]
         if not found:
-            near = ", ".join(m.name for m in METRICS if plain[:3] in m.name.lower()) or "see docs/metrics.md"
-            raise PhonofilmError(f"there is no metric {name!r}; near it: {near}")
+            near = ", ".join(m.name for m in METRICS if plain[:3] in m.name.lower())
+            hint = f"near it: {near}" if near else "docs/metrics.md lists them all"
+            raise PhonofilmError(f"there is no metric {name!r}; {hint}")
         chosen |= set(found)
     return tuple(metric for metric in METRICS if metric.name in chosen)
 
