@@ -98,7 +98,7 @@ def shot_cuts(images: Images, steady: Images | None = None) -> NDArray[np.int64]
     level = steps.mean(axis=1)
     wide = (steps > FLOOR).mean(axis=1)
     found = []
-    for k in np.flatnonzero((level > 0.8 * FLOOR) & (wide > 0.4)):
+    for k in np.flatnonzero((level > 0.8 * FLOOR) & (wide > 0.4)).tolist():
         beside = np.concatenate([level[max(0, k - NEAR) : k], level[k + 1 : k + 1 + NEAR]])
         later = small[min(len(small) - 1, k + 1 + NEAR)]
         stays = np.abs(later - small[k]).mean() > 0.6 * level[k]
