@@ -63,9 +63,20 @@ def quantize(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
     """Codes and scales of a weight [out, in]: int8 or float8 [out, in] and float32 [out, 1], or for "nf4" uint8
     [out, in/2] (two codes each) and float16 [out, in/group]. A few rows at a time are in float32.
     """
-    made = [_quantize(rows.float(), kind) for rows in weight.split(ROWS)]
-    codes, scales = zip(*made, strict=True)
-    return torch.cat(codes), torch.cat(scales)
+    made = _empty(weight, kind)  # before anything that is freed again and would leave holes
+    for start in range(0, len(weight), ROWS):
+        for whole, part in zip(made, _quantize(weight[start : start + ROWS].float(), kind), strict=True):
+            whole[start : start + ROWS] = part
+    return made
+
+
+def _empty(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
+    rows, columns = weight.shape
+    if kind == "nf4":
+        scale = weight.new_empty(rows, columns // group_of(columns), dtype=torch.float16)
+        return weight.new_empty(rows, columns // 2, dtype=torch.uint8), scale
+    dtype = torch.int8 if kind == "int8" else torch.float8_e4m3fn
+    return weight.new_empty(rows, columns, dtype=dtype), weight.new_empty(rows, 1, dtype=torch.float32)
 
 
 def _quantize(weight: Tensor, kind: Quantization) -> tuple[Tensor, Tensor]:
