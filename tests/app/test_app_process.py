@@ -119,8 +119,17 @@ def test_a_reader_who_left_is_no_error_worth_a_traceback(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_standard_output_is_one_line(tmp_path):
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("command", "message"), [("doctor --help", "the disk is full"), ("info none.mp4 --json", "none.mp4 is not there")]
+)
+def test_a_full_standard_output_is_one_line(command, message, buffered, tmp_path):
+    """Whether it is met as the line is written, or as the last of it is flushed."""
+    variables = {**os.environ, "PYTHONUNBUFFERED": buffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*PHONOFILM, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
+        done = subprocess.run(
+            [*PHONOFILM, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, env=variables
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"phonofilm: {message}")
+    assert done.stderr.count("\n") == 1

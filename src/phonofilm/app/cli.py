@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
-from phonofilm.app.session import Session
+from phonofilm.app.session import Session, drop_untold
 from phonofilm.errors import Cancelled, PhonofilmError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -25,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with session.interruptible():
         try:
             code = _run(session, arguments)
+            print(end="", flush=True)  # here a full disk is still an error like any other
         except KeyboardInterrupt:
             return _stopped(session)
         except BaseException as error:
@@ -56,12 +56,10 @@ def _failed(session: Session, error: BaseException) -> int:
         return session.fail(str(error), INTERRUPTED if isinstance(error, Cancelled) else FAILED)
     if hasattr(error, "format_message"):  # the parser's own errors
         return session.fail(_misuse(error), MISUSED)
-    if isinstance(error, BrokenPipeError):
-        # whoever read our output has gone: say nothing, and let Python not try either when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     if isinstance(error, OSError):
-        return session.fail(_trouble(error), FAILED)
+        drop_untold()
+        # a broken pipe is a reader who has gone, and needs no telling
+        return FAILED if isinstance(error, BrokenPipeError) else session.fail(_trouble(error), FAILED)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return session.fail("there is not enough memory; ask for a shorter or smaller clip, or --device cpu", FAILED)
     return session.fail(
@@ -79,6 +77,8 @@ def _trouble(error: OSError) -> str:
     where = f": {error.filename}" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"the disk is full{where}; free some space and try again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.strerror}{where}; choose another place"
     return f"{error.strerror or error}{where}"
 
 

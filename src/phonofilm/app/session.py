@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,12 @@ class Session:
     def fail(self, message: str, code: int) -> int:
         """Say what went wrong in one line; returns the exit code."""
         line = " ".join(message.split())
-        if self.json:
-            print_json({"ok": False, "error": line, "exit_code": code})
-        print(f"phonofilm: {line}", file=sys.stderr)
+        with suppress(OSError):
+            print(f"phonofilm: {line}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            if self.json:
+                print_json({"ok": False, "error": line, "exit_code": code})
+        drop_untold()
         return code
 
 
@@ -153,10 +157,18 @@ def print_json(values: Mapping[str, Any]) -> None:
     """One line on standard output, in letters that it takes."""
     line = json.dumps(values, ensure_ascii=False)
     try:
-        line.encode(sys.stdout.encoding or "utf-8")
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         line = json.dumps(values)
     print(line)
+
+
+def drop_untold() -> None:
+    """Where standard output takes no more, let Python not try either when it flushes at the end."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _to_stderr(line: str) -> None:
