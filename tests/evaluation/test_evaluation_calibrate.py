@@ -109,14 +109,15 @@ def test_a_quick_calibration_holds_and_goes_on_where_it_was(tmp_path):
     from phonofilm.evaluation.calibrate.run import calibrate
 
     names = ("offset", "drift", "onset–motion F1", "Spatial AV-Align[motion]", "FAD[log-mel]", "KAD[log-mel]")
-    settings = Settings(metrics=names, seeds=4, quick=True, cache=tmp_path)
+    settings = Settings(metrics=names, seeds=2, quick=True, cache=tmp_path)
     result = calibrate(settings)
     musts = {(curve["metric"], curve["knob"]) for curve in result["curves"] if curve["must"]}
     assert {("offset, signed", "offset"), ("drift, signed", "audio speed"), ("KAD", "N")} <= musts
+    assert {("FAD[log-mel]", "noise"), ("KAD[log-mel]", "noise")} <= musts
     assert [c for c in result["curves"] if c["must"] and not c["verdict"]["passed"]] == []
     assert result["passed"]
     row = result["offset"][0]
-    assert row["estimates"] == 4 * 8
+    assert row["estimates"] == 2 * 8
     assert abs(row["bias"]) < 10
     stages = []
     less = replace(settings, metrics=names[:4])  # without distances, whose curves over N are drawn anew each time

@@ -90,7 +90,7 @@ def _curve(
     sets = _kind(metric)
     if sets:
         clean = _rows(heard, None)
-        if clean.clips < 4 or None not in heard.levels:
+        if clean.clips < 2 or None not in heard.levels:
             return None
         values = np.array([plain_distance(sets, _rows(heard, level), clean) for level in levels])
         low = high = values
