@@ -19,6 +19,7 @@ from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available, choose_tile, decode_cost, decode_peak
 from phonofilm.backends.ltx2.parts import Offload, Parts
 from phonofilm.backends.ltx2.probe import Speed, resident
+from phonofilm.backends.ltx2.quantize import reading_bytes
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
 from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
 from phonofilm.backends.requests import check
@@ -169,14 +170,15 @@ def _stages(
     width, first = text_width(folder.configs["transformer"]), half(grid) if two else grid
     part = step_cost(folder, first, streams, guidance, rows, width, device, parts.quantize)
     seconds = windows * evaluations * speed.seconds(part)
-    yield Stage("sampling", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
+    read = reading_bytes(folder) if parts.quantize is not None and device.type == "cpu" else 0
+    yield Stage("sampling", ("transformer",), weights.during(("transformer",)), max(part.peak, read), seconds)
     if two:
         part, enlarging = upsampling_cost(folder, first, device), ("vae", UPSAMPLER)
         seconds = windows * speed.seconds(part, convolved=True)
         yield Stage("upsampling", enlarging, weights.during(enlarging), part.peak, seconds)
         part = step_cost(folder, grid, streams, Guidance(), rows, width, device, parts.quantize)
         seconds = windows * (len(REFINING) - 1) * speed.seconds(part)
-        yield Stage("refining", ("transformer",), weights.during(("transformer",)), part.peak, seconds)
+        yield Stage("refining", ("transformer",), weights.during(("transformer",)), max(part.peak, read), seconds)
     if canvas.waveform is not None and (canvas.sample_states == MAKE).any():
         part, decoders = audio_cost(folder, grid, device), ("audio_vae", "vocoder")
         yield Stage(

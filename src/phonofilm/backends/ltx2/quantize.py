@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +19,14 @@ from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
 from phonofilm.backends.published.files import read_header
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, from_published
-from phonofilm.model.quantized import Quantization, QuantizedLinear, bytes_of, quantizable, quantize_blocks
+from phonofilm.model.quantized import (
+    ROWS,
+    Quantization,
+    QuantizedLinear,
+    bytes_of,
+    quantizable,
+    quantize_blocks,
+)
 from phonofilm.model.transformer import AVTransformer
 
 _DTYPES = {
@@ -67,6 +76,7 @@ def load_quantized(folder: Folder, kind: Quantization, loras: Sequence[Lora] = (
         layer = source.name.removesuffix(".weight")
         if layer in matrices:
             module.set_submodule(layer, source.quantized(kind, matrices[layer].bias))
+            give_back()
         else:
             rest[source.name] = source.whole().to(dtype)
     module.load_state_dict(rest, assign=True)
@@ -131,6 +141,22 @@ def _network_bytes(folder: _Key, kind: Quantization | None) -> int:
 def network_bytes(folder: Folder, kind: Quantization | None) -> int:
     """What the transformer takes in memory."""
     return _network_bytes(_Key(folder), kind)
+
+
+def reading_bytes(folder: Folder) -> int:
+    """What is in memory beside the codes while the largest matrix is quantised: it, and some rows of it in float32."""
+    largest = max((found for found in _stored(folder.transformer).values() if len(found.shape) == 2), key=_size)
+    return largest.size + 3 * 4 * ROWS * largest.shape[1]
+
+
+def _size(found: Stored) -> int:
+    return found.size
+
+
+def give_back() -> None:
+    """Return freed memory to the system. glibc keeps what lies between the codes, as much as a quarter of them."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 class _Key:
