@@ -22,9 +22,9 @@ Quantization = Literal["int8", "fp8", "nf4"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 GROUP = 64
 ROWS = 512
-"""Of a weight, so many are quantised at once,"""
-WIDENED = 2048
-"""and so many widened."""
+"""So many outputs' weights are quantised at once,"""
+WIDENED = 2**23
+"""and so many weights widened."""
 _EPS = 1e-12
 
 
@@ -47,9 +47,9 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         made = x.new_empty(*x.shape[:-1], len(self.codes))
-        scales = self.scale.expand(len(self.codes), -1)
-        for start in range(0, len(self.codes), WIDENED):
-            some = slice(start, start + WIDENED)
+        scales, rows = self.scale.expand(len(self.codes), -1), max(1, WIDENED // x.shape[-1])
+        for start in range(0, len(self.codes), rows):
+            some = slice(start, start + rows)
             made[..., some] = self._product(x, self.codes[some], scales[some])
         return made if self.bias is None else made + self.bias
 
