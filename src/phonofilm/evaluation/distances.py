@@ -14,7 +14,7 @@ import scipy.linalg
 
 from phonofilm.evaluation.checks import Floats
 from phonofilm.evaluation.divergence import inception_score
-from phonofilm.evaluation.frechet import Moments, frechet_from_moments, frechet_infinity, moments
+from phonofilm.evaluation.frechet import Moments, frechet_distance, frechet_from_moments, frechet_infinity, moments
 from phonofilm.evaluation.kernel import BLOCK, median_pairwise_distance
 from phonofilm.evaluation.statistics import Interval
 
@@ -108,6 +108,10 @@ def plain_distance(kind: str, generated: Rows, real: Rows, seed: int = 0) -> flo
     if kind == "frechet":
         assert generated.moments is not None
         assert real.moments is not None
+        few = min(generated.moments.count, real.moments.count) <= len(real.moments.mean)
+        if few and generated.kept == generated.moments.count and real.kept == real.moments.count:
+            # fewer rows than features: their own products are smaller than the covariances
+            return frechet_distance(np.concatenate(generated.parts()), np.concatenate(real.parts()))
         return frechet_from_moments(generated.moments, real.moments)
     if kind == "frechet-infinity":
         return frechet_infinity(np.concatenate(generated.parts()), np.concatenate(real.parts()), seed=seed).value

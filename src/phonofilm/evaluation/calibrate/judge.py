@@ -85,7 +85,8 @@ def _curve(
 ) -> Curve | None:
     if knob.name == "mismatch":
         return _mixed(kind, metric, heard)
-    levels = [level for level in heard.levels if level is not None]
+    reach = LIP_REACH if metric == "lip offset, signed" else np.inf
+    levels = [level for level in heard.levels if level is not None and abs(level) < reach]
     levels = sorted(levels, reverse=knob.name in FALLING)
     sets = _kind(metric)
     if sets:
@@ -157,9 +158,7 @@ Judged = tuple[Verdict | None, Sequence[float], float]
 
 def _judged(knob: str, metric: str, levels: np.ndarray, values: np.ndarray, heard: Answers) -> Judged:
     """The verdict, and where the shape is a line: that line and how far from it is allowed."""
-    if metric == "lip offset, signed":
-        return _offset(knob, levels[np.abs(levels) < LIP_REACH], heard)
-    if metric == "offset, signed":
+    if metric in ("offset, signed", "lip offset, signed"):
         return _offset(knob, levels, heard)
     if metric == "drift, signed":
         truth = levels if knob == "audio speed" else 1 / (1 + levels) - 1
