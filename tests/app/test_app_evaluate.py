@@ -132,3 +132,11 @@ def test_mistakes_get_one_line_and_leave_nothing(place, arguments, message, caps
 )
 def test_numbers_read_well(value, text):
     assert number(value) == text
+
+
+def test_a_network_that_judges_nothing_is_named(place, capsys):
+    words = ["evaluate", str(place / "real"), "--metrics", "silence", "--cache", str(place / "cache"), "--workers", "1"]
+    assert main([*words, "--conditioned-on", "synchformr,clip", "-o", str(place / "named"), "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["notices"]
+    assert line.startswith("no metric is judged by synchformr; those that judge are ")
+    assert "synchformer" in line

@@ -62,6 +62,7 @@ def evaluate(
     """
     from phonofilm.app.evaluate.page import write_page
     from phonofilm.app.evaluate.table import result_lines
+    from phonofilm.evaluation.catalogue import METRICS
     from phonofilm.evaluation.suite import Settings, write_json
     from phonofilm.evaluation.suite import evaluate as run
 
@@ -81,6 +82,9 @@ def evaluate(
             keep_odd=keep_odd,
             seed=seed,
         )
+        judges = {metric.judge for metric in METRICS} - {None}
+        for name in sorted(set(settings.conditioned_on) - judges):
+            report.notice(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
         result = run(generated, reference, prompts, settings, report.progress)
         folder.mkdir(exist_ok=True)
         write_json(result, folder / "results.json")
