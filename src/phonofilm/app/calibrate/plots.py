@@ -53,7 +53,8 @@ def _panel(axes: Any, knob: str, unit: str, curve: Mapping[str, Any]) -> None:
     _scale(axes, knob, curve)
     if len(curve["expected"]):
         line = np.array(curve["expected"])[order]
-        band = max(curve["band"], 0.012 * float(np.ptp(line)))
+        stretched = axes.get_yscale() == "symlog"  # there what is allowed can be seen; elsewhere it may need help
+        band = curve["band"] if stretched else max(curve["band"], 0.012 * float(np.ptp(line)))
         axes.fill_between(x, line - band, line + band, color=SHADE, lw=0)
         axes.plot(x, line, color="#7fa898", lw=0.8)
     elif verdict is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from phonofilm.checkpoint import file_sha256
 from phonofilm.evaluation.calibrate.collect import VERSION, Unit, not_run
 from phonofilm.evaluation.calibrate.curves import Curve, linear
-from phonofilm.evaluation.calibrate.judge import CHANCE, Answers, Key, answers, curves
+from phonofilm.evaluation.calibrate.judge import CHANCE, LIP_REACH, Answers, Key, answers, curves
 from phonofilm.evaluation.calibrate.knobs import KNOBS
 from phonofilm.evaluation.calibrate.plan import OWNERS, Progress, Settings, carry_out, units
 from phonofilm.evaluation.calibrate.scenes import LENGTH, SECONDS, SIZE
@@ -86,6 +86,8 @@ def _offset_table(found: Mapping[Key, Answers]) -> list[dict[str, Any]]:
         sure = found.get((kind, knob, condition, trusted), Answers())
         truth, estimate, trust = [], [], []
         for level, clips in heard.levels.items():
+            if BY[metric] == "lips" and abs(level or 0) >= LIP_REACH:
+                continue
             for name, value in clips.items():
                 truth.append(level)
                 estimate.append(value[0] / value[1])
