@@ -71,6 +71,8 @@ def _panel(axes: Any, knob: str, unit: str, curve: Mapping[str, Any]) -> None:
 def _scale(axes: Any, knob: str, curve: Mapping[str, Any]) -> None:
     if knob in LOGARITHMIC:
         axes.set_xscale("log")
+        axes.set_xticks(curve["levels"], [f"{level:g}" for level in curve["levels"]])
+        axes.minorticks_off()
     if knob == "offset" or knob == "disturbed":
         axes.set_xscale("symlog", linthresh=50)
         ticks = [-1000, -100, 0, 100, 1000], ["−1000", "−100", "0", "100", "1000"]
