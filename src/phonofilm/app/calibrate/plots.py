@@ -62,7 +62,11 @@ def _panel(axes: Any, knob: str, unit: str, curve: Mapping[str, Any]) -> None:
     axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
     axes.plot(x, y, color=colour, marker="o", ms=3, lw=1.2)
     word = "shown" if verdict is None else "pass" if verdict["passed"] else "FAIL" if curve["must"] else "not reliable"
-    axes.set_title(f"{curve['metric']}\n{curve['source']}, {curve['clips']} clips: {word}", fontsize=8, color=colour)
+    axes.set_title(
+        f"{curve['metric']}\n{curve['source']}, {curve['clips']} {'pairs' if knob == 'N' else 'clips'}: {word}",
+        fontsize=8,
+        color=colour,
+    )
     said = unit if verdict is None else f"{unit}\n{_wrapped(verdict['measured'])}"
     axes.set_xlabel(said, fontsize=7)
     axes.tick_params(labelsize=7)
@@ -71,7 +75,9 @@ def _panel(axes: Any, knob: str, unit: str, curve: Mapping[str, Any]) -> None:
 def _scale(axes: Any, knob: str, curve: Mapping[str, Any]) -> None:
     if knob in LOGARITHMIC:
         axes.set_xscale("log")
-        axes.set_xticks(curve["levels"], [f"{level:g}" for level in curve["levels"]])
+        levels = np.sort(curve["levels"])
+        apart = np.append(levels[1:] / levels[:-1] > 1.3, True)  # nearer ones would be written over each other
+        axes.set_xticks(levels, [f"{level:g}" if clear else "" for level, clear in zip(levels, apart, strict=True)])
         axes.minorticks_off()
     if knob == "offset" or knob == "disturbed":
         axes.set_xscale("symlog", linthresh=50)
