@@ -1,5 +1,6 @@
 """What all tests share: property tests are judged by what they find, never by how fast the machine is."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,10 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("phonofilm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("phonofilm")
+
+# A script's background processes ignore SIGINT, and so do theirs; Ctrl-C is to be tested there too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

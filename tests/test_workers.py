@@ -47,7 +47,12 @@ def test_an_interrupt_ends_all_of_them_quietly(start, alone, tmp_path):
         assert process.poll() is None
         time.sleep(0.02)
     (os.kill if alone else os.killpg)(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     assert process.returncode == 130
     assert err == ""
     left = {path.name for path in tmp_path.iterdir() if path.name != "__pycache__"}
