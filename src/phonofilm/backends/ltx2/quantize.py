@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from phonofilm.backends.ltx2.lora import Lora, additions
 from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
 from phonofilm.backends.published.files import read_header
 from phonofilm.errors import PhonofilmError
+from phonofilm.model.config import TransformerConfig
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.quantized import (
     ROWS,
@@ -130,46 +132,29 @@ def _sources(folder: Folder, module: nn.Module, loras: Sequence[Lora]) -> Iterat
         yield Source(ours, found, scale, tuple(part[ours] for part in added if ours in part))
 
 
-@lru_cache(maxsize=16)
-def _network_bytes(folder: _Key, kind: Quantization | None) -> int:
-    with torch.device("meta"):
-        module = AVTransformer(network_config(folder.folder.configs["transformer"]))
-        module.to(stored_dtype(folder.folder.transformer))
-        return bytes_of(module if kind is None else quantize_blocks(module, kind))
-
-
 def network_bytes(folder: Folder, kind: Quantization | None) -> int:
     """What the transformer takes in memory."""
-    return _network_bytes(_Key(folder), kind)
+    return _network_bytes(network_config(folder.configs["transformer"]), stored_dtype(folder.transformer), kind)
+
+
+@lru_cache(maxsize=16)
+def _network_bytes(config: TransformerConfig, dtype: torch.dtype, kind: Quantization | None) -> int:
+    with torch.device("meta"):
+        module = AVTransformer(config).to(dtype)
+        return bytes_of(module if kind is None else quantize_blocks(module, kind))
 
 
 def reading_bytes(folder: Folder) -> int:
     """What is in memory beside the codes while the largest matrix is quantised: it, and some rows of it in float32."""
-    largest = max((found for found in _stored(folder.transformer).values() if len(found.shape) == 2), key=_size)
+    matrices = [found for found in _stored(folder.transformer).values() if len(found.shape) == 2]
+    largest = max(matrices, key=attrgetter("size"))
     return largest.size + 3 * 4 * ROWS * largest.shape[1]
-
-
-def _size(found: Stored) -> int:
-    return found.size
 
 
 def give_back() -> None:
     """Return freed memory to the system. glibc keeps what lies between the codes, as much as a quarter of them."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
-
-
-class _Key:
-    """A folder as a key of a cache: its place names it."""
-
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
-
-    def __hash__(self) -> int:
-        return hash(self.folder.transformer)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.folder.transformer == self.folder.transformer
 
 
 def _stored(paths: Sequence[Path]) -> dict[str, Stored]:
