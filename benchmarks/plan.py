@@ -1,12 +1,16 @@
 """What `--dry-run` says a job will take, beside what the same command takes.
 
     python benchmarks/plan.py [--sizes tiny,wide --only quantize --json]
+    python benchmarks/plan.py --published
 
 LTX-2's folder is written with random weights, as in the tests: `tiny` all through, and `wide`, whose transformer has
 two layers of the published width in float32. Then `phonofilm generate` is run on it, first with `--dry-run` and then
 in earnest, for each way of keeping the weights. Measured is the highest resident size of that process, its libraries
 included, which the plan's peak includes too; and the time of its stages, against the expected. Prints a Markdown table
 for docs/performance.md.
+
+`--published` only plans, for LTX-2 at its published size in bfloat16: files of that size that hold nothing, of which a
+disk with sparse files keeps some kilobytes. Prints the stages for docs/models.md.
 """
 
 from __future__ import annotations
@@ -30,6 +34,17 @@ WIDE = {
     "audio_attention_head_dim": 64,
     "audio_cross_attention_dim": 2048,
 }
+GEMMA = {
+    "hidden_size": 3840,
+    "intermediate_size": 15360,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 256,
+    "vocab_size": 262208,
+}
+"""Gemma 3 12B, as its model card has it."""
+KINDS = ("int8", "fp8", "nf4")
 DISK = "--offload disk"
 JOBS = {
     "tiny": ("--seconds 2 --size 256x256 --steps 2", ("--offload none", DISK)),
@@ -47,6 +62,63 @@ def write(size: str, folder: Path) -> Path:
     script = f"from pathlib import Path; from tiny_ltx2 import *; save_tiny_ltx2(Path({str(folder)!r}), **{options})"
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": sys.path[0]})
     return folder
+
+
+def write_published(folder: Path) -> None:
+    """Configurations, and files with headers alone, of components at diffusers' defaults, which are LTX-2's sizes."""
+    import torch
+    from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
+    from tiny_ltx2 import save_index, save_tokenizer
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    text = Gemma3Config(text_config=GEMMA)
+    with torch.device("meta"):
+        made = {
+            "transformer": LTX2VideoTransformer3DModel(rope_type="split"),
+            "connectors": LTX2TextConnectors(rope_type="split"),
+            "vae": AutoencoderKLLTX2Video(spatial_compression_ratio=32, temporal_compression_ratio=8),
+            "audio_vae": AutoencoderKLLTX2Audio(),
+            "vocoder": LTX2Vocoder(),
+        }
+        encoder = Gemma3ForConditionalGeneration(text)
+    for name, module in made.items():
+        module.save_config(folder / name)
+        write_empty(folder / name / "diffusion_pytorch_model.safetensors", module.state_dict())
+    text.save_pretrained(folder / "text_encoder")
+    write_empty(folder / "text_encoder/model.safetensors", encoder.state_dict())
+    save_tokenizer(folder)
+    save_index(folder)
+
+
+def write_empty(path: Path, tensors: dict[str, Any]) -> None:
+    """A bfloat16 file of safetensors whose tensors are a hole in the disk."""
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        start, end = end, end + 2 * tensor.numel()
+        header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    head = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as opened:
+        opened.write(len(head).to_bytes(8, "little") + head)
+        opened.truncate(8 + len(head) + end)
+
+
+def published() -> str:
+    """The plan of five seconds of 768x512, as a Markdown table."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = f"from pathlib import Path; from plan import write_published; write_published(Path({folder!r}))"
+        paths = os.pathsep.join([str(Path(__file__).parent), sys.path[0]])
+        subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": paths})
+        words = ["generate", "a red ball", "--model", folder, "--device", "cpu", "--offload", "disk", "--dry-run"]
+        words += ["--seconds", "5", "--size", "768x512", "-o", f"{folder}/a.mp4"]
+        stages = run(words, Path(folder))[0]["plan"]["stages"]
+        small = {kind: run([*words, "--quantize", kind], Path(folder))[0]["plan"]["stages"] for kind in KINDS}
+    rows = [f"| {one['name']} | {one['weights'] / 1e9:.2f} GB | {one['work'] / 1e9:.2f} GB |" for one in stages]
+    for kind, found in small.items():
+        (one,) = (stage for stage in found if stage["name"] == "sampling")
+        rows.append(f"| sampling, `--quantize {kind}` | {one['weights'] / 1e9:.2f} GB | {one['work'] / 1e9:.2f} GB |")
+    return "\n".join(["| stage | weights | beside them |", "|---|---|---|", *rows])
 
 
 def run(words: list[str], work: Path) -> tuple[dict[str, Any], int]:
@@ -90,7 +162,11 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(JOBS), help="which, with commas between")
     parser.add_argument("--only", default="", metavar="TEXT", help="ways that contain this")
     parser.add_argument("--json", action="store_true", help="all numbers instead of the table")
+    parser.add_argument("--published", action="store_true", help="only plan, at LTX-2's published size")
     args = parser.parse_args()
+    if args.published:
+        print(published())
+        return
     report = {}
     if not args.json:
         print("| model, how | planned peak | measured peak | ratio | expected time | time |\n|---|---|---|---|---|---|")

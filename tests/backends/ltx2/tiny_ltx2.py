@@ -51,12 +51,9 @@ def save_transformer(folder: Path, preset: str = "ltx2", seed: int = 0, **option
 def save_text(folder: Path, preset: str = "ltx2") -> None:
     """Gemma 3 and its tokenizer, and the connectors after them."""
     from diffusers.pipelines.ltx2 import LTX2TextConnectors
-    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GemmaTokenizer
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-    vocabulary = {word: n for n, word in enumerate([*special, *"abcdefghijklmnopqrstuvwxyz▁", *WORDS])}
-    tokenizer = GemmaTokenizer(vocab=vocabulary, merges=[])
-    tokenizer.save_pretrained(folder / "tokenizer")
+    save_tokenizer(folder)
     text = {
         "hidden_size": TEXT,
         "intermediate_size": 32,
@@ -105,6 +102,14 @@ def save_text(folder: Path, preset: str = "ltx2") -> None:
     connectors.save_pretrained(folder / "connectors")
 
 
+def save_tokenizer(folder: Path) -> None:
+    from transformers import GemmaTokenizer
+
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    vocabulary = {word: n for n, word in enumerate([*special, *"abcdefghijklmnopqrstuvwxyz▁", *WORDS])}
+    GemmaTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder / "tokenizer")
+
+
 def save_codecs(folder: Path) -> None:
     from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTX2Video
     from diffusers.pipelines.ltx2 import LTX2Vocoder
@@ -131,6 +136,12 @@ def save_tiny_ltx2(folder: Path, preset: str = "ltx2", **options: Any) -> Path:
     save_text(folder, preset)
     save_codecs(folder)
     save_transformer(folder, preset, **options)
+    save_index(folder)
+    return folder
+
+
+def save_index(folder: Path) -> None:
+    """What says which classes the folder holds."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.1).save_pretrained(folder / "scheduler")
@@ -147,4 +158,3 @@ def save_tiny_ltx2(folder: Path, preset: str = "ltx2", **options: Any) -> Path:
         "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     }
     (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
