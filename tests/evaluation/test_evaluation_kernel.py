@@ -71,6 +71,22 @@ def test_blocks_do_not_show(monkeypatch, block):
     assert kernel_audio_distance(generated, real) == pytest.approx(brute(generated, real, sigma), rel=1e-9)
 
 
+@pytest.mark.parametrize("margin", [0.02, 1e-6])
+@pytest.mark.parametrize("spread", ["normal", "two lumps", "half the same"])
+def test_the_median_is_exact_wherever_it_is_first_looked_for(monkeypatch, margin, spread):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(5, 1, (700, 6))
+    if spread == "two lumps":
+        rows[:350] += 100
+    if spread == "half the same":
+        rows[:500] = rows[0]
+    monkeypatch.setattr(kernel, "EXACT_PAIRS", 1000)
+    monkeypatch.setattr(kernel, "BLOCK", 128)
+    monkeypatch.setattr(kernel, "MARGIN", margin)
+    distances = np.sort(scipy.spatial.distance.pdist(rows))
+    assert median_pairwise_distance(rows) == pytest.approx(distances[(len(distances) - 1) // 2], rel=1e-10, abs=1e-5)
+
+
 def test_kad_is_unbiased_at_every_n():
     rng = np.random.default_rng(0)
     for n in (20, 50, 200):
