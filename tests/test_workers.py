@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phonofilm.workers import Workers
+from phonofilm.workers import Workers, cores, one_thread
 
 SCRIPT = """
 import sys, time
@@ -60,9 +60,43 @@ def test_an_interrupt_ends_all_of_them_quietly(start, alone, tmp_path):
 
 
 def test_what_they_do_comes_back_in_order():
-    with Workers(2, "spawn", os.chdir, "/") as pool:
+    with Workers(2, "spawn") as pool:
         assert list(pool.map(str, range(5))) == ["0", "1", "2", "3", "4"]
-        assert pool.submit(os.getcwd).result() == "/"
+
+
+def numeric_threads() -> set[int]:
+    import scipy.linalg  # noqa: F401, its own library is loaded after the worker began
+    import torch
+    from threadpoolctl import threadpool_info
+
+    return {torch.get_num_threads(), *(library["num_threads"] for library in threadpool_info())}
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_they_share_the_cores(start):
+    with Workers(max(2, cores()), start) as pool:
+        assert pool.submit(numeric_threads).result() == {1}
+    with Workers(1, start) as pool:
+        assert max(pool.submit(numeric_threads).result()) == cores()
+
+
+def test_one_thread_is_for_a_while(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = numeric_threads()
+    inside = []
+
+    def interrupted() -> None:
+        with one_thread():
+            inside.append((numeric_threads(), os.environ["MKL_NUM_THREADS"]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert inside == [({1}, "1")]
+    assert numeric_threads() == before
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert "MKL_NUM_THREADS" not in os.environ
 
 
 def test_an_error_of_one_is_the_callers(tmp_path):

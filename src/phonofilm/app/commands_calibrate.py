@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from phonofilm.app.options import Debug, Json
 from phonofilm.app.session import Report
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
+from phonofilm.workers import cores
 
 if TYPE_CHECKING:
     from phonofilm.evaluation.calibrate.plan import Settings
@@ -74,7 +74,7 @@ def calibrate(
             films=tuple(film or []),
             seconds=film_seconds,
             cache=cache or default_cache(),
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or cores(),
         )
         result = run(settings, report.progress)
         output.mkdir(exist_ok=True)

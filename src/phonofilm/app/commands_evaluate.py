@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from phonofilm.app.options import Debug, Json
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
+from phonofilm.workers import cores
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
             preset=preset,
             metrics=_split(metrics),
             cache=cache,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or cores(),
             weights=_weights(weights or []),
             conditioned_on=_split(conditioned_on),
             keep_odd=keep_odd,

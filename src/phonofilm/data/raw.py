@@ -27,7 +27,7 @@ def write_raw(
     jobs = [(source, folder, number, rows, batch) for number, rows in missing(folder, PREFIX, count, shard)]
     meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _ in jobs))
     if workers > 1:
-        with Workers(workers, None, torch.set_num_threads, 1) as pool:
+        with Workers(workers) as pool:
             for done in pool.map(_write, jobs):
                 meter.add(done)
     else:

@@ -17,7 +17,7 @@ from phonofilm.evaluation.cache import FeatureCache
 from phonofilm.evaluation.features import Taker, catalogue
 from phonofilm.evaluation.film import Film
 from phonofilm.evaluation.folder import Entry
-from phonofilm.workers import Workers
+from phonofilm.workers import Workers, one_thread
 
 Progress = Callable[[str, int, int], None]
 
@@ -78,10 +78,17 @@ def take_all(
     ready = [entry for entry in entries if not entry.problem]
     report = progress or (lambda stage, done, total: None)
     report(stage, len(found), len(entries))
-    for taken in (take(e, plan) for e in ready) if workers <= 1 or len(ready) < 2 else _spread(ready, plan, workers):
+    for taken in _alone(ready, plan) if workers <= 1 or len(ready) < 2 else _spread(ready, plan, workers):
         found[taken.name] = taken
         report(stage, len(found), len(entries))
     return [found[entry.name] for entry in entries]
+
+
+def _alone(entries: Sequence[Entry], plan: Plan) -> Iterator[Taken]:
+    for entry in entries:
+        with one_thread():
+            taken = take(entry, plan)
+        yield taken
 
 
 def _spread(entries: Sequence[Entry], plan: Plan, workers: int) -> Iterator[Taken]:

@@ -14,6 +14,7 @@ from phonofilm.evaluation.extraction import Plan, Taken
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval
 from phonofilm.evaluation.view import AbsentError, Lookup, View
 from phonofilm.evaluation.words import text_digest
+from phonofilm.workers import one_thread
 
 CONTROLS = 500
 """Clips of a shuffled control, at most."""
@@ -110,7 +111,29 @@ def measure(
 ) -> dict[str, Measured]:
     """Every metric over the scored clips of both sides."""
     report = progress or (lambda stage, done, total: None)
-    read = Reader(plan)
+    with one_thread():
+        mine, theirs, shuffled = _tallies(metrics, generated, real, prompts, Reader(plan), seed, report)
+    found = {}
+    for done, metric in enumerate(metrics):
+        report("comparing", done, len(metrics))
+        tallies = mine[metric.name], theirs[metric.name], shuffled[metric.name]
+        found[metric.name] = (_set_value if isinstance(metric.measures, Distance) else _clip_value)(
+            metric, *tallies, seed
+        )
+    report("comparing", len(metrics), len(metrics))
+    return found
+
+
+def _tallies(
+    metrics: Sequence[Metric],
+    generated: Sequence[Taken],
+    real: Sequence[Taken],
+    prompts: Mapping[str, str],
+    read: Reader,
+    seed: int,
+    report: Callable[[str, int, int], None],
+) -> tuple[dict[str, Tally], ...]:
+    """What each clip adds to each metric, by its name: generated, real, and generated with a stranger's sound."""
     mine, theirs, shuffled = ({metric.name: Tally() for metric in metrics} for _ in range(3))
     partner = {clip.name: clip for clip in real}
     stranger = _strangers(generated, seed)
@@ -132,15 +155,7 @@ def measure(
         for metric in metrics:
             if isinstance(metric.measures, Distance) or "reference" not in metric.needs:
                 _add(theirs[metric.name], metric, clip, View(own, own, None, prompt, read.words(prompt)))
-    found = {}
-    for done, metric in enumerate(metrics):
-        report("comparing", done, len(metrics))
-        tallies = mine[metric.name], theirs[metric.name], shuffled[metric.name]
-        found[metric.name] = (_set_value if isinstance(metric.measures, Distance) else _clip_value)(
-            metric, *tallies, seed
-        )
-    report("comparing", len(metrics), len(metrics))
-    return found
+    return mine, theirs, shuffled
 
 
 def _strangers(clips: Sequence[Taken], seed: int) -> dict[str, Taken]:

@@ -50,7 +50,7 @@ def score_folder(
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     known = true_events(Path(truth)) if truth is not None else {}
     jobs = [(path, known.get(path.stem)) for path in paths]
-    with Workers(workers, None, _one_thread) as pool:
+    with Workers(workers) as pool:
         seen = list(pool.map(_observe_file, jobs))
         clips = [clip for clip in seen if isinstance(clip, Observation)]
         if not clips:
@@ -111,12 +111,6 @@ def _share(clips: Sequence[Observation], kind: str, precision: bool) -> Value:
 
 def _shifted(clip: Observation, seconds: float) -> tuple[float, float]:
     return f1_counts([s.time for s in clip.sights], [o.time + seconds for o in clip.onsets], 0.06)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)  # the workers share the cores among them
 
 
 def _observe_file(job: tuple[Path, tuple[Event, ...] | None]) -> Observation | dict[str, str]:
