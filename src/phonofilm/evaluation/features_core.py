@@ -11,7 +11,7 @@ from phonofilm.evaluation.drift import drift
 from phonofilm.evaluation.features import Feature, Taker
 from phonofilm.evaluation.film import RATE, Film, UnfitError
 from phonofilm.evaluation.heard import loudness
-from phonofilm.evaluation.motion import Motion, lucas_kanade, luminance
+from phonofilm.evaluation.motion import Motion, lucas_kanade
 from phonofilm.evaluation.offset import offset
 from phonofilm.evaluation.onsets import detect_onsets, onset_confidence, suppress
 from phonofilm.evaluation.quality import dynamic_degree, flow_strength, temporal_flicker
@@ -68,7 +68,7 @@ def flicker(film: Film) -> Mapping[str, np.ndarray]:
 def motion(film: Film) -> Mapping[str, np.ndarray]:
     """Changes of motion and light, mean flow in pixels at the clip's own size, and when the picture changes."""
     found = film.motion
-    images = luminance(film.frames)
+    images = film.images
     shrink = min(film.frames.shape[1:3]) / min(images.shape[1:])
     steps = range(0, len(images) - 1, 128)
     speed = [np.hypot(*np.moveaxis(lucas_kanade(*_pairs(images, first)), -1, 0)).mean((1, 2)) for first in steps]
@@ -88,7 +88,7 @@ def _pairs(images: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
 
 def dynamics(film: Film) -> Mapping[str, np.ndarray]:
     """Dynamic degree and the mean of the fastest 5 % of flow, between pictures 1/8 s apart, at 64 pixels."""
-    images = luminance(film.at(8.0))
+    images = film.images[film.ticks(8.0)]
     if len(images) < 2:
         raise UnfitError("dynamic degree needs a quarter of a second of film")
     flow = lucas_kanade(images[:-1], images[1:], levels=4)
@@ -140,7 +140,7 @@ def boxes(film: Film) -> Mapping[str, np.ndarray]:
 
     Changes are squared differences of pictures 1/8 s apart, less their median, which a moving camera raises everywhere.
     """
-    images = luminance(film.at(2 * BOX_RATE))
+    images = film.images[film.ticks(2 * BOX_RATE)]
     if len(images) < 2:
         raise UnfitError("moving things need a quarter of a second of film")
     change = (np.diff(images, axis=0)[::2].astype(np.float64)) ** 2
@@ -214,11 +214,11 @@ CORE = (
     _core("facts", "any", facts),
     _core("levels", "sound", levels),
     _core("flicker", "picture", flicker),
-    _core("motion", "picture", motion, 3),
-    _core("dynamics", "picture", dynamics),
+    _core("motion", "picture", motion, 4),
+    _core("dynamics", "picture", dynamics, 2),
     _core("onsets", "sound", onsets, 2),
-    _core("sync", "both", sync, 4),
+    _core("sync", "both", sync, 5),
     _core("places", "sound", places),
-    _core("boxes", "picture", boxes),
+    _core("boxes", "picture", boxes, 2),
     _core("log-mel", "sound", log_mel),
 )

@@ -6,9 +6,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.motion import Motion, motion_of_frames
+from phonofilm.evaluation.camera import Images
+from phonofilm.evaluation.motion import Motion, luminance, motion_of_images
 from phonofilm.evaluation.onsets import onset_impulses, onset_strength
 from phonofilm.evaluation.signals import Signal
 from phonofilm.media import mix, read_clip, resample_audio
@@ -75,9 +77,17 @@ class Film:
         return np.ascontiguousarray(self.ears.mean(axis=0, dtype=np.float32))
 
     @cached_property
+    def images(self) -> Images:
+        """Luminance float32 [T, h, w], 0 … 1, small."""
+        try:
+            return luminance(self.frames)
+        except ValueError as error:
+            raise UnfitError(str(error)) from error
+
+    @cached_property
     def motion(self) -> Motion:
         try:
-            return motion_of_frames(self.frames, self.fps)
+            return motion_of_images(self.images, self.fps)
         except ValueError as error:
             raise UnfitError(str(error)) from error
 
@@ -90,10 +100,13 @@ class Film:
         return onset_impulses(self.strength)
 
     def at(self, fps: float) -> np.ndarray:
-        """Frames uint8 [t, H, W, 3] on a slower clock: each tick takes the nearest frame."""
+        """Frames uint8 [t, H, W, 3] on a slower clock."""
+        return self.frames[self.ticks(fps)]
+
+    def ticks(self, fps: float) -> NDArray[np.int64]:
+        """Index [t] of the frame that each tick of a slower clock takes: the nearest."""
         count = max(1, round(len(self.frames) / self.fps * fps))
-        index = np.minimum(np.rint(np.arange(count) * self.fps / fps).astype(int), len(self.frames) - 1)
-        return self.frames[index]
+        return np.minimum(np.rint(np.arange(count) * self.fps / fps).astype(np.int64), len(self.frames) - 1)
 
 
 def whole(path: Path) -> Clip:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from phonofilm.evaluation.camera import Images, camera_shift, coarse, half, inner, shot_cuts, translated, windows
 from phonofilm.evaluation.checks import Floats, finite
@@ -47,7 +47,11 @@ def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:
 
     Flow is Lucas–Kanade over a pyramid, in numpy; with a better one at hand use `motion_of_flow`.
     """
-    images = luminance(frames, side)
+    return motion_of_images(luminance(frames, side), fps)
+
+
+def motion_of_images(images: Images, fps: float) -> Motion:
+    """The same from luminance [T, h, w]."""
     if len(images) < 4:
         raise ValueError(f"motion needs at least 4 frames and the clip has {len(images)}")
     momenta, lights, steps = [], [], []
@@ -121,13 +125,15 @@ def luminance(frames: ArrayLike, side: int = SIDE) -> Images:
         raise ValueError(f"frames of {width}x{height} are too small to see motion in: 16 pixels at least")
     step = max(1, round(min(height, width) / side))
     top, left = height % step // 2, width % step // 2
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
-    small = []
-    for picture in pictures:  # one at a time: a film as float32 would not fit in memory
-        grey = picture.astype(np.float32) @ weights if picture.ndim == 3 else picture.astype(np.float32) / 255
-        grey = grey[top : top + height // step * step, left : left + width // step * step]
-        small.append(grey.reshape(height // step, step, width // step, step).mean(axis=(1, 3)))
-    return np.stack(small)
+    tall, wide = height // step, width // step
+    pictures = pictures[:, top : top + tall * step, left : left + wide * step]
+    weights = np.array([0.299, 0.587, 0.114] if pictures.ndim == 4 else [1.0]) / (255 * step * step)
+    total = np.uint32 if pictures.dtype == np.uint8 else np.float64
+    small = np.empty((len(pictures), tall, wide), dtype=np.float32)
+    for out, picture in zip(small, pictures, strict=True):  # one at a time: a film as sums would not fit in memory
+        rows = picture.reshape(tall, step, -1).sum(axis=1, dtype=total)
+        out[:] = rows.reshape(tall, wide, step, -1).sum(axis=2) @ weights
+    return small
 
 
 def lucas_kanade(first: Images, second: Images, levels: int = 3, window: int = 7) -> Images:
@@ -157,10 +163,19 @@ def _grown(flow: Images, height: int, width: int) -> Images:
 
 
 def _warped(images: Images, flow: Images) -> Images:
+    """Images [T, h, w] at each pixel's place plus flow [T, h, w, 2], bilinear; beyond the border it goes on."""
     count, height, width = images.shape
-    t, y, x = np.meshgrid(np.arange(count), np.arange(height), np.arange(width), indexing="ij", sparse=True)
-    where = np.broadcast_arrays(t.astype(np.float32), y + flow[..., 1], x + flow[..., 0])
-    return map_coordinates(images, where, order=1, mode="nearest")
+    x = np.clip(np.arange(width, dtype=np.float32) + flow[..., 0], 0, width - 1)
+    y = np.clip(np.arange(height, dtype=np.float32)[:, None] + flow[..., 1], 0, height - 1)
+    left, top = x.astype(np.int32), y.astype(np.int32)
+    share_x, share_y = x - left, y - top
+    corner = top * width + left + np.arange(count, dtype=np.int32)[:, None, None] * (height * width)
+    right, down = (left < width - 1).astype(np.int32), np.where(top < height - 1, np.int32(width), np.int32(0))
+    flat = images.ravel()
+    upper = flat[corner] * (1 - share_x) + flat[corner + right] * share_x
+    lower = flat[corner + down] * (1 - share_x) + flat[corner + down + right] * share_x
+    warped: Images = upper * (1 - share_y) + lower * share_y
+    return warped
 
 
 def _step(a: Images, b: Images, window: int) -> Images:
