@@ -46,7 +46,9 @@ def parts(film: Path, rounds: int = 3) -> None:
     from phonofilm.evaluation.catalogue import choose
     from phonofilm.evaluation.features import catalogue
     from phonofilm.evaluation.film import Film
+    from phonofilm.workers import limit_threads
 
+    limit_threads(1)  # as a worker has
     spent: Counter[str] = Counter()
     names = dict.fromkeys(name for metric in choose("quick") for name in metric.features)
     takers = {name: catalogue()[name].load(None) for name in ("facts", *names)}
