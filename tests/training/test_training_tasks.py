@@ -69,6 +69,30 @@ def codec_recipe(kind: str, clips: Path, output: Path, **run: Any) -> dict[str, 
     }
 
 
+def test_a_codec_learns_on_and_keeps_the_latents_of_a_family(clips: Path, tmp_path: Path) -> None:
+    older = fit(make_task(codec_recipe("video_vae", clips, tmp_path / "older", steps=20)))
+    apart = {}
+    for families in ((), ("bar",)):
+        recipe = codec_recipe("video_vae", clips, tmp_path / f"kept{len(families)}", steps=40, init=str(older))
+        recipe |= {"keep": {"weights": str(older), "families": families}, "loss": {"keep": 100.0}}
+        task = make_task(recipe)
+        first, second = load_module(VideoVAE, older), load_module(VideoVAE, fit(task))
+        frames = task.batch(0)["frames"].permute(0, 4, 1, 2, 3) / 127.5 - 1
+        with torch.no_grad():
+            apart[families] = float((first.encode(frames)[0] - second.encode(frames)[0]).square().mean())
+            assert "psnr_bar" in task.validate(second, 0, tmp_path)
+        assert torch.equal(first.latent_std, second.latent_std)
+    assert apart["bar",] < 0.2 * apart[()]
+
+
+def test_latents_of_another_kind_of_codec_cannot_be_kept(clips: Path, tmp_path: Path) -> None:
+    older = fit(make_task(codec_recipe("video_vae", clips, tmp_path / "older")))
+    recipe = codec_recipe("video_vae", clips, tmp_path / "run") | {"keep": {"weights": str(older)}}
+    recipe["model"] = {**SIZES["video_vae"], "channels": 6}
+    with pytest.raises(PhonofilmError, match="cannot be kept"):
+        make_task(recipe)
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_codec_is_trained_validated_and_exported(kind: str, clips: Path, tmp_path: Path) -> None:
     path = fit(make_task(codec_recipe(kind, clips, tmp_path / "run")))

@@ -21,6 +21,7 @@ class VideoLossConfig:
         square: weight of the squared error beside the absolute one.
         change: weight of the error of frame-to-frame differences.
         power: weight of the price of latents over unit power.
+        keep: weight of the squared error of latents that must stay what they were.
     """
 
     motion: float = 4.0
@@ -28,11 +29,28 @@ class VideoLossConfig:
     square: float = 2.0
     change: float = 0.5
     power: float = 0.1
+    keep: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Latents that must stay what an older codec made of the same frames, so that what learnt them goes on working.
+
+    Attributes:
+        clips: bool [B], those that must. raw: their latents [K, C, T, H, W], as `encode_raw` gives them.
+    """
+
+    clips: Tensor
+    raw: Tensor
 
 
 def video_loss(
-    model: VideoVAE, frames: Tensor, generator: torch.Generator, config: VideoLossConfig = VideoLossConfig()
-) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+    model: VideoVAE,
+    frames: Tensor,
+    generator: torch.Generator,
+    config: VideoLossConfig = VideoLossConfig(),
+    kept: Kept | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The training loss of frames [B, 3, 1 + 2·n, H, W] in [-1, 1], and what to log.
 
     The posterior has a fixed width: the latents are a channel of limited power (one per latent
@@ -58,6 +76,9 @@ def video_loss(
             "power": power.mean(),
             "psnr": -10 * torch.log10(error.square().mean() / 4),
         }
+    if kept is not None and len(kept.raw):
+        metrics["kept"] = (raw[kept.clips] - kept.raw).square().mean()
+        loss = loss + config.keep * metrics["kept"]
     return loss, metrics
 
 

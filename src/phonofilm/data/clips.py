@@ -42,6 +42,9 @@ class ClipSource(Protocol):
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         """Sounds alone: float32 [B, C, N]."""
 
+    def family(self, row: int) -> str:
+        """The world family of a row, or "film"."""
+
     def digest(self) -> str:
         """A hash, or a name, of everything in it."""
 
@@ -69,6 +72,9 @@ class RawStore:
     def read(self, rows: Sequence[int]) -> ClipBatch:
         return ClipBatch(self.frames(rows), self.waveforms(rows), tuple(self.records[row] for row in rows))
 
+    def family(self, row: int) -> str:
+        return self.records[row].family
+
     def digest(self) -> str:
         return self.shards.digest()
 
@@ -95,7 +101,7 @@ class WorldSource:
     def read(self, rows: Sequence[int]) -> ClipBatch:
         from phonofilm import world
 
-        named = [(self.families[row % len(self.families)], self.first_seed + row // len(self.families)) for row in rows]
+        named = [(self.family(row), self.first_seed + row // len(self.families)) for row in rows]
         truths = [world.sample(family, seed, seconds=self.seconds) for family, seed in named]
         rendered = world.render(truths, size=self.size, fps=self.fps, sample_rate=self.sample_rate)
         records = tuple(
@@ -109,6 +115,9 @@ class WorldSource:
 
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         return self.read(rows).waveform
+
+    def family(self, row: int) -> str:
+        return self.families[row % len(self.families)]
 
     def digest(self) -> str:
         return repr(self)

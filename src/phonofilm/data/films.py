@@ -72,8 +72,11 @@ class FilmSource:
         return torch.from_numpy(np.stack([self._cut(self.sound.T, row, self.sample_rate).T for row in rows]))
 
     def read(self, rows: Sequence[int]) -> ClipBatch:
-        records = tuple(ClipRecord(row, "", 0, "film", row, "") for row in rows)
+        records = tuple(ClipRecord(row, "", 0, self.family(row), row, "") for row in rows)
         return ClipBatch(self.frames(rows), self.waveforms(rows), records)
+
+    def family(self, row: int) -> str:
+        return "film"
 
     def digest(self) -> str:
         shape = "x".join(map(str, self.pictures.shape[1:3]))

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from phonofilm.codecs.video_loss import VideoLossConfig, video_loss
+from phonofilm.checkpoint import load_module
+from phonofilm.codecs.video_loss import Kept, VideoLossConfig, video_loss
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data.clips import to_model_frames
 from phonofilm.errors import PhonofilmError
@@ -18,6 +19,20 @@ from phonofilm.training.optim import OptimConfig
 from phonofilm.training.pictures import save_frames
 from phonofilm.training.tasks import Batch, RunConfig, generator_for
 from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut
+
+
+@dataclass(frozen=True)
+class KeepConfig:
+    """Latents that must stay valid while the codec learns more.
+
+    Attributes:
+        weights: a codec whose latents of clips of `families` are kept, with which a generator was trained; start
+            from the same weights (`run.init`). None keeps nothing.
+        families: of the world; latents of the others are free.
+    """
+
+    weights: Path | None = None
+    families: tuple[str, ...] = ("bounce", "strike")
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class VideoVAERecipe:
     data: ClipsConfig = field(default_factory=ClipsConfig)
     model: VideoVAEConfig = field(default_factory=VideoVAEConfig)
     loss: VideoLossConfig = field(default_factory=VideoLossConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
 
 
 class VideoVAETask:
@@ -43,23 +59,33 @@ class VideoVAETask:
             raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n frames, not {recipe.data.window}")
         self.recipe = recipe
         self.clips = ClipRows(recipe.data, recipe.run)
+        self.older = load_module(VideoVAE, recipe.keep.weights) if recipe.keep.weights else None
+        if self.older is not None and self.older.config != recipe.model:
+            raise PhonofilmError(f"{recipe.keep.weights} is another kind of codec: its latents cannot be kept")
 
     def build(self) -> VideoVAE:
         return VideoVAE(self.recipe.model)
 
     def batch(self, step: int) -> Batch:
-        """frames uint8 [B, window, H, W, 3], one random window of each clip."""
-        frames, window = self.clips.source.frames(self.clips.training(step)), self.recipe.data.window
+        """frames uint8 [B, window, H, W, 3], one random window of each clip; keep bool [B], whose latents are kept."""
+        rows, window = self.clips.training(step), self.recipe.data.window
+        frames = self.clips.source.frames(rows)
         generator = generator_for("window", self.recipe.run.seed, step)
         starts = [cut(frames.shape[1], window, generator) for _ in frames]
-        return {"frames": torch.stack([f[s : s + window] for f, s in zip(frames, starts, strict=True)])}
+        cuts = torch.stack([f[s : s + window] for f, s in zip(frames, starts, strict=True)])
+        return {"frames": cuts, "keep": torch.tensor([self._keeps(row) for row in rows])}
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         frames = to_model_frames(batch["frames"], self.recipe.data.window)
-        return video_loss(model, frames, generator, self.recipe.loss)  # type: ignore[arg-type]
+        kept = None
+        if self.older is not None:
+            with torch.no_grad():
+                held = self.older.to(frames.device).encode_raw(frames[batch["keep"]])[0]
+            kept = Kept(batch["keep"], held.float())
+        return video_loss(model, frames, generator, self.recipe.loss, kept)  # type: ignore[arg-type]
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
-        """PSNR in dB of held-out clips, over all pixels and weighted by how much they change."""
+        """PSNR in dB of held-out clips, over all pixels and weighted by how much they change, and by family."""
         squares, moving, last = [], [], None
         for frames in self._whole(self.clips.held_out(), model):
             decoded = model.decode(model.encode(frames)[0])[0].float()  # type: ignore[operator]
@@ -70,10 +96,19 @@ class VideoVAETask:
             last = frames, decoded
         if last is not None:
             save_frames(folder / f"{step:07d}.png", last[0][:4], last[1][:4])
-        return {"psnr": _decibel(torch.cat(squares)), "psnr_moving": _decibel(torch.cat(moving))}
+        found = {"psnr": _decibel(torch.cat(squares)), "psnr_moving": _decibel(torch.cat(moving))}
+        families = [self.clips.source.family(row) for rows in self.clips.held_out() for row in rows]
+        for family in sorted(set(families)):
+            mine = torch.tensor([name == family for name in families])
+            found[f"psnr_{family}"] = _decibel(torch.cat(squares).cpu()[mine])
+        return found
 
     def finish(self, model: nn.Module) -> None:
-        """Latents of whole training clips get unit variance."""
+        """Latents of whole training clips get unit variance; kept ones, the scale that they had."""
+        if self.older is not None:
+            model.latent_mean.copy_(self.older.latent_mean)  # type: ignore[operator, union-attr]
+            model.latent_std.copy_(self.older.latent_std)  # type: ignore[operator, union-attr]
+            return
         model.calibrate(self._whole(self.clips.sample(0, 16), model))  # type: ignore[operator]
 
     def compile(self, model: nn.Module) -> None:
@@ -82,6 +117,9 @@ class VideoVAETask:
 
     def provenance(self) -> dict[str, str]:
         return {"data": self.clips.source.digest()}
+
+    def _keeps(self, row: int) -> bool:
+        return self.older is not None and self.clips.source.family(row) in self.recipe.keep.families
 
     def _whole(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
         device = next(model.parameters()).device
