@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.kept import Kept
 from phonofilm.codecs.mel import causal_frames, hertz_to_mel, log_mel
 from phonofilm.codecs.vocoder import Vocoder
 
@@ -15,11 +16,14 @@ ONSET_WEIGHT = 2.0
 LOUDNESS_WEIGHT = 2.0
 PAN_WEIGHT = 0.5
 KL_WEIGHT = 1e-4
+KEEP_WEIGHT = 0.5
 MEL_NOISE = 0.02
 WINDOWS = (128, 512, 2048)
 
 
-def audio_vae_loss(model: AudioVAE, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Metrics]:
+def audio_vae_loss(
+    model: AudioVAE, mel: Tensor, generator: torch.Generator | None = None, kept: Kept | None = None
+) -> tuple[Tensor, Metrics]:
     """Reconstruction of mel [B, 2, bins, 1 + time·n], with weight on attacks and on the pan, and a little KL.
 
     An attack is where the level rises in time: it is a small part of the frames and all of the sync.
@@ -39,7 +43,11 @@ def audio_vae_loss(model: AudioVAE, mel: Tensor, generator: torch.Generator | No
         "kl": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
     }
     loss = metrics["l1"] + metrics["l2"] + ONSET_WEIGHT * metrics["onset"] + PAN_WEIGHT * metrics["pan"]
-    return loss + KL_WEIGHT * metrics["kl"], {k: v.detach() for k, v in metrics.items()}
+    loss = loss + KL_WEIGHT * metrics["kl"]
+    if kept is not None:
+        metrics["kept"] = kept.distance(mean, model.latent_std)
+        loss = loss + KEEP_WEIGHT * metrics["kept"]
+    return loss, {k: v.detach() for k, v in metrics.items()}
 
 
 def vocoder_loss(model: Vocoder, waveform: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Metrics]:

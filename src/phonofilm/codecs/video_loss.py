@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from phonofilm.codecs.kept import Kept
 from phonofilm.codecs.video_vae import VideoVAE
 
 
@@ -30,18 +32,6 @@ class VideoLossConfig:
     change: float = 0.5
     power: float = 0.1
     keep: float = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Latents that must stay what an older codec made of the same frames, so that what learnt them goes on working.
-
-    Attributes:
-        clips: bool [B], those that must. raw: their latents [K, C, T, H, W], as `encode_raw` gives them.
-    """
-
-    clips: Tensor
-    raw: Tensor
 
 
 def video_loss(
@@ -76,8 +66,8 @@ def video_loss(
             "power": power.mean(),
             "psnr": -10 * torch.log10(error.square().mean() / 4),
         }
-    if kept is not None and len(kept.raw):
-        metrics["kept"] = (raw[kept.clips] - kept.raw).square().mean()
+    if kept is not None:
+        metrics["kept"] = kept.distance(raw, rearrange(model.latent_std, "c -> c 1 1 1"))
         loss = loss + config.keep * metrics["kept"]
     return loss, metrics
 

@@ -19,7 +19,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim import OptimConfig
 from phonofilm.training.pictures import save_mels
 from phonofilm.training.tasks import Batch, RunConfig, generator_for
-from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut
+from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, KeepConfig, Older, cut
 from phonofilm.types import causal_length
 
 
@@ -32,6 +32,7 @@ class AudioVAERecipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=161))
     model: AudioVAEConfig = field(default_factory=AudioVAEConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,23 @@ class AudioVAETask(_SoundTask):
         if recipe.data.window % recipe.model.time != 1:
             raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n mel frames, not {recipe.data.window}")
         super().__init__(recipe)
+        self.older = Older.of(AudioVAE, recipe.keep, recipe.model)
 
     def build(self) -> AudioVAE:
         return AudioVAE(self.recipe.model)
 
+    def batch(self, step: int) -> Batch:
+        """waveform as for the vocoder; keep bool [B], whose latents are kept."""
+        rows = self.clips.training(step)
+        return {**super().batch(step), "keep": self.clips.of_families(rows, self.recipe.keep.families)}
+
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return audio_vae_loss(model, log_mel(batch["waveform"], self.mel), generator)  # type: ignore[arg-type]
+        mel = log_mel(batch["waveform"], self.mel)
+        kept = self.older and self.older.kept(batch["keep"], mel, lambda codec, x: codec.posterior(x)[0])
+        return audio_vae_loss(model, mel, generator, kept)  # type: ignore[arg-type]
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
-        """Mean absolute error in dB of held-out mels, over all frames and where the level rises."""
+        """Mean absolute error in dB of held-out mels, over all frames, where the level rises, and by family."""
         errors, attacks, mel = [], [], None
         decibel = -self.mel.floor_db / 2
         for mel in self._mels(self.clips.held_out(), model):
@@ -106,10 +115,14 @@ class AudioVAETask(_SoundTask):
             attacks.append((error[..., 1:] * rise).sum(dim=(1, 2, 3)) / rise.sum(dim=(1, 2, 3)))
         if mel is not None:
             save_mels(folder / f"{step:07d}.png", mel[:4], decoded[:4])
-        return {"error_db": float(torch.cat(errors).mean()), "attack_db": float(torch.cat(attacks).mean())}
+        families = {f"error_db_{name}": float(part.mean()) for name, part in self.clips.by_family(torch.cat(errors))}
+        return {"error_db": float(torch.cat(errors).mean()), "attack_db": float(torch.cat(attacks).mean()), **families}
 
     def finish(self, model: nn.Module) -> None:
-        """Latents of whole training clips get unit variance."""
+        """Latents of whole training clips get unit variance; kept ones, the scale that they had."""
+        if self.older is not None:
+            self.older.restore(model)
+            return
         model.calibrate(self._mels(self.clips.sample(0, 16), model))  # type: ignore[operator]
 
     def compile(self, model: nn.Module) -> None:
@@ -141,7 +154,8 @@ class VocoderTask(_SoundTask):
             errors.append((again - mel).abs().mean(dim=(1, 2, 3)) * (-self.mel.floor_db / 2))
         if mel is not None and again is not None:
             save_mels(folder / f"{step:07d}.png", mel[:4], again[:4])
-        return {"mel_db": float(torch.cat(errors).mean())}
+        families = {f"mel_db_{name}": float(part.mean()) for name, part in self.clips.by_family(torch.cat(errors))}
+        return {"mel_db": float(torch.cat(errors).mean()), **families}
 
     def finish(self, model: nn.Module) -> None:
         """Nothing: a vocoder has no statistics."""

@@ -10,29 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from phonofilm.checkpoint import load_module
-from phonofilm.codecs.video_loss import Kept, VideoLossConfig, video_loss
+from phonofilm.codecs.video_loss import VideoLossConfig, video_loss
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data.clips import to_model_frames
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim import OptimConfig
 from phonofilm.training.pictures import save_frames
 from phonofilm.training.tasks import Batch, RunConfig, generator_for
-from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, cut
-
-
-@dataclass(frozen=True)
-class KeepConfig:
-    """Latents that must stay valid while the codec learns more.
-
-    Attributes:
-        weights: a codec whose latents of clips of `families` are kept, with which a generator was trained; start
-            from the same weights (`run.init`). None keeps nothing.
-        families: of the world; latents of the others are free.
-    """
-
-    weights: Path | None = None
-    families: tuple[str, ...] = ("bounce", "strike")
+from phonofilm.training.tasks_clips import ClipRows, ClipsConfig, KeepConfig, Older, cut
 
 
 @dataclass(frozen=True)
@@ -59,9 +44,7 @@ class VideoVAETask:
             raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n frames, not {recipe.data.window}")
         self.recipe = recipe
         self.clips = ClipRows(recipe.data, recipe.run)
-        self.older = load_module(VideoVAE, recipe.keep.weights) if recipe.keep.weights else None
-        if self.older is not None and self.older.config != recipe.model:
-            raise PhonofilmError(f"{recipe.keep.weights} is another kind of codec: its latents cannot be kept")
+        self.older = Older.of(VideoVAE, recipe.keep, recipe.model)
 
     def build(self) -> VideoVAE:
         return VideoVAE(self.recipe.model)
@@ -73,15 +56,11 @@ class VideoVAETask:
         generator = generator_for("window", self.recipe.run.seed, step)
         starts = [cut(frames.shape[1], window, generator) for _ in frames]
         cuts = torch.stack([f[s : s + window] for f, s in zip(frames, starts, strict=True)])
-        return {"frames": cuts, "keep": torch.tensor([self._keeps(row) for row in rows])}
+        return {"frames": cuts, "keep": self.clips.of_families(rows, self.recipe.keep.families)}
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         frames = to_model_frames(batch["frames"], self.recipe.data.window)
-        kept = None
-        if self.older is not None:
-            with torch.no_grad():
-                held = self.older.to(frames.device).encode_raw(frames[batch["keep"]])[0]
-            kept = Kept(batch["keep"], held.float())
+        kept = self.older and self.older.kept(batch["keep"], frames, lambda codec, x: codec.encode_raw(x)[0])
         return video_loss(model, frames, generator, self.recipe.loss, kept)  # type: ignore[arg-type]
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
@@ -97,17 +76,13 @@ class VideoVAETask:
         if last is not None:
             save_frames(folder / f"{step:07d}.png", last[0][:4], last[1][:4])
         found = {"psnr": _decibel(torch.cat(squares)), "psnr_moving": _decibel(torch.cat(moving))}
-        families = [self.clips.source.family(row) for rows in self.clips.held_out() for row in rows]
-        for family in sorted(set(families)):
-            mine = torch.tensor([name == family for name in families])
-            found[f"psnr_{family}"] = _decibel(torch.cat(squares).cpu()[mine])
+        found |= {f"psnr_{name}": _decibel(part) for name, part in self.clips.by_family(torch.cat(squares))}
         return found
 
     def finish(self, model: nn.Module) -> None:
         """Latents of whole training clips get unit variance; kept ones, the scale that they had."""
         if self.older is not None:
-            model.latent_mean.copy_(self.older.latent_mean)  # type: ignore[operator, union-attr]
-            model.latent_std.copy_(self.older.latent_std)  # type: ignore[operator, union-attr]
+            self.older.restore(model)
             return
         model.calibrate(self._whole(self.clips.sample(0, 16), model))  # type: ignore[operator]
 
@@ -117,9 +92,6 @@ class VideoVAETask:
 
     def provenance(self) -> dict[str, str]:
         return {"data": self.clips.source.digest()}
-
-    def _keeps(self, row: int) -> bool:
-        return self.older is not None and self.clips.source.family(row) in self.recipe.keep.families
 
     def _whole(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
         device = next(model.parameters()).device
