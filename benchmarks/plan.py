@@ -10,7 +10,8 @@ included, which the plan's peak includes too; and the time of its stages, agains
 for docs/performance.md.
 
 `--published` only plans, for LTX-2 at its published size in bfloat16: files of that size that hold nothing, of which a
-disk with sparse files keeps some kilobytes. Prints the stages for docs/models.md.
+disk with sparse files keeps some kilobytes. Prints the stages, and what the transformers of LTX-2 and Wan take in 16, 8
+and 4 bits, for docs/models.md.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ GEMMA = {
     "vocab_size": 262208,
 }
 """Gemma 3 12B, as its model card has it."""
+WAN = {
+    "14B": {"num_layers": 40, "num_attention_heads": 40, "ffn_dim": 13824},
+    "5B": {"num_layers": 30, "num_attention_heads": 24, "ffn_dim": 14336, "in_channels": 48, "out_channels": 48},
+}
+"""Networks of Wan 2.2, as their repositories have them; the rest is diffusers' default."""
 KINDS = ("int8", "fp8", "nf4")
 DISK = "--offload disk"
 JOBS = {
@@ -115,10 +121,27 @@ def published() -> str:
         stages = run(words, Path(folder))[0]["plan"]["stages"]
         small = {kind: run([*words, "--quantize", kind], Path(folder))[0]["plan"]["stages"] for kind in KINDS}
     rows = [f"| {one['name']} | {one['weights'] / 1e9:.2f} GB | {one['work'] / 1e9:.2f} GB |" for one in stages]
-    for kind, found in small.items():
-        (one,) = (stage for stage in found if stage["name"] == "sampling")
-        rows.append(f"| sampling, `--quantize {kind}` | {one['weights'] / 1e9:.2f} GB | {one['work'] / 1e9:.2f} GB |")
-    return "\n".join(["| stage | weights | beside them |", "|---|---|---|", *rows])
+    taken = {"bfloat16": stages} | small
+    weights = [next(stage["weights"] for stage in found if stage["name"] == "sampling") for found in taken.values()]
+    return "\n".join(["| stage | weights | beside them |", "|---|---|---|", *rows, "", in_bits(weights)])
+
+
+def in_bits(ltx2: list[int]) -> str:
+    """Bytes of the transformers in bfloat16 and of each kind, as a Markdown table."""
+    import torch
+
+    from phonofilm.backends.wan.quantize import network_bytes
+
+    lines = [f"| in memory | {' | '.join(('bfloat16', *KINDS))} |", "|---" * (2 + len(KINDS)) + "|"]
+    rows = {"LTX-2": ltx2}
+    for size, config in WAN.items():
+        kinds: tuple[Any, ...] = (None, *KINDS)
+        rows[f"an expert of Wan 2.2, {size}"] = [
+            network_bytes(json.dumps(config), torch.bfloat16, kind) for kind in kinds
+        ]
+    return "\n".join(
+        [*lines, *(f"| {name} | {' | '.join(f'{n / 1e9:.2f} GB' for n in row)} |" for name, row in rows.items())]
+    )
 
 
 def run(words: list[str], work: Path) -> tuple[dict[str, Any], int]:

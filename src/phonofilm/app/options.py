@@ -152,7 +152,7 @@ class Making:
         str | None,
         typer.Option(
             metavar="int8|fp8|nf4",
-            help="LTX-2: keep the transformer's weights in 8 or 4 bits.",
+            help="Keep the weights of a public model's transformers in 8 or 4 bits.",
             rich_help_panel=MODEL,
         ),
     ] = None

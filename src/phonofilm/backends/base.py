@@ -157,7 +157,7 @@ def public_backend(model: str | Path, options: dict[str, Any]) -> Any:
     for name in options:
         if found is None and name in PUBLIC_OPTIONS:
             raise PhonofilmError(f"{name} is for public models such as ltx2, not for {model}; leave it away")
-        if found == "wan" and name in PUBLIC_OPTIONS - {"offload"}:
+        if found == "wan" and name in PUBLIC_OPTIONS - {"offload", "quantize"}:
             raise PhonofilmError(f"{name} is for LTX-2, not for {model}; leave it away")
     if found is None:
         return None

@@ -9,9 +9,10 @@ import torch
 
 import phonofilm
 from phonofilm.app.cli import main
-from phonofilm.backends.ltx2 import memory, parts
+from phonofilm.backends.ltx2 import memory, parts, workload
 from phonofilm.backends.ltx2.backend import text_width
 from phonofilm.backends.ltx2.decode import LADDER, Tile, decode_video
+from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.footprint import Footprint, cost
 from phonofilm.backends.ltx2.memory import decode_peak
 from phonofilm.backends.ltx2.network import PairedText, load_network
@@ -106,6 +107,17 @@ class TestPredictedIsMeasured:
             denoise(x, sigma)
         assert said.peak == pytest.approx(counted.peak, rel=0.1)
         assert said.flops == pytest.approx(counted.flops, rel=0.01)
+
+    @pytest.mark.parametrize("quantize", [None, "nf4"])
+    def test_many_layers_from_three(self, tiny_ltx2, monkeypatch, quantize):
+        folder, device = Folder.open(tiny_ltx2), torch.device("cpu")
+        folder.configs["transformer"]["num_layers"] = 7
+        grid = Grid.of(1, 64, 24, phonofilm.load(str(tiny_ltx2), device="cpu").trained.geometry)
+        guidance = Guidance((3.0, 7.0), (3.0, 3.0), 0.7, (1.0, 1.0), (5,))
+        asked = (folder, grid, (True, True), guidance, 1, text_width(folder.configs["transformer"]), device, quantize)
+        said = step_cost(*asked)
+        monkeypatch.setattr(workload, "cost_by_layers", lambda cost_of, layers: cost_of(layers))
+        assert step_cost(*asked) == said
 
     @pytest.mark.parametrize("tile", [LADDER[0], Tile(256, 3)])
     def test_decoding(self, tiny_ltx2, tile, monkeypatch):

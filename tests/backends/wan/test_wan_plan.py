@@ -73,6 +73,15 @@ def test_a_step_of_the_sampler_takes_what_was_predicted(tiny_wan):
     assert said.flops == pytest.approx(counted.flops, rel=0.01)
 
 
+def test_many_layers_from_three(tiny_wan, monkeypatch):
+    folder = phonofilm.load(str(tiny_wan), device="cpu").parts.folder
+    folder.configs["transformer"]["num_layers"] = 6
+    grid = Grid.of(0.5, (48, 32), 16, folder.settings.trained.geometry)
+    said = step_cost(folder, grid, 2, torch.device("cpu"), "int8")
+    monkeypatch.setattr(memory, "cost_by_layers", lambda cost_of, layers: cost_of(layers))
+    assert step_cost(folder, grid, 2, torch.device("cpu"), "int8") == said
+
+
 @pytest.mark.parametrize("tile", [LADDER[0], Tile(6, ALL)])
 def test_decoding_takes_what_was_predicted(tiny_wan, tile, monkeypatch):
     # the share for what convolutions take by themselves, which no counter sees

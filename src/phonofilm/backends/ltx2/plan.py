@@ -19,9 +19,9 @@ from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available, choose_tile, decode_cost, decode_peak
 from phonofilm.backends.ltx2.parts import Offload, Parts
 from phonofilm.backends.ltx2.probe import Speed, resident
-from phonofilm.backends.ltx2.quantize import reading_bytes
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
 from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
+from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.requests import check
 from phonofilm.codecs.tiling import places
 from phonofilm.sampling import Guidance
@@ -170,7 +170,7 @@ def _stages(
     width, first = text_width(folder.configs["transformer"]), half(grid) if two else grid
     part = step_cost(folder, first, streams, guidance, rows, width, device, parts.quantize)
     seconds = windows * evaluations * speed.seconds(part)
-    read = reading_bytes(folder) if parts.quantize is not None and device.type == "cpu" else 0
+    read = reading_bytes(folder.transformer) if parts.quantize is not None and device.type == "cpu" else 0
     yield Stage("sampling", ("transformer",), weights.during(("transformer",)), max(part.peak, read), seconds)
     if two:
         part, enlarging = upsampling_cost(folder, first, device), ("vae", UPSAMPLER)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +13,11 @@ from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, additions
 from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
-from phonofilm.backends.published.files import read_header
+from phonofilm.backends.published.stored import Stored, give_back, stored_tensors
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import TransformerConfig
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.quantized import (
-    ROWS,
     Quantization,
     QuantizedLinear,
     bytes_of,
@@ -30,38 +25,6 @@ from phonofilm.model.quantized import (
     quantize_blocks,
 )
 from phonofilm.model.transformer import AVTransformer
-
-_DTYPES = {
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor in a file."""
-
-    path: Path
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    start: int
-    size: int
-
-    def read(self) -> Tensor:
-        """It alone; a mapped file would keep all that was read in memory.
-
-        Raises:
-            PhonofilmError: the file is shorter than its header says.
-        """
-        data = bytearray(self.size)
-        with self.path.open("rb") as opened:
-            opened.seek(self.start)
-            if opened.readinto(data) != self.size:
-                raise PhonofilmError(f"weights {self.path} are cut off; fetch or copy them again")
-        return torch.frombuffer(data, dtype=self.dtype).view(self.shape)
 
 
 def load_quantized(folder: Folder, kind: Quantization, loras: Sequence[Lora] = ()) -> nn.Module:
@@ -117,7 +80,7 @@ class Source:
 
 def _sources(folder: Folder, module: nn.Module, loras: Sequence[Lora]) -> Iterator[Source]:
     """In the order of the files."""
-    stored = _stored(folder.transformer)
+    stored = stored_tensors(folder.transformer)
     scales = {name.removeprefix(PREFIX): found for name, found in stored.items() if name.endswith(BESIDE)}
     published = {name: name for name in stored if not name.endswith(BESIDE)}
     expected = module.state_dict()
@@ -142,29 +105,3 @@ def _network_bytes(config: TransformerConfig, dtype: torch.dtype, kind: Quantiza
     with torch.device("meta"):
         module = AVTransformer(config).to(dtype)
         return bytes_of(module if kind is None else quantize_blocks(module, kind))
-
-
-def reading_bytes(folder: Folder) -> int:
-    """What is in memory beside the codes while the largest matrix is quantised: it, and some rows of it in float32."""
-    matrices = [found for found in _stored(folder.transformer).values() if len(found.shape) == 2]
-    largest = max(matrices, key=attrgetter("size"))
-    return largest.size + 3 * 4 * ROWS * largest.shape[1]
-
-
-def give_back() -> None:
-    """Return freed memory to the system. glibc keeps what lies between the codes, as much as a quarter of them."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
-
-
-def _stored(paths: Sequence[Path]) -> dict[str, Stored]:
-    found = {}
-    for path in paths:
-        with path.open("rb") as opened:
-            begin = 8 + int.from_bytes(opened.read(8), "little")
-        for name, entry in read_header(path).items():
-            start, end = entry["data_offsets"]
-            if entry["dtype"] in _DTYPES:
-                shape = tuple(entry["shape"])
-                found[name] = Stored(path, _DTYPES[entry["dtype"]], shape, begin + start, end - start)
-    return found

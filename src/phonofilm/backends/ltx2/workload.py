@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.footprint import Cost, cost
+from phonofilm.backends.ltx2.footprint import Cost, cost, cost_by_layers
 from phonofilm.backends.ltx2.network import PairedText, stored_dtype
 from phonofilm.backends.ltx2.parts import component_class, stored_dtype_of
 from phonofilm.backends.ltx2.refine import UPSAMPLER
@@ -57,21 +59,26 @@ def step_cost(
     channels = (config.video.channels, config.audio.channels)
     told = text_width + (config.audio.width if not config.audio.text_projection else config.audio.text_width)
 
-    def build() -> Any:
-        network = AVTransformer(config).eval()
+    def build(layers: int) -> Any:
+        video, audio = (replace(stream, layers=layers) for stream in (config.video, config.audio))
+        network = AVTransformer(replace(config, video=video, audio=audio)).eval()
         if quantize is not None:
             quantize_blocks(network, quantize)
-        video = torch.empty(1, channels[0], *grid.video_shape, dtype=torch.float32) if streams[0] else None
-        audio = torch.empty(1, channels[1], grid.audio_length, dtype=torch.float32) if streams[1] else None
-        x = Latents(video, audio)
+        x = Latents(
+            torch.empty(1, channels[0], *grid.video_shape, dtype=torch.float32) if streams[0] else None,
+            torch.empty(1, channels[1], grid.audio_length, dtype=torch.float32) if streams[1] else None,
+        )
         sigma = x.map(lambda v: torch.empty(1, 1, *(1 for _ in v.shape[2:]), dtype=torch.float32))
         text = Text(torch.empty(1, MAX_TOKENS, told), torch.ones(1, MAX_TOKENS, dtype=torch.bool))
         places: Any = network.places(grid.positions(), device)
         paired = PairedText(network, text_width, rows)
-        denoise = Guided(Denoiser(paired, "velocity"), text, text, places, guidance)
+        disturbed = tuple(min(block, layers - 1) for block in guidance.stg_blocks)
+        guided = replace(guidance, stg_blocks=disturbed)
+        denoise = Guided(Denoiser(paired, "velocity"), text, text, places, guided)
         return lambda: denoise(x, sigma)
 
-    return cost(build, device, stored_dtype(folder.transformer))
+    dtype = stored_dtype(folder.transformer)
+    return cost_by_layers(lambda layers: cost(partial(build, layers), device, dtype), config.layers)
 
 
 def upsampling_cost(folder: Folder, grid: Grid, device: torch.device) -> Cost:

@@ -26,8 +26,9 @@ from phonofilm.backends.wan.fitting import check_task, fitted, schedule
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.memory import choose_tile
 from phonofilm.backends.wan.network import Experts, GuidedByLevel
-from phonofilm.backends.wan.parts import WanParts
+from phonofilm.backends.wan.parts import WanParts, component_bytes
 from phonofilm.backends.wan.text import Tokens, cleaned, states_of
+from phonofilm.model.quantized import Quantization
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
@@ -44,18 +45,25 @@ class WanBackend:
     alone: bool = True
 
     @staticmethod
-    def load(model: str | Path, device: str = "auto", offload: Offload | None = None, alone: bool = True) -> WanBackend:
+    def load(
+        model: str | Path,
+        device: str = "auto",
+        offload: Offload | None = None,
+        quantize: Quantization | None = None,
+        alone: bool = True,
+    ) -> WanBackend:
         """Check a model's files and decide where its components wait.
 
         Args:
             offload: see `published.parts.Offload`; None picks the first that fits this machine.
+            quantize: keep the blocks of the experts in "int8", "fp8" or "nf4".
 
         Raises:
             PhonofilmError: no such model or device, or files that are missing or do not belong together.
         """
         folder, place = WanFolder.open(model), pick_device(device)
-        sizes = [folder.bytes(name, place) for name in folder.files]
-        return WanBackend(WanParts(folder, place, offload or pick_offload(sizes, place)), alone)
+        sizes = [component_bytes(folder, name, place, quantize) for name in folder.files]
+        return WanBackend(WanParts(folder, place, offload or pick_offload(sizes, place), quantize), alone)
 
     @property
     def name(self) -> str:
@@ -67,8 +75,8 @@ class WanBackend:
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights."""
-        return self.parts.folder.fingerprint()
+        """Names the weights, and what they are kept in."""
+        return self.parts.folder.fingerprint(self.parts.quantize or "")
 
     @torch.inference_mode()
     def generate(

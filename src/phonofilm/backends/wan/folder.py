@@ -61,9 +61,9 @@ class WanFolder:
     def experts(self) -> tuple[str, ...]:
         return tuple(name for name in EXPERTS if name in self.files)
 
-    def fingerprint(self) -> str:
-        """What names the weights: see `weights.quick_digest`."""
-        return quick_digest([path for paths in self.files.values() for path in paths])
+    def fingerprint(self, extra: str = "") -> str:
+        """What names the weights, together with `extra`: see `weights.quick_digest`."""
+        return quick_digest([path for paths in self.files.values() for path in paths], extra)
 
     def dtype(self, name: str, device: torch.device) -> torch.dtype:
         """What a component runs in. The experts are published in float32 and made to run in bfloat16 on a GPU; the

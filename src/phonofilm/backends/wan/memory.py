@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
-from phonofilm.backends.ltx2.footprint import Cost, cost
+from phonofilm.backends.ltx2.footprint import Cost, cost, cost_by_layers
 from phonofilm.backends.ltx2.memory import DECODE_FACTOR, HEADROOM, available
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.wan.codecs import LADDER
@@ -18,6 +18,7 @@ from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.network import velocity
 from phonofilm.backends.wan.text import MAX_TOKENS, states_of
 from phonofilm.codecs.tiling import places
+from phonofilm.model.quantized import Quantization, quantize_blocks
 from phonofilm.sampling import Denoiser, Guidance, Guided
 from phonofilm.types import Grid, Latents, Positions, Text
 
@@ -98,7 +99,9 @@ def encoding_cost(folder: WanFolder, grid: Grid, device: torch.device) -> Cost:
     return cost(build, device, torch.float32)
 
 
-def step_cost(folder: WanFolder, grid: Grid, passes: int, device: torch.device) -> Cost:
+def step_cost(
+    folder: WanFolder, grid: Grid, passes: int, device: torch.device, quantize: Quantization | None = None
+) -> Cost:
     """One step of the sampler; the passes of its guidance run one after the other."""
     import diffusers
 
@@ -106,8 +109,10 @@ def step_cost(folder: WanFolder, grid: Grid, passes: int, device: torch.device) 
     channels, per_token = folder.configs["vae"]["z_dim"], folder.settings.picture == "tokens"
     beside = config["in_channels"] - channels
 
-    def build() -> Any:
-        network = diffusers.WanTransformer3DModel.from_config(config).eval()
+    def build(layers: int) -> Any:
+        network = diffusers.WanTransformer3DModel.from_config({**config, "num_layers": layers}).eval()
+        if quantize is not None:
+            quantize_blocks(network, quantize)
         x = Latents(torch.empty(1, channels, *grid.video_shape, dtype=torch.float32))
         picture = torch.empty(1, beside, *grid.video_shape, dtype=torch.float32) if beside else None
         sigma = Latents(torch.empty(1, 1, grid.video_shape[0] if per_token else 1, 1, 1, dtype=torch.float32))
@@ -120,7 +125,8 @@ def step_cost(folder: WanFolder, grid: Grid, passes: int, device: torch.device) 
         denoise = Guided(Denoiser(run, "velocity"), text, text, grid.positions(), guidance)
         return lambda: denoise(x, sigma)
 
-    return cost(build, device, folder.dtype("transformer", device))
+    dtype = folder.dtype("transformer", device)
+    return cost_by_layers(lambda layers: cost(partial(build, layers), device, dtype), config["num_layers"])
 
 
 def _vae(config: Mapping[str, Any]) -> Any:

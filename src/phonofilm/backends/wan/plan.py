@@ -16,6 +16,7 @@ from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available
 from phonofilm.backends.ltx2.plan import Plan, Stage
 from phonofilm.backends.ltx2.probe import Speed, resident
+from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.requests import check
 from phonofilm.backends.wan.backend import WanBackend, film_of
@@ -77,12 +78,13 @@ def _stages(parts: WanParts, request: Request, grid: Grid, tile: Tile, picture: 
         part = encoding_cost(folder, grid, device)
         yield Stage("encoding", ("vae",), weights.during("vae"), part.peak, speed.seconds(part, convolved=True))
     costs: dict[int, Cost] = {}  # the experts are alike
+    read = reading_bytes(folder.files["transformer"]) if parts.quantize is not None and device.type == "cpu" else 0
     for name, count, passes in experts_at_work(request, folder):
-        costs[passes] = costs.get(passes) or step_cost(folder, grid, passes, device)
+        costs[passes] = costs.get(passes) or step_cost(folder, grid, passes, device, parts.quantize)
         part = costs[passes]
         stage = "high noise" if name == "transformer" and settings.boundary is not None else "sampling"
         stage = "low noise" if name == "transformer_2" else stage
-        yield Stage(stage, (name,), weights.during(name), part.peak, count * speed.seconds(part))
+        yield Stage(stage, (name,), weights.during(name), max(part.peak, read), count * speed.seconds(part))
     shape = grid.video_shape
     peak = decode_peak(folder, shape, tile, device)
     seconds = decode_flops(folder, shape, tile, device) / speed.convolution
@@ -122,7 +124,7 @@ class _Weights:
         parts = self.parts
         stays = parts.offload == "none" or (parts.offload != "disk" and parts.device.type == "cpu")
         self._waiting = self._waiting | {name} if stays else {name}
-        sizes = {part: parts.folder.bytes(part, parts.device) for part in self._waiting}
+        sizes = {part: parts.bytes(part) for part in self._waiting}
         if parts.offload == "sequential" and parts.device != torch.device("cpu"):
             return sum(size if part == "vae" else size // 10 for part, size in sizes.items())
         return sum(sizes.values())
