@@ -14,9 +14,9 @@ from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.media import write_clip
-from phonofilm.sampling import Denoiser, Given, Guidance, Guided, draw_noise, euler, flow_sigmas
+from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, draw_noise, flow_sigmas, steps_for
 from phonofilm.training.pictures import save_frames, save_mels
-from phonofilm.types import Clip, Latents, Text
+from phonofilm.types import Clip, Latents, SamplerName, Text
 from phonofilm.weights import codecs_folder
 
 if TYPE_CHECKING:
@@ -28,12 +28,13 @@ class SamplingConfig:
     """How weights want to be sampled: what a backend does unless a request says otherwise.
 
     Attributes:
-        steps: network evaluations.
+        sampler, steps: which one, and network evaluations.
         shift: of the noise schedule.
         guidance, modality_guidance: (video, audio) scales; 1 is none.
         rescale: how far guided estimates keep the standard deviation of unguided ones.
     """
 
+    sampler: SamplerName = "euler"
     steps: int = 24
     shift: float = 3.0
     guidance: tuple[float, float] = (1.0, 1.0)
@@ -81,7 +82,9 @@ def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
 
         mask = Latents(masked(batch["video"], keep_video), masked(batch["audio"], keep_audio))
         noise = Latents(*(draw_noise(getattr(truth, s).shape[1:], rows, s).to(device) for s in ("video", "audio")))
-        return euler(guided, noise, flow_sigmas(recipe.sampling.steps, recipe.sampling.shift), Given(truth, mask))
+        way = recipe.sampling
+        sigmas = flow_sigmas(steps_for(way.sampler, way.steps), way.shift)
+        return SAMPLERS[way.sampler](guided, noise, sigmas, Given(truth, mask))
 
     joint, foley, animate = sample(False, False), sample(True, False), sample(False, True)
     with torch.autocast(device.type, enabled=False):  # a vocoder's phases need float32
