@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from phonofilm import world
 from phonofilm.backends import native
 from phonofilm.backends.familiar import KNOWS, NEAR, PROMPTS, Familiar
 from phonofilm.codecs.text import TextEncoder
@@ -23,6 +24,11 @@ def encoder() -> TextEncoder:
 @pytest.fixture(scope="module")
 def familiar() -> Familiar:
     return Familiar.load()
+
+
+@pytest.fixture(scope="module")
+def nano() -> native.NativeBackend:
+    return native.NativeBackend.load("nano", "cpu")
 
 
 def test_the_references_are_the_embeddings_of_their_captions(encoder, familiar):
@@ -57,3 +63,15 @@ def test_a_far_prompt_still_runs_with_one_line(tiny_model, monkeypatch):
     assert all(prompt in line for prompt in PROMPTS)
     assert "notices" not in model.generate(PROMPTS[0], seconds=0.5).metadata
     assert "notices" not in model.generate("", task="foley", source=clip).metadata
+
+
+@pytest.mark.parametrize("family", ["bounce", "strike", "pass", "blast", "rain", "talk"])
+@pytest.mark.parametrize("frames", [48, 1])
+def test_the_model_that_ships_knows_which_pictures_it_knows(nano, family, frames):
+    truth = world.clips([world.sample(family, 60_000_000)])[0]
+    if frames == 1:
+        made = nano.generate(PROMPTS[0], image=truth.frames[0], steps=1)
+    else:
+        made = nano.generate("", task="foley", source=truth, steps=1)
+    noticed = "this picture is far" in made.metadata.get("notices", "")
+    assert noticed is (family not in ("bounce", "strike"))

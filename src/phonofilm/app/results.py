@@ -13,13 +13,13 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
+from phonofilm.workers import Workers
 
 if TYPE_CHECKING:
     from phonofilm.backends.native import NativeBackend
@@ -167,7 +167,7 @@ def _tried(model: str, trial: Trial, work: Path, count: int, workers: int) -> di
     """Clips of one trial, made where they are missing, and scored."""
     from phonofilm.evaluation.score import score_folder
 
-    with ProcessPoolExecutor(workers) as pool:
+    with Workers(workers) as pool:
         list(pool.map(make_clips, [(model, trial, work, share) for share in shares(range(count), workers)]))
     truth = work / "truth" if trial.task in ("foley", "animate") else None
     return score_folder(work / trial.name, truth, reference=200 if trial.name == "generate" else 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from phonofilm.types import Clip
+from phonofilm.workers import Workers
 
 TRAINED_SEEDS = range(5000, 11000)  # of each family, see docs/model-card.md
 FAMILIES = ("bounce", "strike")
@@ -49,7 +49,7 @@ def nearest(
     """
     seeds = list(TRAINED_SEEDS)[:: max(1, len(TRAINED_SEEDS) * len(FAMILIES) // count)]
     jobs = [(family, seeds[start : start + 20]) for family in FAMILIES for start in range(0, len(seeds), 20)]
-    with ProcessPoolExecutor(workers) as pool:
+    with Workers(workers) as pool:
         known = np.concatenate(list(pool.map(training_thumbnails, jobs)))
     names = [(family, seed) for family, part in jobs for seed in part]
     made, true = (np.stack([thumbnail(c.frames) for c in clips if c.frames is not None]) for clips in (outputs, truths))

@@ -4,7 +4,7 @@
         --set steps=24 --set shift=3.0
 
 What the transformer's weights say of their sampling (`backends.trained.Trained`) is written into their
-metadata here, with the error above which a picture is far from those the video codec knows.
+metadata here, with the error above which a picture is far from what the model knows.
 """
 
 from __future__ import annotations
@@ -17,24 +17,41 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phonofilm.checkpoint import file_sha256, load_module, load_tensors, save_tensors
-from phonofilm.codecs.video_vae import VideoVAE
+from phonofilm.backends.familiar import surprise
+from phonofilm.backends.native import NativeBackend
+from phonofilm.checkpoint import file_sha256, load_tensors, save_tensors
 from phonofilm.config import portable
+from phonofilm.data.clips import to_model_frames
+from phonofilm.sampling import Denoiser, Given
+from phonofilm.types import Latents
 from phonofilm.weights import PARTS, codecs_folder, digest
 
 KNOWN_SEED = 40_000_000
 
 
 @torch.inference_mode()
-def picture_error(codec: VideoVAE, clips: int = 32, quantile: float = 0.99, margin: float = 1.25) -> float:
-    """Root mean square error, in [-1, 1], that few single frames of Foley World exceed: a margin over the quantile."""
+def least_surprise(
+    backend: NativeBackend, clips: int = 32, quantile: float = 0.99, margin: float = 1.5
+) -> tuple[float, float]:
+    """The errors (see `familiar.surprise`) that few whole films, and few first frames, of what the model knows exceed:
+    a margin over a quantile.
+    """
     from phonofilm import world
 
-    truths = [world.sample(("bounce", "strike")[i % 2], KNOWN_SEED + i) for i in range(clips)]
-    frames = world.render(truths).frames[:, ::12].flatten(0, 1).permute(0, 3, 1, 2)[:, :, None].float() / 127.5 - 1
-    again = codec.decode(codec.encode(frames)[0])[0]
-    errors = (again - frames).square().mean(dim=(1, 2, 3, 4)).sqrt().numpy()
-    return float(np.quantile(errors, quantile) * margin)
+    trained = backend.parts.trained
+    grid, denoiser = trained.grid(trained.frames), Denoiser(backend.parts.transformer, trained.prediction)
+    nothing, channels = backend.parts.text.encode([""]), backend.parts.channels[1]
+    errors: tuple[list[float], list[float]] = ([], [])
+    for i in range(clips):
+        frames = world.render([world.sample(("bounce", "strike")[i % 2], KNOWN_SEED + i)]).frames
+        video = backend.parts.video_vae.encode(to_model_frames(frames, grid.model_frames))[0]
+        values = Latents(video, torch.zeros(1, channels, grid.audio_length))
+        for found, known in zip(errors, (video.shape[2], 1), strict=True):
+            mask = (torch.arange(video.shape[2]) < known)[None, None, :, None, None]
+            given = Given(values, Latents(mask, torch.zeros(1, 1, 1, dtype=torch.bool)))
+            found.append(surprise(denoiser, nothing, given, grid.positions()))
+    whole, first = (round(float(np.quantile(found, quantile) * margin), 4) for found in errors)
+    return whole, first
 
 
 def ship(transformer: Path, codecs: str | Path, output: Path, trained: dict[str, object]) -> str:
@@ -50,11 +67,12 @@ def ship(transformer: Path, codecs: str | Path, output: Path, trained: dict[str,
         tensors, metadata = load_tensors(codecs / f"{part}.safetensors")
         save_tensors(output / f"{part}.safetensors", tensors, _portable(metadata))
         hashes[part] = file_sha256(output / f"{part}.safetensors")
-    codec = load_module(VideoVAE, codecs / "video_vae.safetensors", "cpu")
     tensors, metadata = load_tensors(transformer)
-    said = {**json.loads(metadata.get("trained", "{}")), "picture_error": round(picture_error(codec), 4), **trained}
-    about = {**_portable(metadata), **hashes, "trained": json.dumps(said)}
-    save_tensors(output / "transformer.safetensors", tensors, about)
+    said = {**json.loads(metadata.get("trained", "{}")), **trained}
+    about = {**_portable(metadata), **hashes}
+    save_tensors(output / "transformer.safetensors", tensors, about | {"trained": json.dumps(said)})
+    said["surprise"] = least_surprise(NativeBackend.load(output, "cpu"))
+    save_tensors(output / "transformer.safetensors", tensors, about | {"trained": json.dumps(said)})
     return digest(output)
 
 

@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
-from phonofilm.backends.canvas import MAKE, Canvas
-from phonofilm.backends.familiar import NEAR, Familiar, far_picture, far_prompt
+from phonofilm.backends.canvas import Canvas
+from phonofilm.backends.familiar import NEAR, Familiar, far_picture, far_prompt, surprise
 from phonofilm.backends.given import given_of, noise_of
 from phonofilm.backends.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.parts import Parts
@@ -22,10 +22,9 @@ from phonofilm.backends.windows import Window
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
-from phonofilm.types import Clip, Grid, Latents, Request, Text
+from phonofilm.types import Clip, Grid, Latents, Request
 from phonofilm.weights import EMBEDDED
 
-PROBES = 8
 """Frames looked at to tell whether a picture is far from what the codec knows."""
 
 
@@ -82,11 +81,14 @@ class NativeBackend:
         canvas = lay_out(job, trained)
         spans = canvas.spans(trained.frames)
         self._notify(job, len(spans), monitor)
-        self._notify_far(text, canvas, request, monitor)
+        if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
+            monitor.notice(far_prompt(self.name))
         for number, span in enumerate(spans):
             monitor("sampling", number * evaluations, len(spans) * evaluations)
             grid = trained.grid(len(span))
             given = self._given(canvas, span, grid)
+            if number == 0 and self._is_far(denoiser, given, grid):
+                monitor.notice(far_picture(self.name))
             noise = noise_of(given, request, number, self.device)
             denoise = Guided(denoiser, text, negative, grid.positions(), trained.guidance_of(request))
             watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
@@ -131,18 +133,12 @@ class NativeBackend:
         if beyond:
             monitor.notice(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
 
-    def _notify_far(self, text: Text, canvas: Canvas, request: Request, monitor: Monitor) -> None:
-        """One line where the prompt, or a picture that is given, is far from what the model knows."""
-        if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
-            monitor.notice(far_prompt(self.name))
-        limit, seen = self.parts.trained.picture_error, np.flatnonzero(canvas.frame_states != MAKE)
-        if limit is not None and canvas.frames is not None and len(seen):
-            error = self._picture_error(canvas.frames[seen[:: -(-len(seen) // PROBES)]])
-            if error > limit:
-                monitor.notice(far_picture(self.name))
-
-    def _picture_error(self, frames: np.ndarray) -> float:
-        """Root mean square error of single frames put through the video codec, in [-1, 1]."""
-        pixels = rearrange(torch.from_numpy(frames).to(self.device), "b h w c -> b c 1 h w").float() / 127.5 - 1
-        again, _ = self.parts.video_vae.decode(self.parts.video_vae.encode(pixels)[0])
-        return float((again - pixels).square().mean().sqrt())
+    def _is_far(self, denoiser: Denoiser, given: Given, grid: Grid) -> bool:
+        """Whether a picture that is given is far from what the model knows."""
+        limits, mask = self.parts.trained.surprise, given.mask.video
+        if limits is None or mask is None or not mask.any():
+            return False
+        whole, part = limits
+        nothing = self.parts.text.encode([""])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return surprise(denoiser, nothing, given, grid.positions()) > (whole if mask.all() else part)

@@ -33,8 +33,8 @@ class Trained:
         stg: (video, audio) scales of spatio-temporal guidance unless a request says otherwise, None for a model that
             was never guided so; and the blocks that it disturbs.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
-        picture_error: root mean square error (of pixels in [-1, 1]) above which a picture, put through the
-            video codec, is far from those it was trained on; None where that was not measured.
+        surprise: errors (see `familiar.surprise`) above which a whole film, and a part of one, is far from those it was
+            trained on; None where that was not measured.
         geometry: how the codecs compress.
     """
 
@@ -50,7 +50,7 @@ class Trained:
     stg: tuple[float, float] | None = None
     stg_blocks: tuple[int, ...] = ()
     rescale: float = 0.0
-    picture_error: float | None = None
+    surprise: tuple[float, float] | None = None
     geometry: Geometry = field(default_factory=Geometry)
 
     @staticmethod

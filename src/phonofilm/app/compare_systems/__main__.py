@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from phonofilm.app.compare_systems.analysis import Seen, analyse
@@ -22,6 +21,7 @@ from phonofilm.app.results import shares, write_truth
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.observe import Observation
 from phonofilm.training.loop import fit
+from phonofilm.workers import Workers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def compare(given: argparse.Namespace) -> None:
             weights = tuple(train(plan, system, stage, seed) for stage in plan.systems[system])
             folder = plan.folder / f"clips-{system}-{seed}"
             jobs = [Making(given.codecs, weights, folder, share, seed) for share in shares(numbers, given.workers)]
-            with ProcessPoolExecutor(given.workers) as pool:
+            with Workers(given.workers) as pool:
                 list(pool.map(make, jobs))
             paths = [clip_path(folder, number) for number in numbers]
             seen.setdefault(system, []).append(observations(paths, given.workers))
@@ -68,7 +68,7 @@ def train(plan: Plan, system: str, stage: str, seed: int) -> Path:
 
 
 def observations(paths: Sequence[Path], workers: int) -> list[Observation]:
-    with ProcessPoolExecutor(workers) as pool:
+    with Workers(workers) as pool:
         return list(pool.map(look, paths, chunksize=4))
 
 
