@@ -5,10 +5,11 @@ from __future__ import annotations
 from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
 from phonofilm.weights.judges import JUDGES, Judge, describe, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
-from phonofilm.weights.shipped import EMBEDDED, PARTS, codecs_folder, digest, embedded, locate
+from phonofilm.weights.shipped import CODECS, EMBEDDED, PARTS, codecs_folder, digest, embedded, locate
 
 __all__ = [
     "CATALOG",
+    "CODECS",
     "EMBEDDED",
     "JUDGES",
     "PARTS",

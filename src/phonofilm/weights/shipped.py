@@ -10,6 +10,9 @@ from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
 PARTS = ("transformer", "video_vae", "audio_vae", "vocoder")
+CODECS = ("nano", "world")
+"""Codecs that ship: those of nano, and those that know every family of Foley World, to train a generator on. Latents of
+bouncing and striking are the same in both."""
 FILES = {"syncnet": "c2251305b6742e31133ddbc5a822d3f052bc2c366041b9b0e00072fbe52c8b05"}
 """Networks that ship as one file, with its SHA-256."""
 
@@ -41,8 +44,8 @@ def locate(model: str | Path = "nano") -> Path:
 
 
 def codecs_folder(codecs: str | Path = "nano") -> Path:
-    """Folder of codecs: those that ship with a model, by its name, or the folder itself."""
-    return embedded(str(codecs)) if str(codecs) in EMBEDDED else Path(codecs)
+    """Folder of codecs: those that ship, by name, or the folder itself."""
+    return Path(__file__).parents[1] / "assets" / str(codecs) if str(codecs) in CODECS else Path(codecs)
 
 
 def shipped_file(name: str) -> Path:
