@@ -112,7 +112,7 @@ def table(found: dict) -> str:
         [
             f"| what | measured ({found['machine']}) |",
             "|---|---|",
-            f"| `phonofilm generate`, 4 s, 24 steps with guidance | {found['generate']['in all']} s: {stages} |",
+            f"| `phonofilm generate`, 4 s, 12 steps with guidance | {found['generate']['in all']} s: {stages} |",
             f"| training step, batch 32, one thread | {found['train']} clips/s |",
             f"| Foley World at 64×64, clips/s of one core | {families} |",
             f"| encoding to latents, one core | {found['encode']} clips/s |",
