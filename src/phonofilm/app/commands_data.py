@@ -14,7 +14,7 @@ from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
 
-EXTRA_OF = {"pymunk": "world", "tensorboard": "train", "matplotlib": "train"}
+EXTRA_OF = {"pymunk": "world", "tensorboard": "train"}
 
 
 def world(
