@@ -1,6 +1,6 @@
 """Our Fréchet and kernel distances beside the algorithms that the field runs, on the same embeddings.
 
-    python benchmarks/distances.py [-n 2000 -d 512 --kernel-samples 2000 6000 --threads 1 2 --rounds 3]
+    python benchmarks/distances.py [-n 2000 -d 512 --kernel-samples 2000 6000 --threads 1 2 --rounds 3 --busy 1]
 
 Fréchet: the matrix square root of Σ₁Σ₂ (scipy.linalg.sqrtm), as pytorch-fid and most who copied it compute it. KAD: the
 algorithm of kadtk 1.1.0, written down again here and not imported: whole float32 matrices in torch, the bandwidth from
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phonofilm.evaluation.frechet import frechet_distance
+from phonofilm.evaluation.frechet import frechet_distance, moments
 from phonofilm.evaluation.kernel import kernel_audio_distance
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -63,6 +63,11 @@ def kernel_whole(generated: np.ndarray, real: np.ndarray) -> float:
     mine = (within_x.sum() - within_x.trace()) / (m * (m - 1))
     theirs = (within_y.sum() - within_y.trace()) / (n * (n - 1))
     return float(100 * (mine + theirs - 2 * across.mean()))
+
+
+def covariances(generated: np.ndarray, real: np.ndarray) -> float:
+    """What any way to the Fréchet distance begins with."""
+    return float(sum(moments(part).scatter[0, 0] for part in (generated, real)))
 
 
 FRECHET: dict[str, Distance] = {"ours": frechet_distance, "theirs": frechet_by_root}
@@ -140,6 +145,7 @@ def main() -> None:
     parser.add_argument("--kernel-samples", type=int, nargs="*", default=[2000, 6000])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy", type=int, default=0, help="processes that occupy a core each")
     parser.add_argument("--alone", choices=["frechet", "kernel", "ours", "theirs"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     size = ["-d", str(given.d), "--rounds", str(given.rounds)]
@@ -148,16 +154,29 @@ def main() -> None:
     elif given.alone:
         found = take_turns(FRECHET if given.alone == "frechet" else KERNEL, embeddings(given.n, given.d), given.rounds)
         print(said(**found))
+        if given.alone == "frechet":
+            both = take_turns({"covariances": covariances}, embeddings(given.n, given.d), given.rounds)
+            print(f"of it the two covariances: {both['covariances'].clock:.3f} s")
     else:
-        for threads in given.threads:
-            line = itself(threads, "--alone", "frechet", "-n", str(given.n), *size)
-            print(f"Fréchet, N {given.n}, D {given.d}, {threads} threads: {line}", flush=True)
-            for count in map(str, given.kernel_samples):
-                line = itself(threads, "--alone", "kernel", "-n", count, *size)
-                print(f"KAD, N {count}, D {given.d}, {threads} threads: {line}", flush=True)
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(given.busy)]
+        try:
+            compare(given, size)
+        finally:
+            for other in others:
+                other.kill()
+
+
+def compare(given: argparse.Namespace, size: list[str]) -> None:
+    """Print every line, each measured in a process of its own."""
+    for threads in given.threads:
+        line = itself(threads, "--alone", "frechet", "-n", str(given.n), *size)
+        print(f"Fréchet, N {given.n}, D {given.d}, {threads} threads: {line}", flush=True)
         for count in map(str, given.kernel_samples):
-            used = {name: float(itself(1, "--alone", name, "-n", count, *size)) for name in KERNEL}
-            print(f"KAD, N {count}, D {given.d}: ours adds {used['ours']:.0f} MB, theirs {used['theirs']:.0f} MB")
+            line = itself(threads, "--alone", "kernel", "-n", count, *size)
+            print(f"KAD, N {count}, D {given.d}, {threads} threads: {line}", flush=True)
+    for count in map(str, given.kernel_samples):
+        used = {name: float(itself(1, "--alone", name, "-n", count, *size)) for name in KERNEL}
+        print(f"KAD, N {count}, D {given.d}: ours adds {used['ours']:.0f} MB, theirs {used['theirs']:.0f} MB")
 
 
 if __name__ == "__main__":
