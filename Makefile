@@ -40,11 +40,11 @@ check-wheel: $(DEV)
 
 # the tables of README.md and docs/results.md, from the shipped weights
 results: $(DEV)
-	$(BIN)/python -m phonofilm.app.results
+	$(BIN)/python -m phonofilm.app.experiments.results
 
 # joint against cascade against U-Net, trained at equal cost: hours; docs/comparison.md
 compare: $(DEV)
-	$(BIN)/python -m phonofilm.app.compare_systems
+	$(BIN)/python -m phonofilm.app.experiments.training_comparison
 
 # time and memory of our network beside others', for docs/performance.md
 bench: $(DEV)

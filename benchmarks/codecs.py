@@ -18,7 +18,7 @@ from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
-from phonofilm.training.tasks import make_task
+from phonofilm.training.tasks.base import make_task
 from phonofilm.weights import codecs_folder
 from phonofilm.world import FAMILIES
 

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phonofilm.evaluation.frechet import frechet_distance, moments
-from phonofilm.evaluation.kernel import kernel_audio_distance
+from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance, moments
+from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distance
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 

@@ -43,9 +43,9 @@ def copies(films: list[Path], count: int, folder: Path) -> None:
 
 def parts(film: Path, rounds: int = 3) -> None:
     """Seconds of processor time that reading a clip and each feature of the preset take."""
-    from phonofilm.evaluation.catalogue import choose
-    from phonofilm.evaluation.features import catalogue
-    from phonofilm.evaluation.film import Film
+    from phonofilm.evaluation.features.decoded_clip import Film
+    from phonofilm.evaluation.features.registry import catalogue
+    from phonofilm.evaluation.suite.registry import choose
     from phonofilm.workers import limit_threads
 
     limit_threads(1)  # as a worker has

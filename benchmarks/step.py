@@ -186,7 +186,7 @@ def memory(args: argparse.Namespace, case: str) -> dict[str, float]:
 
 def counted(args: argparse.Namespace, case: str, frames: int, layers: int) -> dict[str, float]:
     """MiB that a step takes beside weights and inputs, without running it, and the ratio."""
-    from phonofilm.backends.ltx2.footprint import cost
+    from phonofilm.backends.published.planning.footprint import cost
 
     sizes = argparse.Namespace(**{**vars(args), "frames": frames, "layers": layers})
     found = {}

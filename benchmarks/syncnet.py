@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from phonofilm.data.clips import RawStore
-from phonofilm.evaluation.desync import desync_expected, desync_offsets
-from phonofilm.evaluation.offset import clip_offset
-from phonofilm.perception.syncnet import RATE, SAMPLE_RATE, SyncNet, log_mel, offset_grid, prepare_frames
+from phonofilm.perception.audiovisual.syncnet import RATE, SAMPLE_RATE, SyncNet, log_mel, offset_grid, prepare_frames
+from phonofilm.signals.sync.desync import desync_expected, desync_offsets
+from phonofilm.signals.sync.offset import clip_offset
 
 NEAR = 0.06
 

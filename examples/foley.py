@@ -5,8 +5,8 @@ The silent film is a scene of Foley World, so its true sound is known, and we ca
 
 import phonofilm
 from phonofilm import world
-from phonofilm.evaluation.counts import match
-from phonofilm.evaluation.heard import onsets
+from phonofilm.evaluation.foley_world.audio_events import onsets
+from phonofilm.evaluation.foley_world.metrics import match
 from phonofilm.media.sheet import sheet
 
 truth = world.clips([world.sample("bounce", seed=123)])[0]

@@ -198,7 +198,7 @@ def write(spoken: Sequence[Spoken], folder: Path) -> None:
         row |= {"phonemes": phonemes, "pitch": [round(float(hertz)) for hertz in phrase.pitch]}
         rows.append(json.dumps(row, separators=(",", ":")))
         encode(phrase.sound, folder / row["file"])
-    facts = json.dumps({"rate": RATE, "hop": HOP, "made_by": versions()})
+    facts = json.dumps({"rate": RATE, "hop": HOP, "provenance_metadata": versions()})
     text = f'{{"facts":{facts},\n"phrases":[\n' + ",\n".join(rows) + "\n]}\n"
     (folder / "phrases.json").write_text(text, encoding="utf-8")
 

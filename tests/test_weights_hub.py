@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.errors import PhonofilmError
 from phonofilm.weights import CATALOG, JUDGES, family, fetched, fetched_judges, hub, quick_digest
 from phonofilm.weights.catalog import Pinned

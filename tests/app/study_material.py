@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.app.study.build import Plan, build, flash_and_beep
-from phonofilm.evaluation.design import williams
-from phonofilm.evaluation.study import Study
+from phonofilm.evaluation.study.latin_square import williams
+from phonofilm.evaluation.study.protocol import Study
 from phonofilm.media import write_clip
 
 SECONDS = 0.6

@@ -16,8 +16,8 @@ import pytest
 from typer.main import get_command
 
 from phonofilm import Clip
-from phonofilm.app.cli import main
-from phonofilm.app.commands import app
+from phonofilm.app.cli.app import app
+from phonofilm.app.cli.main import main
 from phonofilm.media import write_clip
 
 FAKE = "--model fake"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.fake import FakeBackend
 from phonofilm.media import read_clip
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from phonofilm.app.cli import main
-from phonofilm.app.commands import app
+from phonofilm.app.cli.app import app
+from phonofilm.app.cli.main import main
 from phonofilm.media import read_clip
 
 COMMANDS = [

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from phonofilm.app.compare_systems.analysis import _counts, _shuffled, difference, together
-from phonofilm.app.compare_systems.page import lines
-from phonofilm.app.compare_systems.plan import Plan
+from phonofilm.app.experiments.training_comparison.analysis import _counts, _shuffled, difference, together
+from phonofilm.app.experiments.training_comparison.page import lines
+from phonofilm.app.experiments.training_comparison.plan import Plan
 from phonofilm.data.manifest import ClipRecord, write_manifest
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.heard import Onset
-from phonofilm.evaluation.observe import Observation, Wanted
-from phonofilm.evaluation.seen import Sight
+from phonofilm.evaluation.foley_world.audio_events import Onset
+from phonofilm.evaluation.foley_world.detect import Observation, PromptSpec
+from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "compare" / "systems.toml"
 
@@ -99,9 +99,9 @@ def test_difference_is_paired() -> None:
 
 
 def seen_and_heard(prompt: str, sights: list[float], onsets: list[float]) -> Observation:
-    placed = tuple(Sight(time, 0.5) for time in sights)
+    placed = tuple(VisualEvent(time, 0.5) for time in sights)
     heard = tuple(Onset(time, 0.0, 0.0) for time in onsets)
-    return Observation("", Wanted.of(prompt), placed, heard, (), (), frozenset(), -20.0, 0.0, None, 4.0)
+    return Observation("", PromptSpec.of(prompt), placed, heard, (), (), frozenset(), -20.0, 0.0, None, 4.0)
 
 
 def test_chance_is_every_picture_with_every_other_sound_of_its_family() -> None:

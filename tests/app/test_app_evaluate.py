@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from phonofilm.app.cli import main
-from phonofilm.app.evaluate.page import write_page
-from phonofilm.app.evaluate.table import number, result_lines
-from phonofilm.app.evaluate.worst import ranked
+from phonofilm.app.cli.main import main
+from phonofilm.app.reports.evaluation.page import write_page
+from phonofilm.app.reports.evaluation.table import number, result_lines
+from phonofilm.app.reports.evaluation.worst import ranked
 
 sys.path.append(str(Path(__file__).parents[1] / "evaluation"))
 from folders import fill

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phonofilm.app.cli import main
-from phonofilm.app.commands_parity import parity_lines
+from phonofilm.app.cli.main import main
+from phonofilm.app.cli.parity import parity_lines
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "networks"
 

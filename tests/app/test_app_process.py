@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-PHONOFILM = [sys.executable, "-m", "phonofilm.app.cli"]
+PHONOFILM = [sys.executable, "-m", "phonofilm.app.cli.main"]
 SLOW = """
 import sys, time
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.fake import FakeBackend
 from phonofilm.media import write as media
 
@@ -47,7 +47,7 @@ sys.exit(main(sys.argv[2:]))
 
 IMPORTING = """
 import os, signal, sys
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
@@ -80,7 +80,7 @@ def test_a_signal_stops_at_any_stage_and_leaves_nothing(stage, number, tmp_path)
     assert os.listdir(tmp_path) == ["slow.py"]
 
 
-@pytest.mark.parametrize("module", ["typer", "phonofilm.app.commands", "numpy", "av", "phonofilm.backends.fake"])
+@pytest.mark.parametrize("module", ["typer", "phonofilm.app.cli.app", "numpy", "av", "phonofilm.backends.fake"])
 def test_a_signal_during_start_up_is_one_line(module, tmp_path):
     """Whatever is being imported at that moment."""
     (tmp_path / "start.py").write_text(IMPORTING)
@@ -98,7 +98,7 @@ def test_help_is_quick(tmp_path):
     subprocess.run([*PHONOFILM, "--help"], cwd=tmp_path, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.75
-    modules = "import sys, phonofilm.app.cli as c; c.main(['--help']); print(sorted(sys.modules))"
+    modules = "import sys, phonofilm.app.cli.main as c; c.main(['--help']); print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", modules], check=True, capture_output=True, text=True).stdout
     for heavy in ("torch", "av", "scipy", "PIL", "numpy", "transformers"):
         assert f"'{heavy}'" not in loaded

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from phonofilm.app.cascade import cascade
-from phonofilm.app.results import run_systems
-from phonofilm.app.results_systems import systems_table
+from phonofilm.app.experiments.joint_vs_cascade import systems_table
+from phonofilm.app.experiments.results import run_systems
+from phonofilm.app.experiments.single_model_cascade import cascade
 from phonofilm.backends.native import NativeBackend
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Latents, Request

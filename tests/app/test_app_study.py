@@ -21,14 +21,14 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the study extra: pip install 'phonofilm[study]'")
 from study_material import ITEMS, Caller, answers_to, films, study_of
 
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.app.study.build import PROBE_OFFSETS, Plan, build
 from phonofilm.app.study.flow import Flow
 from phonofilm.app.study.server import create_app, one_sided
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.analysis import analyse
-from phonofilm.evaluation.exclusion import conduct
-from phonofilm.evaluation.ratings import Ratings
+from phonofilm.evaluation.study.analysis import analyse
+from phonofilm.evaluation.study.rater_screening import conduct
+from phonofilm.evaluation.study.store import Ratings
 from phonofilm.media import probe, read_clip
 
 
@@ -381,7 +381,7 @@ def test_the_report_is_one_file_with_all_of_it(folder, made, tmp_path, capsys):
 def test_help_shows_how(command):
     from typer.testing import CliRunner
 
-    from phonofilm.app.commands import app
+    from phonofilm.app.cli.app import app
 
     shown = CliRunner().invoke(app, ["study", command, "--help"], env={"COLUMNS": "120"})
     assert shown.exit_code == 0
@@ -464,7 +464,7 @@ class Killable:
         self.command = [
             sys.executable,
             "-m",
-            "phonofilm.app.cli",
+            "phonofilm.app.cli.main",
             "study",
             "serve",
             str(folder),

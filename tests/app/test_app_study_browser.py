@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from study_material import study_of
 
-from phonofilm.evaluation.ratings import Ratings
+from phonofilm.evaluation.study.store import Ratings
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -105,7 +105,7 @@ class Server:
         command = [
             sys.executable,
             "-m",
-            "phonofilm.app.cli",
+            "phonofilm.app.cli.main",
             "study",
             "serve",
             str(self.folder),

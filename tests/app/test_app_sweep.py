@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from phonofilm.app import sweep
+from phonofilm.app.experiments import sampler_sweep
 from phonofilm.backends.native import NativeBackend
 
 
 def tried(tiny_model, tmp_path) -> None:
     options = ["--samplers", "euler,multistep", "--steps", "2", "--guidance", "1.5", "--modality", "2"]
-    code = sweep.main(["--model", str(tiny_model), "--clips", "2", "--work", str(tmp_path), *options])
+    code = sampler_sweep.main(["--model", str(tiny_model), "--clips", "2", "--work", str(tmp_path), *options])
     assert code == 0
 
 
@@ -44,7 +44,7 @@ def test_every_setting_makes_the_same_scenes_once(tiny_model, tmp_path, capsys, 
     [(("euler", 24, 1, 1), 24), (("heun", 24, 1, 1), 23), (("multistep", 12, 1.5, 2), 36), (("heun", 8, 1, 2), 14)],
 )
 def test_what_a_setting_costs(setting, passes):
-    assert sweep.Setting(*setting).evaluations == passes
+    assert sampler_sweep.Setting(*setting).evaluations == passes
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_a_setting_costs(setting, passes):
 )
 def test_what_cannot_be_swept_is_one_line(options, message, capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
-        sweep.main(["--work", str(tmp_path / "kept"), *options])
+        sampler_sweep.main(["--work", str(tmp_path / "kept"), *options])
     assert stopped.value.code == 1
     err = capsys.readouterr().err
     assert message in err

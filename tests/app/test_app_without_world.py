@@ -25,7 +25,7 @@ JOBS = {
     "retake": ["film.mkv", "--from", "0.2", "--to", "0.8"],
 }
 RUN = """
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 codes = [main(job) for job in {jobs!r}]
 import phonofilm
 print(phonofilm.__file__, codes)

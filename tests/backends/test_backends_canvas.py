@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonofilm.backends.canvas import KEEP, MAKE
-from phonofilm.backends.fit import crossfaded, frame_indices
-from phonofilm.backends.layout import deliver, lay_out, work_out
-from phonofilm.backends.trained import Trained
-from phonofilm.backends.windows import windows
+from phonofilm.backends.canvas.canvas import KEEP, MAKE
+from phonofilm.backends.canvas.fit import crossfaded, frame_indices
+from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.canvas.windows import windows
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Request, nearest
 
 RATES = st.sampled_from([Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 SAMPLE_RATES = st.sampled_from([16_000, 22_050, 44_100, 48_000])
-TRAINED = Trained()
+TRAINED = ModelDefaults()
 
 
 def film(seconds: float, fps: Fraction, rate: int, size: tuple[int, int] = (20, 16), channels: int = 2) -> Clip:

@@ -10,7 +10,7 @@ import torch
 
 from phonofilm import world
 from phonofilm.backends import native
-from phonofilm.backends.familiar import KNOWS, NEAR, PROMPTS, Familiar
+from phonofilm.backends.familiar import NEAR, PROMPTS, TRAINED_DOMAIN, Familiar
 from phonofilm.codecs.text import TextEncoder
 
 PROMPT_SETS = json.loads((Path(__file__).parent / "familiar_prompts.json").read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def test_a_far_prompt_still_runs_with_one_line(tiny_model, monkeypatch):
     model = native.NativeBackend.load(tiny_model, device="cpu")
     clip = model.generate("An astronaut floats above the Earth.", seconds=0.5)
     (line,) = clip.metadata["notices"].splitlines()
-    assert KNOWS in line
+    assert TRAINED_DOMAIN in line
     assert "--model" in line
     assert all(prompt in line for prompt in PROMPTS)
     assert "notices" not in model.generate(PROMPTS[0], seconds=0.5).metadata

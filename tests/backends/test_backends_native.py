@@ -12,9 +12,9 @@ import torch
 
 import phonofilm
 from phonofilm import Cancelled, Clip, PhonofilmError
-from phonofilm.backends.canvas import Canvas
-from phonofilm.backends.given import noise_of
-from phonofilm.backends.layout import lay_out, work_out
+from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.given import noise_of
+from phonofilm.backends.canvas.layout import lay_out, work_out
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
@@ -146,7 +146,7 @@ def test_beyond_training_one_line_says_so(model):
 def test_a_picture_unlike_any_trained_on_is_noticed(model, clip):
     """The model's own error on the picture under noise is compared with the one measured after training."""
     for limit, expected in (((1e3, 0), False), ((1e-6, 1e3), True), (None, False)):
-        parts = replace(model.parts, trained=replace(model.parts.trained, surprise=limit))
+        parts = replace(model.parts, trained=replace(model.parts.trained, reconstruction_error=limit))
         backend = replace(model, parts=parts)
         for task, noticed in (("foley", expected), ("animate", False)):  # without a picture nothing is far
             made = backend.generate("", task=task, source=clip)

@@ -30,7 +30,7 @@ def model(tiny_model: Path) -> NativeBackend:
     return NativeBackend.load(tiny_model, device="cpu")
 
 
-def joined(pieces: list[Clip]) -> np.ndarray:
+def join_hashes(pieces: list[Clip]) -> np.ndarray:
     return np.concatenate([piece.waveform for piece in pieces if piece.waveform is not None], axis=1)
 
 
@@ -63,7 +63,7 @@ def test_each_window_stands_on_the_one_before(model, tmp_path):
     film = film_of(tmp_path / "film.mp4", Fraction(37, 4), fps=12)
     request = check_film(Request("x", seed=4), film, tmp_path / "out.mkv")
     pieces = list(sound_of(model, film, request))
-    sound = joined(pieces)
+    sound = join_hashes(pieces)
     assert sound.shape == (2, 148_000)
     # no join is a louder step than what goes on elsewhere
     steps = np.abs(np.diff(sound[0]))
@@ -106,7 +106,7 @@ with av.open(path, "w") as output:
 """
 PEAK = """
 import resource, sys
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 code = main(sys.argv[1:])
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(code)

@@ -6,45 +6,45 @@ import numpy as np
 import pytest
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.calibrate import scenes
-from phonofilm.evaluation.calibrate.curves import apart, flat, linear, monotone
-from phonofilm.evaluation.calibrate.sizes import size_curves
-from phonofilm.evaluation.camera import camera_shift, coarse, shot_cuts, translated
+from phonofilm.evaluation.calibration import sources
+from phonofilm.evaluation.calibration.curves import apart, flat, linear, monotone
+from phonofilm.evaluation.calibration.sample_size import size_curves
+from phonofilm.signals.camera_motion import camera_shift, coarse, shot_cuts, translated
 
 pytest.importorskip("pymunk")
 
 
 @pytest.fixture(scope="module")
 def film():
-    return scenes.reel("strike", 0)
+    return sources.reel("strike", 0)
 
 
 def test_shifted_sound_is_cut_from_the_film_and_never_padded(film):
-    early = scenes.cut(film, early=0.5)
-    first = round((scenes.START + 0.5) * scenes.SAMPLE_RATE)
+    early = sources.cut(film, early=0.5)
+    first = round((sources.START + 0.5) * sources.SAMPLE_RATE)
     np.testing.assert_array_equal(early.waveform, film.waveform[:, first : first + 160_000])
     assert len(early.frames) == 250
     with pytest.raises(ValueError, match="not in the film"):
-        scenes.cut(film, early=-3)
+        sources.cut(film, early=-3)
     with pytest.raises(ValueError, match="are not in a film"):
-        scenes.cut(film, start=15)
+        sources.cut(film, start=15)
 
 
 def test_sound_at_another_speed_keeps_its_length(film):
-    fast = scenes.heard(film, 1.0, 5.0, 1.5)
+    fast = sources.heard(film, 1.0, 5.0, 1.5)
     assert fast.shape == (2, 80_000)
     with pytest.raises(ValueError, match="not in the film"):
-        scenes.heard(film, 10.0, 10.0, 1.75)
+        sources.heard(film, 10.0, 10.0, 1.75)
 
 
 def test_cuts_of_a_reel_are_found_and_impacts_are_none(film):
     rng = np.random.default_rng([0, 1])  # as the reel draws its shots
     lengths, time = [], 0
-    while time < scenes.LENGTH * scenes.FPS:
-        lengths.append(int(rng.integers(scenes.SHOTS[0], scenes.SHOTS[1] + 1)))
+    while time < sources.LENGTH * sources.FPS:
+        lengths.append(int(rng.integers(sources.SHOTS[0], sources.SHOTS[1] + 1)))
         rng.integers(2**31)
         time += lengths[-1]
-    images = scenes.framed(film).frames.mean(-1, dtype=np.float32) / 255
+    images = sources.framed(film).frames.mean(-1, dtype=np.float32) / 255
     assert set(shot_cuts(images)) == set(np.cumsum(lengths)[:-1])
 
 
@@ -67,8 +67,8 @@ def test_a_cut_between_like_scenes_is_found_in_a_shaken_picture():
 
 
 def test_the_shake_of_a_camera_is_found_within_a_fifth_of_a_pixel(film):
-    still = scenes.cut(film, seconds=2.0)
-    shaken = scenes.framed(still, jitter=2.0, seed=1).frames[..., 0].astype(np.float32) / 255
+    still = sources.cut(film, seconds=2.0)
+    shaken = sources.framed(still, jitter=2.0, seed=1).frames[..., 0].astype(np.float32) / 255
     ways = np.random.default_rng(1).uniform(-2, 2, (50, 2))
     found = camera_shift(shaken[:-1], shaken[1:])
     assert np.median(np.abs(found - np.diff(ways, axis=0)[:, ::-1])) < 0.2
@@ -105,8 +105,8 @@ def test_distances_of_one_distribution_do_as_they_must():
 
 
 def test_a_quick_calibration_holds_and_goes_on_where_it_was(tmp_path):
-    from phonofilm.evaluation.calibrate.plan import Settings
-    from phonofilm.evaluation.calibrate.run import calibrate
+    from phonofilm.evaluation.calibration.plan import Settings
+    from phonofilm.evaluation.calibration.run import calibrate
 
     names = ("offset", "drift", "onset–motion F1", "Spatial AV-Align[motion]", "FAD[log-mel]", "KAD[log-mel]")
     settings = Settings(metrics=names, seeds=2, quick=True, cache=tmp_path)
@@ -128,18 +128,18 @@ def test_a_quick_calibration_holds_and_goes_on_where_it_was(tmp_path):
 
 
 def test_a_metric_that_cannot_run_says_why(tmp_path):
-    from phonofilm.evaluation.calibrate.plan import Settings
-    from phonofilm.evaluation.calibrate.run import calibrate
+    from phonofilm.evaluation.calibration.plan import Settings
+    from phonofilm.evaluation.calibration.run import calibrate
 
     result = calibrate(Settings(metrics=("FVD",), seeds=4, quick=True, cache=tmp_path))
     assert result["not_run"] == {"FVD": "needs the weights of i3d"}
 
 
 def test_a_film_that_is_too_short_is_refused(tmp_path):
-    from phonofilm.evaluation.calibrate.plan import Settings
-    from phonofilm.evaluation.calibrate.run import calibrate
+    from phonofilm.evaluation.calibration.plan import Settings
+    from phonofilm.evaluation.calibration.run import calibrate
     from phonofilm.media import write_clip
 
-    path = write_clip(scenes.cut(scenes.reel("bounce", 1), seconds=2.0), tmp_path / "short.mkv")
+    path = write_clip(sources.cut(sources.reel("bounce", 1), seconds=2.0), tmp_path / "short.mkv")
     with pytest.raises(PhonofilmError, match=r"short\.mkv is too short"):
         calibrate(Settings(metrics=("offset",), seeds=4, quick=True, films=(path,), cache=tmp_path))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.distort import ANCHORS, DISTORTIONS, distort, with_sound_of
+from phonofilm.evaluation.distortions import ANCHORS, DISTORTIONS, distort, with_sound_of
 from phonofilm.types import Clip
 
 RATE, FPS, SECONDS = 8000, 25, 4

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from parity_files import answers, arrays
 
-from phonofilm.evaluation.avalign import av_align, flow_peaks
-from phonofilm.evaluation.desync import GRID, desync, desync_expected, desync_offsets, segment_windows
-from phonofilm.evaluation.insertion import inserted_seconds, insertion_hallucination, merged, sustained
-from phonofilm.evaluation.lipsync import lip_sync
-from phonofilm.evaluation.onsets import (
+from phonofilm.evaluation.metrics.insertion_hallucination import (
+    inserted_seconds,
+    insertion_hallucination,
+    merged,
+    sustained,
+)
+from phonofilm.signals.onsets import (
     detect_onsets,
     onset_agreement,
     onset_confidence,
@@ -14,6 +16,9 @@ from phonofilm.evaluation.onsets import (
     onset_strength,
     suppress,
 )
+from phonofilm.signals.sync.av_align import av_align, flow_peaks
+from phonofilm.signals.sync.desync import GRID, desync, desync_expected, desync_offsets, segment_windows
+from phonofilm.signals.sync.lip_sync import lip_sync
 
 
 @pytest.mark.parametrize("variant", ["tempotokens", "javisbench"])

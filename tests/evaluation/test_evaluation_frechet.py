@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from parity_files import answers, arrays
 
-from phonofilm.evaluation.frechet import (
+from phonofilm.evaluation.metrics.distribution.frechet import (
     frechet_distance,
     frechet_from_moments,
     frechet_infinity,

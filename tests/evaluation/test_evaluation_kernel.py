@@ -3,9 +3,9 @@ import pytest
 import scipy.spatial.distance
 from parity_files import answers, arrays
 
-from phonofilm.evaluation import kernel
-from phonofilm.evaluation.divergence import inception_score, kl_divergence
-from phonofilm.evaluation.kernel import (
+from phonofilm.evaluation.metrics.distribution import kernel
+from phonofilm.evaluation.metrics.distribution.divergence import inception_score, kl_divergence
+from phonofilm.evaluation.metrics.distribution.kernel import (
     kernel_audio_distance,
     kernel_inception_distance,
     median_pairwise_distance,

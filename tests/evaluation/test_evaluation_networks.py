@@ -10,19 +10,20 @@ import torch
 from folders import fill, knocks
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation import features_published, scores
-from phonofilm.evaluation.catalogue import LISTED, PRESETS
-from phonofilm.evaluation.distances import Rows, spread_of
-from phonofilm.evaluation.divergence import inception_score
-from phonofilm.evaluation.features import weights_sha256
-from phonofilm.evaluation.film import Film
-from phonofilm.evaluation.quality import consistency
-from phonofilm.evaluation.suite import Settings, evaluate
-from phonofilm.evaluation.view import View
+from phonofilm.evaluation.features import ported_networks
+from phonofilm.evaluation.features.decoded_clip import Film
+from phonofilm.evaluation.features.registry import weights_sha256
+from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, inception_estimate
+from phonofilm.evaluation.metrics.distribution.divergence import inception_score
+from phonofilm.evaluation.metrics.vbench import consistency
+from phonofilm.evaluation.suite import clip_metrics
+from phonofilm.evaluation.suite.registry import PRESETS, UNSUPPORTED_BENCHMARK_METRICS
+from phonofilm.evaluation.suite.runner import Settings, evaluate
+from phonofilm.evaluation.suite.sample import Sample
 from phonofilm.media import resample_audio
-from phonofilm.perception.clap import Clap
-from phonofilm.perception.clip import HEAD, Clip
-from phonofilm.perception.dino import Dino
+from phonofilm.perception.audio.clap import Clap
+from phonofilm.perception.vision.clip import HEAD, Clip
+from phonofilm.perception.vision.dino import Dino
 from phonofilm.weights.public import write_manifest
 
 sys.path.append(str(Path(__file__).parents[1] / "perception"))
@@ -106,8 +107,13 @@ def test_what_is_past_the_limit_of_a_prompt_is_said(result):
 
 
 def test_a_second_run_loads_no_network(place, monkeypatch, result):
-    monkeypatch.setattr("phonofilm.evaluation.extraction.taker", lambda name, weights: pytest.fail(f"loads {name}"))
-    monkeypatch.setattr("phonofilm.evaluation.words.taker", lambda name, weights: pytest.fail(f"loads {name}"))
+    monkeypatch.setattr(
+        "phonofilm.evaluation.features.extraction.load_extractor", lambda name, weights: pytest.fail(f"loads {name}")
+    )
+    monkeypatch.setattr(
+        "phonofilm.evaluation.features.prompt_features.load_extractor",
+        lambda name, weights: pytest.fail(f"loads {name}"),
+    )
     again = run(place, "CLIPScore", "CLAP score", "aesthetic quality")
     assert again["generated"]["from_cache"] == CLIPS
     assert again["clips"]["00"]["CLAP score"] == result["clips"]["00"]["CLAP score"]
@@ -164,8 +170,8 @@ def test_without_weights_the_line_says_how_to_get_them(place):
 @pytest.mark.parametrize("preset", ["javis", "avbench"])
 def test_presets_name_what_their_benchmarks_have_and_we_lack(preset):
     assert set(PRESETS[preset]) <= set(PRESETS["full"])
-    assert LISTED[preset]
-    assert not {name for name, _ in LISTED[preset]} & set(PRESETS["full"])
+    assert UNSUPPORTED_BENCHMARK_METRICS[preset]
+    assert not {name for name, _ in UNSUPPORTED_BENCHMARK_METRICS[preset]} & set(PRESETS["full"])
 
 
 class Bound:
@@ -179,11 +185,11 @@ class Bound:
 
 
 def test_javis_score_is_of_the_worst_frames_of_each_window(monkeypatch):
-    monkeypatch.setattr("phonofilm.perception.published.load", lambda cls, path: Bound())
-    kept = features_published.load_imagebind_frames(Path("weights"))(Film(knocks(3)))
+    monkeypatch.setattr("phonofilm.perception.common.ported_checkpoints.load", lambda cls, path: Bound())
+    kept = ported_networks.load_imagebind_frames(Path("weights"))(Film(knocks(3)))
     assert kept["frames"].shape == (75, 6)
     assert kept["windows"].shape == (3, 6)
-    view = View(lambda name: kept, lambda name: kept)
+    sample = Sample(lambda name: kept, lambda name: kept)
 
     def cosine(a, b):
         return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
@@ -192,21 +198,21 @@ def test_javis_score_is_of_the_worst_frames_of_each_window(monkeypatch):
     for start, sound in zip(starts, kept["windows"], strict=True):
         agreement = sorted(cosine(frame, sound) for frame in kept["frames"][start : start + 50])
         worst.append(np.mean(agreement[:20]))
-    assert scores.javis(view) == pytest.approx(np.mean(worst), abs=1e-6)
+    assert clip_metrics.javis(sample) == pytest.approx(np.mean(worst), abs=1e-6)
     whole = np.mean([cosine(frame, kept["audio"]) for frame in kept["frames"]])
-    assert scores.audible_frames(view) == pytest.approx(whole, abs=1e-6)
+    assert clip_metrics.audible_frames(sample) == pytest.approx(whole, abs=1e-6)
 
 
 def test_the_inception_score_of_a_set_has_an_interval():
     rng = np.random.default_rng(0)
     parts = rng.normal(0, 2, (30, 4, 7))
-    rows = Rows()
+    rows = FeatureSet()
     for index, part in enumerate(parts):
         rows.add(f"{index:064x}", part)
-    found = spread_of(rows)
+    found = inception_estimate(rows)
     assert found.interval.value == pytest.approx(
         inception_score(parts.reshape(-1, 7), splits=1, seed=None).mean, rel=1e-5
     )
     assert 1 <= found.interval.low < found.interval.value < found.interval.high < 7
     with pytest.raises(ValueError, match="2 clips"):
-        spread_of(Rows())
+        inception_estimate(FeatureSet())

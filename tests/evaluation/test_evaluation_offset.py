@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from offset_scenes import SAMPLE_RATE, event_times, film, sound
 
-from phonofilm.evaluation.drift import drift
-from phonofilm.evaluation.motion import lucas_kanade, motion_of_flow, motion_of_frames
-from phonofilm.evaluation.offset import clip_offset, offset
-from phonofilm.evaluation.onsets import onset_impulses, onset_strength
-from phonofilm.evaluation.signals import Signal
+from phonofilm.signals.motion import lucas_kanade, motion_of_flow, motion_of_frames
+from phonofilm.signals.onsets import onset_impulses, onset_strength
+from phonofilm.signals.sync.drift import drift
+from phonofilm.signals.sync.offset import clip_offset, offset
+from phonofilm.signals.time_series import Signal
 
 MILLISECONDS = [
     0,

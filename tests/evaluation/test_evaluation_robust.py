@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from folders import knocks
 
-from phonofilm.evaluation.suite import Settings, evaluate
+from phonofilm.evaluation.suite.runner import Settings, evaluate
 from phonofilm.media import write_clip
 
 DAMAGES = (

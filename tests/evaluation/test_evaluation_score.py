@@ -12,10 +12,10 @@ from scipy.optimize import linear_sum_assignment
 
 from phonofilm import world
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.counts import METRICS, f1_counts, match, pooled, shuffled_sync, summarise, sync
-from phonofilm.evaluation.heard import loudness, onsets
-from phonofilm.evaluation.observe import Wanted, observe
-from phonofilm.evaluation.score import score_folder, self_test
+from phonofilm.evaluation.foley_world.audio_events import loudness, onsets
+from phonofilm.evaluation.foley_world.benchmark import score_folder, self_test
+from phonofilm.evaluation.foley_world.detect import PromptSpec, observe
+from phonofilm.evaluation.foley_world.metrics import METRICS, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.media import write_clip
 
 TIMES = st.lists(st.floats(0, 4), max_size=8).map(sorted)
@@ -91,10 +91,10 @@ def test_the_wrong_note_and_the_wrong_side_are_noticed(observed):
 
 
 def test_prompts_are_read():
-    assert Wanted.of("A red rubber ball and a blue wood box fall.") == Wanted(
+    assert PromptSpec.of("A red rubber ball and a blue wood box fall.") == PromptSpec(
         "bounce", ("red", "blue"), ("rubber", "wood")
     )
-    assert Wanted.of("A mallet plays a wooden xylophone: red, pink.").family == "strike"
+    assert PromptSpec.of("A mallet plays a wooden xylophone: red, pink.").family == "strike"
 
 
 def test_loudness_of_a_full_scale_sine_is_the_standards():

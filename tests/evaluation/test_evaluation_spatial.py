@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from parity_files import answers
 
-from phonofilm.evaluation.frechet import frechet_distance
-from phonofilm.evaluation.spatial import (
+from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
+from phonofilm.evaluation.metrics.spatial import (
     is_mono,
     locate,
     pan_error,

@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from parity_files import answers
 
-from phonofilm.evaluation.peavs import (
+from phonofilm.evaluation.metrics.peavs import (
     FITTED,
     PRIOR,
     Flaws,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from phonofilm.config import from_dict, to_dict
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.design import balanced_seats, cell, seat_cells, williams
-from phonofilm.evaluation.study import Rules, Stimulus, Study, load_study, save_study
+from phonofilm.evaluation.study.latin_square import balanced_seats, cell, seat_cells, williams
+from phonofilm.evaluation.study.protocol import Rules, Stimulus, Study, load_study, save_study
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 12))
 

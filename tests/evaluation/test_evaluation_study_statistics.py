@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from phonofilm.evaluation.agreement import alpha_interval, ordinal_alpha
-from phonofilm.evaluation.opinion import Spread, difference, mean_opinion, power, raters_needed
-from phonofilm.evaluation.preference import davidson
+from phonofilm.evaluation.study.bradley_terry import davidson
+from phonofilm.evaluation.study.krippendorff import alpha_interval, ordinal_alpha
+from phonofilm.evaluation.study.mean_opinion import Spread, difference, mean_opinion, power, raters_needed
 
 STUDIES = 500
 

@@ -12,22 +12,22 @@ import pytest
 from folders import fill, knocks, spoil
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.cache import FeatureCache
-from phonofilm.evaluation.catalogue import METRICS, PRESETS, choose
-from phonofilm.evaluation.comparison import compare, read_result
-from phonofilm.evaluation.distances import Rows, distance
-from phonofilm.evaluation.documentation import refresh
-from phonofilm.evaluation.failures import FAILURES
-from phonofilm.evaluation.features import catalogue
-from phonofilm.evaluation.features_core import boxes, places
-from phonofilm.evaluation.film import Film
-from phonofilm.evaluation.folder import scan
-from phonofilm.evaluation.frechet import frechet_distance
-from phonofilm.evaluation.kernel import kernel_audio_distance, polynomial_distance
-from phonofilm.evaluation.prompts import read_prompts
-from phonofilm.evaluation.scores import spatially_aligned
-from phonofilm.evaluation.suite import Settings, evaluate, write_json
-from phonofilm.evaluation.view import AbsentError, View
+from phonofilm.evaluation.features.cache import FeatureCache
+from phonofilm.evaluation.features.decoded_clip import Film
+from phonofilm.evaluation.features.registry import catalogue
+from phonofilm.evaluation.features.signal import boxes, places
+from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, distance
+from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
+from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distance, polynomial_distance
+from phonofilm.evaluation.suite.clip_metrics import spatially_aligned
+from phonofilm.evaluation.suite.compare import compare, read_result
+from phonofilm.evaluation.suite.dataset import scan
+from phonofilm.evaluation.suite.failures import FAILURES
+from phonofilm.evaluation.suite.metric_docs import refresh
+from phonofilm.evaluation.suite.prompts import read_prompts
+from phonofilm.evaluation.suite.registry import METRICS, PRESETS, choose
+from phonofilm.evaluation.suite.runner import Settings, evaluate, write_json
+from phonofilm.evaluation.suite.sample import AbsentError, Sample
 from phonofilm.media import write_clip
 from phonofilm.types import Clip
 
@@ -235,7 +235,7 @@ def sets(seed, clips, shift=0.0, width=5):
 
 
 def gathered(parts):
-    rows = Rows()
+    rows = FeatureSet()
     for digest, part in parts.items():
         rows.add(digest, part)
     return rows
@@ -266,7 +266,7 @@ def test_the_interval_is_as_wide_as_the_spread_between_sets(kind):
 
 
 def test_memory_is_bounded_and_the_choice_does_not_depend_on_order(monkeypatch):
-    monkeypatch.setattr("phonofilm.evaluation.distances.ROWS", 50)
+    monkeypatch.setattr("phonofilm.evaluation.metrics.distribution.bootstrap_distances.ROWS", 50)
     parts = sets(3, 100)
     first, second = gathered(parts), gathered(dict(reversed(parts.items())))
     assert first.kept <= 50
@@ -306,7 +306,7 @@ def test_results_of_another_kind_are_not_compared(clean, tmp_path):
 
 def test_every_metric_is_documented_with_its_failures():
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert refresh(page) == page, "run: python -m phonofilm.evaluation.documentation docs/metrics.md"
+    assert refresh(page) == page, "run: python -m phonofilm.evaluation.suite.metric_docs docs/metrics.md"
     assert FAILURES.keys() == {metric.name for metric in METRICS}
 
 
@@ -335,7 +335,7 @@ def test_spatial_alignment_is_high_for_true_places_and_low_for_others():
         for seed in range(8):
             film = aside(seed, true)
             kept = {"places": places(film), "boxes": boxes(film)}
-            shares.append(spatially_aligned(View(kept.__getitem__, kept.__getitem__)))
+            shares.append(spatially_aligned(Sample(kept.__getitem__, kept.__getitem__)))
         top, bottom = np.sum(shares, axis=0)
         return top / bottom
 
@@ -347,7 +347,7 @@ def test_a_mono_clip_has_no_places():
     film = Film(knocks(1, mono=True))
     kept = {"places": places(film), "boxes": boxes(film)}
     with pytest.raises(AbsentError, match="mono"):
-        spatially_aligned(View(kept.__getitem__, kept.__getitem__))
+        spatially_aligned(Sample(kept.__getitem__, kept.__getitem__))
 
 
 def test_a_folder_of_sounds_is_scored_by_what_can_be_heard(place, tmp_path):

@@ -9,10 +9,10 @@ import pytest
 
 from phonofilm import world
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.features import catalogue
-from phonofilm.evaluation.film import Film, UnfitError
-from phonofilm.evaluation.scores import own_desync
-from phonofilm.evaluation.view import View
+from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
+from phonofilm.evaluation.features.registry import catalogue
+from phonofilm.evaluation.suite.clip_metrics import own_desync
+from phonofilm.evaluation.suite.sample import Sample
 from phonofilm.types import Clip
 from phonofilm.weights import shipped
 
@@ -32,23 +32,23 @@ def cut(clip: Clip, early: float, seconds: float = 4.0) -> Film:
     return Film(Clip(frames, Fraction(25), clip.waveform[:, start : start + length], 16_000))
 
 
-def views(films: list[Film]) -> list[View]:
+def views(films: list[Film]) -> list[Sample]:
     take = catalogue()["syncnet"].load(None)
     kept = [take(film) for film in films]
-    return [View(look, look) for look in ((lambda feature, arrays=arrays: arrays) for arrays in kept)]
+    return [Sample(look, look) for look in ((lambda feature, arrays=arrays: arrays) for arrays in kept)]
 
 
 def test_early_sound_is_found_and_strange_sound_is_not(bounces: list[Clip]) -> None:
     together, early = (views([cut(clip, shift) for clip in bounces]) for shift in (0.0, 0.4))
     for expected, slack in ((False, 0.05), (True, 0.08)):
-        assert np.median([own_desync(view, expected) for view in together]) == pytest.approx(0, abs=slack)
-        assert np.median([own_desync(view, expected) for view in early]) == pytest.approx(0.4, abs=slack)
+        assert np.median([own_desync(sample, expected) for sample in together]) == pytest.approx(0, abs=slack)
+        assert np.median([own_desync(sample, expected) for sample in early]) == pytest.approx(0.4, abs=slack)
     strangers = [
-        view.heard_with(other.sound) for view, other in zip(together, together[1:] + together[:1], strict=True)
+        sample.with_audio(other.sound) for sample, other in zip(together, together[1:] + together[:1], strict=True)
     ]
-    assert np.mean([own_desync(view, expected=False) for view in strangers]) > 0.15
+    assert np.mean([own_desync(sample, expected=False) for sample in strangers]) > 0.15
     # the control goes through kept embeddings, and says of a clip's own sound what the clip itself said
-    again = together[0].heard_with(lambda feature: together[0].sound(feature))
+    again = together[0].with_audio(lambda feature: together[0].sound(feature))
     assert own_desync(again, expected=True) == pytest.approx(own_desync(together[0], expected=True), abs=0.01)
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from phonofilm.app.parity_ltx2 import drawn_inputs, noise, positions, small_config
 from phonofilm.errors import PhonofilmError
 from phonofilm.model import PRESETS, AVTransformer
 from phonofilm.model.names import PREFIX, from_published, published_name
-from phonofilm.perception.parity import Fixture
+from phonofilm.parity.fixtures import Fixture
+from phonofilm.parity.ltx2 import drawn_inputs, noise, positions, small_config
 from phonofilm.types import Latents, Positions
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "networks"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from phonofilm.model import PRESETS, AVTransformer, Door
+from phonofilm.model import PRESETS, AVTransformer, ConditionInput
 from phonofilm.types import Latents, Positions, Text
 
 
@@ -142,13 +142,13 @@ class TestUnmixed:
         found = model(*inputs, unmixed={self.BLOCK: both})
         for stream in (model.blocks[self.BLOCK].video, model.blocks[self.BLOCK].audio):
             if stream is not None:
-                answer = stream.self_attention.answer
+                answer = stream.self_attention.attend
 
                 def closed(asked, held, answer=answer, **options):
                     count = held.keys.shape[1]
                     return answer(asked, held, torch.full((count, count), -1e9).fill_diagonal_(0))
 
-                stream.self_attention.answer = closed
+                stream.self_attention.attend = closed
         expected = model(*inputs)
         assert_close(found.video, expected.video, atol=1e-5, rtol=1e-5)
         assert_close(found.audio, expected.audio, atol=1e-5, rtol=1e-5)
@@ -204,9 +204,9 @@ def test_places_computed_once_serve_every_call(tiny, build, draw):
 
 
 def test_doors_are_shut_at_first_and_open_by_training(tiny, draw):
-    doors = (Door("onsets", "audio", 3), Door("sync", "video", 5, at="modulation"))
+    condition_inputs = (ConditionInput("onsets", "audio", 3), ConditionInput("sync", "video", 5, at="modulation"))
     plain = AVTransformer(tiny)
-    with_doors = AVTransformer(replace(tiny, doors=doors))
+    with_doors = AVTransformer(replace(tiny, condition_inputs=condition_inputs))
     missing = with_doors.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert sorted(missing) == sorted(
         f"{d}.{k}" for d in ("audio.token_doors.onsets", "video.modulation_doors.sync") for k in ("weight", "bias")

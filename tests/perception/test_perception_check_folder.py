@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.perception import published
-from phonofilm.perception.parity import check_folder
-from phonofilm.perception.recipe import evaluate, gain_of, pseudo_tensor, pseudo_weights
+from phonofilm.parity.fixtures import check_folder
+from phonofilm.parity.recipe import evaluate, gain_of, pseudo_tensor, pseudo_weights
+from phonofilm.perception.common import ported_checkpoints
 
 DRAW = "rng=numpy.random.Generator(numpy.random.PCG64(7)); x=rng.standard_normal((2,3),dtype=numpy.float32)"
 
@@ -25,7 +25,7 @@ class Tiny(nn.Module):
 
 
 def run_tiny(fixture, device):
-    network = published.build(Tiny, fixture.weights(), device)
+    network = ported_checkpoints.build(Tiny, fixture.weights(), device)
     return {"y": network(torch.from_numpy(fixture.draw("x")).to(device))}
 
 

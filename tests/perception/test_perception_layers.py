@@ -9,15 +9,17 @@ from einops import rearrange
 from PIL import Image
 from torch import nn
 
-from phonofilm.perception import i3d, imagebind, picture, synchformer
-from phonofilm.perception.attention import MultiheadAttention, Pool
-from phonofilm.perception.filterbank import frames, hertz_to_mel, kaldi_log_mel, mel_bank, mel_to_hertz
-from phonofilm.perception.imagebind import ImageBind, ImageBindConfig, TrunkConfig
-from phonofilm.perception.motionformer import DividedAttention, MotionFormerConfig
-from phonofilm.perception.padding import pad_same
-from phonofilm.perception.spectrogram_transformer import SpectrogramTransformerConfig
-from phonofilm.perception.synchformer import Synchformer, SynchformerConfig
-from phonofilm.perception.vggish import log_mel_examples
+from phonofilm.perception.audio.ast import SpectrogramTransformerConfig
+from phonofilm.perception.audio.vggish import log_mel_examples
+from phonofilm.perception.audiovisual import imagebind, synchformer
+from phonofilm.perception.audiovisual.imagebind import ImageBind, ImageBindConfig, TrunkConfig
+from phonofilm.perception.audiovisual.synchformer import Synchformer, SynchformerConfig
+from phonofilm.perception.common import frames as pictures
+from phonofilm.perception.common.attention import MultiheadAttention, Pool
+from phonofilm.perception.common.mel import frames, hertz_to_mel, kaldi_log_mel, mel_bank, mel_to_hertz
+from phonofilm.perception.common.padding import pad_same
+from phonofilm.perception.vision import i3d
+from phonofilm.perception.vision.motionformer import DividedAttention, MotionFormerConfig
 
 
 @pytest.fixture(autouse=True)
@@ -143,21 +145,21 @@ def photo():
 
 
 def test_bicubic_is_pillows(photo):
-    ours = picture.short_side(picture.to_tensor(photo[None]), 224)[0].permute(1, 2, 0).numpy()
+    ours = pictures.short_side(pictures.to_tensor(photo[None]), 224)[0].permute(1, 2, 0).numpy()
     theirs = np.asarray(Image.fromarray(photo).resize((398, 224), Image.Resampling.BICUBIC), dtype=np.float32)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= 1
 
 
 def test_crops(photo):
-    x = picture.to_tensor(photo[None])
-    assert picture.three_crops(x, 224).shape == (3, 1, 3, 224, 224)
-    torch.testing.assert_close(picture.three_crops(x, 360)[0], x[..., :360])
-    torch.testing.assert_close(picture.three_crops(x, 360)[2], x[..., -360:])
-    torch.testing.assert_close(picture.three_crops(x.mT, 360)[2], x.mT[..., -360:, :])
-    torch.testing.assert_close(picture.centre_crop(x, 360), x[..., 140:500])
+    x = pictures.to_tensor(photo[None])
+    assert pictures.three_crops(x, 224).shape == (3, 1, 3, 224, 224)
+    torch.testing.assert_close(pictures.three_crops(x, 360)[0], x[..., :360])
+    torch.testing.assert_close(pictures.three_crops(x, 360)[2], x[..., -360:])
+    torch.testing.assert_close(pictures.three_crops(x.mT, 360)[2], x.mT[..., -360:, :])
+    torch.testing.assert_close(pictures.centre_crop(x, 360), x[..., 140:500])
     with pytest.raises(ValueError, match="uint8"):
-        picture.to_tensor(photo[None].astype(np.float32))
+        pictures.to_tensor(photo[None].astype(np.float32))
 
 
 def test_prepared_frames_have_the_networks_ranges(photo):

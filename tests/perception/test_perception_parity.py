@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from phonofilm.perception import imagebind, published, synchformer
-from phonofilm.perception.i3d import I3D
-from phonofilm.perception.imagebind import ImageBind, ImageBindConfig, TrunkConfig
-from phonofilm.perception.motionformer import MotionFormerConfig
-from phonofilm.perception.parity import Fixture, check_folder
-from phonofilm.perception.synchformer import Synchformer, SynchformerConfig
-from phonofilm.perception.vggish import VGGish
+from phonofilm.parity.fixtures import Fixture, check_folder
+from phonofilm.perception.audio.vggish import VGGish
+from phonofilm.perception.audiovisual import imagebind, synchformer
+from phonofilm.perception.audiovisual.imagebind import ImageBind, ImageBindConfig, TrunkConfig
+from phonofilm.perception.audiovisual.synchformer import Synchformer, SynchformerConfig
+from phonofilm.perception.common import ported_checkpoints
+from phonofilm.perception.vision.i3d import I3D
+from phonofilm.perception.vision.motionformer import MotionFormerConfig
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "networks"
 NETWORKS = {"vggish": VGGish, "i3d": I3D, "synchformer": Synchformer, "imagebind": ImageBind}
@@ -61,7 +62,9 @@ def test_synchformer_in_parts():
     """One block of picture, all of the sound, and the head on the reference's features."""
     fixture = Fixture.read(FIXTURES / "synchformer.json")
     light = part_of(fixture, *(f"vfeat_extractor.blocks.{index}." for index in range(1, 12)))
-    network = published.build(Synchformer, light.weights(), config=SynchformerConfig(MotionFormerConfig(depth=1)))
+    network = ported_checkpoints.build(
+        Synchformer, light.weights(), config=SynchformerConfig(MotionFormerConfig(depth=1))
+    )
     segments = synchformer.frame_segments(torch.from_numpy(fixture.draw("frames")))
     assert len(segments) == 14
     eye = network.vfeat_extractor
@@ -78,7 +81,7 @@ def test_imagebind_sound_and_stem():
     fixture = Fixture.read(FIXTURES / "imagebind.json")
     light = part_of(fixture, "modality_trunks.vision.blocks.")
     config = ImageBindConfig(vision=TrunkConfig(1280, 0, 16))
-    network = published.build(ImageBind, light.weights(), config=config)
+    network = ported_checkpoints.build(ImageBind, light.weights(), config=config)
     mel = imagebind.log_mel_clips(torch.from_numpy(fixture.draw("waveform")))
     within(fixture, "audio_embedding", network.audio(mel))
     within(

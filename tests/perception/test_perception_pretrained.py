@@ -14,12 +14,14 @@ from transformers.models.pe_audio.feature_extraction_pe_audio import PeAudioFeat
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.perception import clap, clip, dino, pe_av, videomae
-from phonofilm.perception.clap import Clap
-from phonofilm.perception.clip import Aesthetic, Clip
-from phonofilm.perception.dino import Dino
-from phonofilm.perception.pe_av import PeAv
-from phonofilm.perception.videomae import VideoMAE
+from phonofilm.perception.audio import clap
+from phonofilm.perception.audio.clap import Clap
+from phonofilm.perception.audiovisual import pe_av
+from phonofilm.perception.audiovisual.pe_av import PeAv
+from phonofilm.perception.vision import clip, dino, videomae
+from phonofilm.perception.vision.clip import Aesthetic, Clip
+from phonofilm.perception.vision.dino import Dino
+from phonofilm.perception.vision.videomae import VideoMAE
 
 LEVEL = 1 / 255
 """One level of 8 bits, before a picture is divided by its spread."""

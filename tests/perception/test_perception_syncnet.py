@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phonofilm.perception.syncnet import (
+from phonofilm.perception.audiovisual.syncnet import (
     RATE,
     SAMPLE_RATE,
     SyncNet,

@@ -15,7 +15,7 @@ from training_toy import ToyNetwork, ToyTask
 from phonofilm.checkpoint import load_module, load_tensors
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.loop import CHECKPOINT, fit
-from phonofilm.training.optim import OptimConfig
+from phonofilm.training.optim.optimizers import OptimConfig
 
 
 class PowerCutError(Exception):

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from phonofilm.training.ema import EMA
-from phonofilm.training.muon import Muon, orthogonalised
-from phonofilm.training.optim import OptimConfig, Optimisers, lr_scale
-from phonofilm.training.tasks import generator_for, mix, rows_at
+from phonofilm.training.optim.ema import EMA
+from phonofilm.training.optim.muon import Muon, orthogonalised
+from phonofilm.training.optim.optimizers import OptimConfig, Optimisers, lr_scale
+from phonofilm.training.tasks.base import generator_for, mix, rows_at
 
 
 class Net(nn.Module):

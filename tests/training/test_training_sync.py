@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from phonofilm.checkpoint import load_module, load_tensors
 from phonofilm.data.manifest import ClipRecord, write_manifest
 from phonofilm.errors import Cancelled, PhonofilmError
-from phonofilm.perception.syncnet import RATE, SAMPLE_RATE, SyncNet
+from phonofilm.perception.audiovisual.syncnet import RATE, SAMPLE_RATE, SyncNet
 from phonofilm.training.loop import fit
-from phonofilm.training.tasks import generator_for, make_task
-from phonofilm.training.tasks_sync import SyncAugment, _disturbed
+from phonofilm.training.tasks.base import generator_for, make_task
+from phonofilm.training.tasks.syncnet import SyncAugment, _disturbed
 
 CLIPS, SECONDS, SIDE = 24, 3, 16
 MODEL = {"size": SIDE, "fold": 4, "spatial": [16, 16], "width": 32, "blocks": 1, "bands": 16, "heads": 4, "reach": 0.4}

@@ -23,9 +23,9 @@ from phonofilm.sampling import Denoiser, Given, Guided, draw_noise, euler, flow_
 from phonofilm.training import train
 from phonofilm.training.__main__ import main
 from phonofilm.training.loop import fit
-from phonofilm.training.samples import check_codecs
-from phonofilm.training.tasks import make_task, open_task
-from phonofilm.training.tasks_generator import GeneratorRecipe
+from phonofilm.training.tasks.base import make_task, open_task
+from phonofilm.training.tasks.generator import GeneratorRecipe
+from phonofilm.training.tasks.samples import check_codecs
 from phonofilm.types import Latents, Text
 
 RECIPES = Path(__file__).parents[2] / "recipes"

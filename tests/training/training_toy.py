@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.training.optim import OptimConfig
-from phonofilm.training.tasks import Batch, RunConfig, generator_for, rows_at
+from phonofilm.training.optim.optimizers import OptimConfig
+from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 
 from phonofilm import world
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation import heard, seen
-from phonofilm.evaluation.counts import match
+from phonofilm.evaluation.foley_world import audio_events, visual_events
+from phonofilm.evaluation.foley_world.metrics import match
 from phonofilm.world.palette import COLOURS
 
 FAMILIES = world.FAMILIES
@@ -63,11 +63,11 @@ def test_what_is_heard_and_seen_is_what_the_truth_says(scenes):
         hits = found = true = 0
         for truth, clip in zip(truths, clips, strict=True):
             if tell == "heard":
-                times = [o.time for o in heard.onsets(clip.waveform, clip.sample_rate)]
+                times = [o.time for o in audio_events.onsets(clip.waveform, clip.sample_rate)]
             elif truth.family == "strike":
-                times = [s.time for s in seen.strikes(clip.frames, 12, COLOURS)]
+                times = [s.time for s in visual_events.strikes(clip.frames, 12, COLOURS)]
             else:
-                times = [s.time for s in seen.impacts(clip.frames, 12)]
+                times = [s.time for s in visual_events.impacts(clip.frames, 12)]
             events = [event.time for event in truth.events]
             hits, found, true = hits + len(match(times, events, 0.06)), found + len(times), true + len(events)
         assert hits / found >= 0.95, tell
@@ -79,7 +79,7 @@ def test_sound_comes_from_where_the_source_is_seen(scenes):
     for truth, clip in zip(truths, clips, strict=True):
         for event in truth.events:
             if abs(event.pan) > 0.2:
-                assert heard.pan(clip.waveform, clip.sample_rate, event.time) * event.pan > 0
+                assert audio_events.pan(clip.waveform, clip.sample_rate, event.time) * event.pan > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -134,12 +134,12 @@ def test_a_faller_moves_as_gravity_says():
 
 
 def test_notes_sound_at_their_pitch():
-    from phonofilm.evaluation.observe import PITCHES
+    from phonofilm.evaluation.foley_world.detect import PITCHES
 
     truth = world.sample("strike", 5)
     clip = world.clips([truth])[0]
     for event in truth.events:
-        assert heard.note(clip.waveform, 16_000, event.time, PITCHES) == event.label
+        assert audio_events.note(clip.waveform, 16_000, event.time, PITCHES) == event.label
 
 
 def test_an_unknown_family_is_refused_in_one_line():

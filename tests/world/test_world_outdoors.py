@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from phonofilm import world
-from phonofilm.world import blast, passing, storm
-from phonofilm.world.space import SPEED_OF_SOUND, Camera, Course, moving_tone
-from phonofilm.world.synthesis import Score, sing, synthesise
+from phonofilm.world.audio.synthesis import Score, sing, synthesise
+from phonofilm.world.families import blast, passing
+from phonofilm.world.geometry import SPEED_OF_SOUND, Camera, Course, moving_tone
+from phonofilm.world.graphics import thunderstorm
 
 RATE = 16_000
 
@@ -94,7 +95,7 @@ def test_thunder_follows_its_lightning_by_the_way_it_has_to_go():
         assert [e.time for e in thunders] == pytest.approx([t for t in due if t < truth.seconds])
         found += len(thunders)
         if len(strikes) == 1 and thunders and found < 8:
-            only = storm.score(strikes, truth.seconds, 1)
+            only = thunderstorm.score(strikes, truth.seconds, 1)
             sound = synthesise([Score(only.hits, only.beds)], 4 * RATE, RATE)["effects"][0].numpy()
             assert level(sound, thunders[0].time - 0.06).max() < 1e-3
             assert level(sound, thunders[0].time).max() > 0.02
@@ -127,19 +128,19 @@ def test_debris_flies_as_gravity_says_and_lands_when_its_event_says():
 
 
 def test_drops_plink_where_and_when_they_land():
-    from phonofilm.evaluation import heard
-    from phonofilm.evaluation.counts import match
+    from phonofilm.evaluation.foley_world import audio_events
+    from phonofilm.evaluation.foley_world.metrics import match
 
     truths = [world.sample("rain", seed, music=0) for seed in range(30)]
     truths = [truth for truth in truths if not truth.params["lightning"]][:5]
     hits = total = 0
     for truth, clip in zip(truths, world.clips(truths), strict=True):
         drops = [e for e in truth.events if e.kind == "drop"]
-        times = [onset.time for onset in heard.onsets(clip.waveform, RATE)]
+        times = [onset.time for onset in audio_events.onsets(clip.waveform, RATE)]
         hits, total = hits + len(match(times, [e.time for e in drops], 0.06)), total + len(drops)
         for event in drops:
             if abs(event.pan) > 0.3:
-                assert heard.pan(clip.waveform, RATE, event.time) * event.pan > 0
+                assert audio_events.pan(clip.waveform, RATE, event.time) * event.pan > 0
     assert hits / total > 0.9
 
 
@@ -157,7 +158,7 @@ def test_music_is_a_stem_of_its_own_and_leaves_the_scene_as_it_is():
 
 
 def test_every_instrument_and_mode_plays():
-    from phonofilm.world import music
+    from phonofilm.world.audio import music
 
     pieces = [music.sample(np.random.default_rng(seed)) for seed in range(40)]
     assert {piece["instrument"] for piece in pieces} == set(music.INSTRUMENTS)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from phonofilm import world
-from phonofilm.world import faces, mouth, speech, talk
-from phonofilm.world.truth import track_times
+from phonofilm.world.families import talk
+from phonofilm.world.people import faces, phrases, visemes
+from phonofilm.world.scene import track_times
 
 RATE = 16_000
 
@@ -30,7 +31,7 @@ def envelope(waveform, times, span=0.04):
 
 def opening(truth, size=64, fps=12):
     """How far the mouth is open in each frame, measured from the picture: where it differs from a shut mouth."""
-    shut = dict(truth.tracks, mouth=mouth.track([], truth.seconds))
+    shut = dict(truth.tracks, mouth=visemes.track([], truth.seconds))
     moving, still = (
         world.render([t], size, fps).frames[0].numpy().astype(float)
         for t in (truth, world.Truth(**{**vars(truth), "tracks": shut}))
@@ -62,12 +63,12 @@ def test_phonemes_are_where_the_recording_has_them():
     from scipy.signal import stft
 
     hiss, tone, marked = [], [], {"hiss": [], "tone": []}
-    for phrase in speech.phrases()[::9]:
-        frequency, times, spectrum = stft(np.pad(speech.recorded(phrase), 4800), 24_000, nperseg=480, noverlap=360)
+    for phrase in phrases.phrases()[::9]:
+        frequency, times, spectrum = stft(np.pad(phrases.recorded(phrase), 4800), 24_000, nperseg=480, noverlap=360)
         power, times = np.abs(spectrum) ** 2, times - 0.2
         hiss.append(np.sqrt(power[frequency > 4500].sum(0)))
         tone.append(np.sqrt(power[(frequency > 200) & (frequency < 3500)].sum(0)))
-        for name, kind in (("hiss", ("S", "Z", "SH", "CH")), ("tone", mouth.VOWELS)):
+        for name, kind in (("hiss", ("S", "Z", "SH", "CH")), ("tone", visemes.VOWELS)):
             inside = [(times >= p.start) & (times < p.end) for p in phrase.phonemes if p.name in kind]
             marked[name].append(np.any([np.zeros(len(times), bool), *inside], 0))
     for name, heard in (("hiss", hiss), ("tone", tone)):
@@ -86,7 +87,7 @@ def test_the_mouth_that_is_drawn_follows_the_truth_and_the_voice():
     for truth, clip in zip(truths, clips, strict=True):
         gap, times = opening(truth)
         seen.append(gap)
-        meant.append(truth.at("mouth", times)[:, mouth.PARTS.index("open")])
+        meant.append(truth.at("mouth", times)[:, visemes.PARTS.index("open")])
         loud.append(envelope(clip.stems["speech"], times) / np.abs(clip.waveform).max())
     assert np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(seen, meant, strict=True)]) > 0.85
     together = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(seen, loud, strict=True)])
@@ -98,10 +99,10 @@ def test_the_mouth_that_is_drawn_follows_the_truth_and_the_voice():
 def test_lips_are_closed_on_m_b_and_p():
     count = 0
     for truth in (world.sample("talk", seed) for seed in range(12)):
-        times, part = track_times(truth.seconds), mouth.PARTS.index
+        times, part = track_times(truth.seconds), visemes.PARTS.index
         track = truth.tracks["mouth"]
         for phoneme in truth.params["phonemes"]:
-            if phoneme["name"] in mouth.CLOSED:
+            if phoneme["name"] in visemes.CLOSED:
                 inside = (times > phoneme["time"]) & (
                     times < phoneme["time"] + 0.6 * (phoneme["end"] - phoneme["time"])
                 )
@@ -116,8 +117,8 @@ def test_lips_are_closed_on_m_b_and_p():
 
 
 def test_every_phoneme_has_a_shape_and_every_word_its_phonemes():
-    for phrase in speech.phrases():
-        assert {p.name for p in phrase.phonemes} <= set(mouth.VISEMES)
+    for phrase in phrases.phrases():
+        assert {p.name for p in phrase.phonemes} <= set(visemes.VISEMES)
         edges = [(p.start, p.end) for p in phrase.phonemes]
         assert all(0 <= a < b <= phrase.seconds + 1e-3 for a, b in edges)
         assert all(b <= c + 1e-6 for (_, b), (c, _) in pairwise(edges))
@@ -154,10 +155,10 @@ def pitch_of(sound):
 
 
 def test_a_voice_has_its_pitch_formants_and_pace():
-    phrase = next(p for p in speech.phrases() if p.text == "My mother makes bread.")
-    plain = speech.say(phrase, speech.Voice())
+    phrase = next(p for p in phrases.phrases() if p.text == "My mother makes bread.")
+    plain = phrases.say(phrase, phrases.Voice())
     for pitch in (0.55, 1.4):
-        other = speech.say(phrase, speech.Voice(pitch=pitch))
+        other = phrases.say(phrase, phrases.Voice(pitch=pitch))
         assert pitch_of(other) / pitch_of(plain) == pytest.approx(pitch, rel=0.06)
         assert len(other) == len(plain)
 
@@ -165,10 +166,10 @@ def test_a_voice_has_its_pitch_formants_and_pace():
         power = np.abs(np.fft.rfft(sound)) ** 2
         return (power * np.arange(len(power))).sum() / power.sum() / len(power)
 
-    assert brightness(speech.say(phrase, speech.Voice(formants=1.2))) > 1.1 * brightness(plain)
-    assert brightness(speech.say(phrase, speech.Voice(formants=0.82))) < 0.92 * brightness(plain)
-    assert len(speech.say(phrase, speech.Voice(pace=1.25))) == pytest.approx(len(plain) / 1.25, abs=2)
-    np.testing.assert_array_equal(plain, speech.say(phrase, speech.Voice()))
+    assert brightness(phrases.say(phrase, phrases.Voice(formants=1.2))) > 1.1 * brightness(plain)
+    assert brightness(phrases.say(phrase, phrases.Voice(formants=0.82))) < 0.92 * brightness(plain)
+    assert len(phrases.say(phrase, phrases.Voice(pace=1.25))) == pytest.approx(len(plain) / 1.25, abs=2)
+    np.testing.assert_array_equal(plain, phrases.say(phrase, phrases.Voice()))
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.0, 9.0])

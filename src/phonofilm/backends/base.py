@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import torch
 
     from phonofilm.backends.ltx2.plan import Plan
-    from phonofilm.backends.trained import Trained
+    from phonofilm.backends.trained import ModelDefaults
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) at the start of every stage and at every step of it."""
 
 Cancel = Callable[[], bool]
-"""Asked between steps; True stops the job."""
+"""Query between steps; True stops the job."""
 
 _ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
@@ -48,7 +48,7 @@ class Backend(Protocol):
         """
 
 
-class Monitor:
+class JobContext:
     """The job's line to whoever waits for it: it reports progress and notices, and hears of a cancel."""
 
     def __init__(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
@@ -70,7 +70,7 @@ class Monitor:
         """Progress of one of several equal parts of a stage, as (done, total) of that part."""
         return lambda done, total: self(stage, part * total + done, parts * total)
 
-    def notice(self, line: str) -> None:
+    def warn(self, line: str) -> None:
         """Note what the user should know, once."""
         if line not in self.notices:
             self.notices.append(line)
@@ -87,9 +87,9 @@ def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Ba
     Raises:
         PhonofilmError: no such model or device, or weights that are missing, corrupt or of another network.
     """
-    from phonofilm.backends.cascade import Cascade, parted
+    from phonofilm.backends.cascade import Cascade, split_cascade_name
 
-    if parted(model) is not None:
+    if split_cascade_name(model) is not None:
         return Cascade.load(str(model), device=device, **options)
     public = public_backend(model, options)
     if public is not None:
@@ -109,10 +109,10 @@ def fingerprint(model: str | Path = "nano", **options: Any) -> str:
     Raises:
         PhonofilmError: no such model.
     """
-    from phonofilm.backends.cascade import joined, pair_of, parted
+    from phonofilm.backends.cascade import join_hashes, pair_of, split_cascade_name
 
-    if parted(model) is not None:
-        return joined([fingerprint(part) for part in pair_of(model)])
+    if split_cascade_name(model) is not None:
+        return join_hashes([fingerprint(part) for part in pair_of(model)])
     public = public_backend(model, options)
     if public is not None:
         return public.load(model, device="cpu", **options).fingerprint
@@ -129,10 +129,10 @@ def plan(request: Request, device: str = "auto", **options: Any) -> Plan:
     Raises:
         PhonofilmError: a request that makes no sense, a model that is not here, or one that needs no plan.
     """
-    from phonofilm.backends.cascade import parted
+    from phonofilm.backends.cascade import split_cascade_name
     from phonofilm.weights import family
 
-    cascaded = parted(request.model) is not None
+    cascaded = split_cascade_name(request.model) is not None
     if cascaded or family(request.model) == "wan":
         from phonofilm.backends.wan.plan import make_plan as make_wan_plan
 
@@ -172,8 +172,8 @@ def public_backend(model: str | Path, options: dict[str, Any]) -> Any:
     return LTX2Backend
 
 
-def made_by(
-    request: Request, model: str, weights: str, notices: list[str], trained: Trained | None = None
+def provenance_metadata(
+    request: Request, model: str, weights: str, notices: list[str], trained: ModelDefaults | None = None
 ) -> dict[str, str]:
     """`Clip.metadata` of what a backend made: everything that decided it, so that it can be made again."""
     from phonofilm import __version__

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonofilm.backends.base import Backend, Cancel, Monitor, Progress, load, made_by, public_backend
+from phonofilm.backends.base import Backend, Cancel, JobContext, Progress, load, provenance_metadata, public_backend
+from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.streamed import window_of
-from phonofilm.backends.windows import Window
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
 
@@ -22,7 +22,7 @@ OWN_SOUND = "foley"
 """Stands for the embedded model in the name of a cascade."""
 
 
-def parted(model: str | Path) -> tuple[str, str] | None:
+def split_cascade_name(model: str | Path) -> tuple[str, str] | None:
     """The models of picture and of sound in a name like "wan2.2+foley", or None for any other name or path."""
     picture, plus, sound = str(model).rpartition("+")
     if not plus or not picture or not sound or Path(model).exists():
@@ -47,7 +47,7 @@ class Cascade:
         """
         first, second = pair_of(model)
         picture = public_backend(first, options).load(first, device=device, alone=False, **options)
-        return Cascade(_short(model), picture, load(second, device=device, **_suited(second, options)))
+        return Cascade(_short(model), picture, load(second, device=device, **options_for(second, options)))
 
     @property
     def window(self) -> Window:
@@ -62,7 +62,7 @@ class Cascade:
         The steps, the sampler and the scales of a request are for the picture; the sound has its model's own. Where
         the sound alone is to make, they are for the sound.
         """
-        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         if request.task == "foley" or (request.task == "retake" and request.only == "audio"):
             return self.sound.generate(request, progress, cancel)
         film = self.picture.generate(request, progress, cancel)
@@ -76,8 +76,8 @@ class Cascade:
         )
         clip = self.sound.generate(asked, progress, cancel)
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
-        weights = joined([part.metadata.get("weights", "") for part in (film, clip)])
-        return clip.with_(metadata=made_by(request, self.name, weights, notices))
+        weights = join_hashes([part.metadata.get("weights", "") for part in (film, clip)])
+        return clip.with_(metadata=provenance_metadata(request, self.name, weights, notices))
 
 
 def pair_of(model: str | Path) -> tuple[str, str]:
@@ -88,14 +88,14 @@ def pair_of(model: str | Path) -> tuple[str, str]:
     """
     from phonofilm.weights import family
 
-    pair = parted(model)
+    pair = split_cascade_name(model)
     assert pair is not None  # whoever calls has asked
     if family(pair[0]) != "wan":
         raise PhonofilmError(f"{model}: {pair[0]} makes no silent film for another model to add sound to; wan2.2 does")
     return pair
 
 
-def joined(weights: Sequence[str]) -> str:
+def join_hashes(weights: Sequence[str]) -> str:
     """What names the weights of both."""
     return "+".join(weights)
 
@@ -105,7 +105,7 @@ def _short(model: str) -> str:
     return Path(model).name
 
 
-def _suited(model: str, options: dict[str, Any]) -> dict[str, Any]:
+def options_for(model: str, options: dict[str, Any]) -> dict[str, Any]:
     from phonofilm.weights import family
 
     return options if family(model) is not None else {}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.base import Cancel, Monitor, Progress, made_by
-from phonofilm.backends.canvas import Canvas
-from phonofilm.backends.layout import deliver, lay_out, work_out
+from phonofilm.backends.base import Cancel, JobContext, Progress, provenance_metadata
+from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.trained import Trained
-from phonofilm.backends.windows import Window
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Event, Request, nearest
 
 PERIOD = Fraction(1)
@@ -28,8 +28,8 @@ class FakeBackend:
     same layout as every other backend, so all tasks, sizes, rates and durations work.
     """
 
-    def __init__(self, trained: Trained | None = None) -> None:
-        self.trained = trained or Trained()
+    def __init__(self, trained: ModelDefaults | None = None) -> None:
+        self.trained = trained or ModelDefaults()
 
     @property
     def window(self) -> Window:
@@ -39,7 +39,7 @@ class FakeBackend:
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
         """See `Backend.generate`."""
-        request, monitor = as_request(request, {**fields, "model": "fake"}), Monitor(progress, cancel)
+        request, monitor = as_request(request, {**fields, "model": "fake"}), JobContext(progress, cancel)
         monitor("text", 0, 1)
         job = work_out(request, self.trained)
         canvas = lay_out(job, self.trained)
@@ -53,7 +53,7 @@ class FakeBackend:
             canvas.write(span, _flashes(canvas, span, here, request.seed), _beeps(grid.samples, canvas, here, request))
         monitor("decoding", 0, 1)
         events = tuple(Event(float(time), "flash") for time in times if time < job.seconds)
-        return deliver(job, canvas, made_by(request, "fake", "none", monitor.notices)).with_(events=events)
+        return deliver(job, canvas, provenance_metadata(request, "fake", "none", monitor.notices)).with_(events=events)
 
 
 def flash_times(seconds: Fraction) -> list[Fraction]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phonofilm.sampling import Denoiser, Given
     from phonofilm.types import Positions, Text
 
-KNOWS = "bouncing balls and boxes, xylophone strikes"
+TRAINED_DOMAIN = "bouncing balls and boxes, xylophone strikes"
 PROMPTS = (
     "A red rubber ball falls and bounces in a small room.",
     "A blue glass box falls to the floor and bounces to the right.",
@@ -70,7 +70,7 @@ class Familiar:
         return float((self.embeddings @ unit[0]).max())
 
 
-def surprise(denoiser: Denoiser, nothing: Text, given: Given, positions: Positions) -> float:
+def reconstruction_error(denoiser: Denoiser, nothing: Text, given: Given, positions: Positions) -> float:
     """How wrong a model is about a given picture under noise: mean squared error of its clean estimate, in latents of
     unit variance.
 
@@ -93,14 +93,14 @@ def surprise(denoiser: Denoiser, nothing: Text, given: Given, positions: Positio
     return float(errors[mask.expand_as(errors)].mean())
 
 
-def far_prompt(model: str) -> str:
+def out_of_domain_message(model: str) -> str:
     """The one line about a prompt that is far from what a model knows."""
-    return f"this prompt is far from what {model} knows ({KNOWS}); {_advice()}"
+    return f"this prompt is far from what {model} knows ({TRAINED_DOMAIN}); {_advice()}"
 
 
 def far_picture(model: str) -> str:
     """The one line about a picture that is far from what a model knows."""
-    return f"this picture is far from what {model} knows ({KNOWS}), so expect little; {_advice()}"
+    return f"this picture is far from what {model} knows ({TRAINED_DOMAIN}), so expect little; {_advice()}"
 
 
 def _advice() -> str:

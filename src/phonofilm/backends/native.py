@@ -11,14 +11,14 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
-from phonofilm.backends.canvas import Canvas
-from phonofilm.backends.familiar import NEAR, Familiar, far_picture, far_prompt, surprise
-from phonofilm.backends.given import given_of, noise_of
-from phonofilm.backends.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.given import given_of, noise_of
+from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.canvas.windows import Window
+from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.windows import Window
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
@@ -69,7 +69,7 @@ class NativeBackend:
         The tasks differ in what of the canvas is given. A given position has noise level 0 throughout;
         a picture or a sound that is given whole is a frozen stream; one that is absent is None.
         """
-        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         monitor("text", 0, 1)
         text, negative = (self.parts.text.encode([prompt]) for prompt in (request.prompt, request.negative))
         trained = self.parts.trained
@@ -82,13 +82,13 @@ class NativeBackend:
         spans = canvas.spans(trained.frames)
         self._notify(job, len(spans), monitor)
         if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
-            monitor.notice(far_prompt(self.name))
+            monitor.warn(out_of_domain_message(self.name))
         for number, span in enumerate(spans):
             monitor("sampling", number * evaluations, len(spans) * evaluations)
             grid = trained.grid(len(span))
             given = self._given(canvas, span, grid)
             if number == 0 and self._is_far(denoiser, given, grid):
-                monitor.notice(far_picture(self.name))
+                monitor.warn(far_picture(self.name))
             noise = noise_of(given, request, number, self.device)
             denoise = Guided(denoiser, text, negative, grid.positions(), trained.guidance_of(request))
             watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
@@ -96,7 +96,9 @@ class NativeBackend:
                 latents = SAMPLERS[sampler](denoise, noise, sigmas, given, watch)
             monitor("decoding", number, len(spans))
             canvas.write(span, *self._decode(latents, grid))
-        return deliver(job, canvas, made_by(request, self.name, self.parts.weights, monitor.notices, trained))
+        return deliver(
+            job, canvas, provenance_metadata(request, self.name, self.parts.weights, monitor.notices, trained)
+        )
 
     def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
         def see(frames: np.ndarray) -> Tensor:
@@ -123,7 +125,7 @@ class NativeBackend:
             waveform = sound[0, :, : grid.samples].float().clamp(-1, 1).cpu().numpy()
         return frames, waveform
 
-    def _notify(self, job: Job, windows: int, monitor: Monitor) -> None:
+    def _notify(self, job: Job, windows: int, monitor: JobContext) -> None:
         """One line where a clip is beyond what the model was trained on."""
         trained, beyond = self.parts.trained, []
         if job.picture is not None and (job.size, job.fps) != (trained.size, trained.fps):
@@ -131,14 +133,14 @@ class NativeBackend:
         if windows > 1:
             beyond.append(f"continued through {windows} overlapping windows to {float(job.seconds):.4g} s")
         if beyond:
-            monitor.notice(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
+            monitor.warn(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
 
     def _is_far(self, denoiser: Denoiser, given: Given, grid: Grid) -> bool:
         """Whether a picture that is given is far from what the model knows."""
-        limits, mask = self.parts.trained.surprise, given.mask.video
+        limits, mask = self.parts.trained.reconstruction_error, given.mask.video
         if limits is None or mask is None or not mask.any():
             return False
         whole, part = limits
         nothing = self.parts.text.encode([""])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return surprise(denoiser, nothing, given, grid.positions()) > (whole if mask.all() else part)
+            return reconstruction_error(denoiser, nothing, given, grid.positions()) > (whole if mask.all() else part)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.checkpoint import load_module, read_metadata
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.text import TextEncoder
@@ -33,7 +33,7 @@ class Parts:
     audio_vae: AudioVAE
     vocoder: Vocoder
     text: TextEncoder
-    trained: Trained
+    trained: ModelDefaults
     weights: str
 
     @staticmethod
@@ -53,7 +53,7 @@ class Parts:
         text = TextEncoder.load(device)
         _check(folder, transformer, video_vae, audio_vae, vocoder, text)
         metadata = read_metadata(folder / "transformer.safetensors")
-        trained = Trained.read(metadata, _geometry(transformer, video_vae, audio_vae), str(folder))
+        trained = ModelDefaults.read(metadata, _geometry(transformer, video_vae, audio_vae), str(folder))
         return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, digest(folder))
 
     @property

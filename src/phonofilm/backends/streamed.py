@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.backends.base import Backend, Cancel, Progress
-from phonofilm.backends.fit import frame_indices, to_length
+from phonofilm.backends.canvas.fit import frame_indices, to_length
+from phonofilm.backends.canvas.windows import Window, windows
 from phonofilm.backends.requests import check
-from phonofilm.backends.windows import Window, windows
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import FORMATS, check_output

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from phonofilm.backends.windows import Window
+from phonofilm.backends.canvas.windows import Window
 from phonofilm.config import from_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Guidance
@@ -17,9 +17,11 @@ from phonofilm.types import Geometry, Grid, Request, SamplerName, nearest
 KEY = "trained"
 """The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""
 
+RENAMED = {"surprise": "reconstruction_error"}  # names that earlier weights carry
+
 
 @dataclass(frozen=True)
-class Trained:
+class ModelDefaults:
     """The grid a model was trained on, and the sampling that suits it.
 
     Attributes:
@@ -33,8 +35,8 @@ class Trained:
         stg: (video, audio) scales of spatio-temporal guidance unless a request says otherwise, None for a model that
             was never guided so; and the blocks that it disturbs.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
-        surprise: errors (see `familiar.surprise`) above which a whole film, and a part of one, is far from those it was
-            trained on; None where that was not measured.
+        reconstruction_error: errors (see `familiar.reconstruction_error`) above which a whole film, and a part of
+            one, is far from those it was trained on; None where that was not measured.
         geometry: how the codecs compress.
     """
 
@@ -50,11 +52,11 @@ class Trained:
     stg: tuple[float, float] | None = None
     stg_blocks: tuple[int, ...] = ()
     rescale: float = 0.0
-    surprise: tuple[float, float] | None = None
+    reconstruction_error: tuple[float, float] | None = None
     geometry: Geometry = field(default_factory=Geometry)
 
     @staticmethod
-    def read(metadata: Mapping[str, str], geometry: Geometry, where: str) -> Trained:
+    def read(metadata: Mapping[str, str], geometry: Geometry, where: str) -> ModelDefaults:
         """From the metadata of weights; what they do not say is the default.
 
         Raises:
@@ -64,7 +66,9 @@ class Trained:
             values = json.loads(metadata.get(KEY, "{}"))
         except json.JSONDecodeError as error:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
-        return replace(from_dict(Trained, values, f"{where} {KEY}."), geometry=geometry)
+        if isinstance(values, dict):
+            values = {RENAMED.get(name, name): value for name, value in values.items()}
+        return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry)
 
     def guidance_of(self, request: Request) -> Guidance:
         """The guidance that a request asks for, or the model's own.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from phonofilm.evaluation.checks import Floats, finite, vector
+from phonofilm.signals.validation import Floats, finite, vector
 
 
 @dataclass(frozen=True)

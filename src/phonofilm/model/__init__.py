@@ -1,6 +1,6 @@
 """The dual-stream transformer, and the U-Net that it is compared with."""
 
-from phonofilm.model.config import PRESETS, Door, StreamConfig, TransformerConfig
+from phonofilm.model.config import PRESETS, ConditionInput, StreamConfig, TransformerConfig
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.model.unet import UNET_PRESETS, UNet3D, UNetConfig
 
@@ -8,7 +8,7 @@ __all__ = [
     "PRESETS",
     "UNET_PRESETS",
     "AVTransformer",
-    "Door",
+    "ConditionInput",
     "StreamConfig",
     "TransformerConfig",
     "UNet3D",

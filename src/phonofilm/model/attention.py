@@ -37,21 +37,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     return rearrange(out, "b h n d -> b n (h d)")
 
 
-class Asked(NamedTuple):
+class Query(NamedTuple):
     """Queries [B, N, H, d], and the gate [B, N, H, 1] of each head, or None."""
 
     queries: Tensor
     gate: Tensor | None
 
 
-class Held(NamedTuple):
+class KeyValue(NamedTuple):
     """Keys and values [B, M, H, d]."""
 
     keys: Tensor
     values: Tensor
 
 
-class Unmixed(NamedTuple):
+class SkipMixing(NamedTuple):
     """bool [B], True for samples whose tokens attend to nothing and keep their values [B, N, H, d]."""
 
     samples: Tensor
@@ -83,7 +83,7 @@ class Attention(nn.Module):
         self.norm_k = Norm(inner, config.norm, config.eps, affine=True)
         self.to_gate = nn.Linear(width, heads) if config.gated_attention else None
 
-    def ask(self, x: Tensor, rotary: Rotary | None = None) -> Asked:
+    def project_q(self, x: Tensor, rotary: Rotary | None = None) -> Query:
         """What tokens [B, N, D] look for.
 
         Args:
@@ -92,14 +92,16 @@ class Attention(nn.Module):
         queries = self._placed(self.norm_q(self.to_q(x)), rotary)
         # Twice a sigmoid: a gate of zero logits is 1.
         gate = None if self.to_gate is None else 2 * self.to_gate(x).sigmoid().unsqueeze(-1)
-        return Asked(queries, gate)
+        return Query(queries, gate)
 
-    def hold(self, context: Tensor, rotary: Rotary | None = None) -> Held:
+    def project_kv(self, context: Tensor, rotary: Rotary | None = None) -> KeyValue:
         """What tokens of a context [B, M, C] offer; they are not needed afterwards."""
         keys = self._placed(self.norm_k(self.to_k(context)), rotary)
-        return Held(keys, self.to_v(context).unflatten(-1, (self.heads, -1)))
+        return KeyValue(keys, self.to_v(context).unflatten(-1, (self.heads, -1)))
 
-    def answer(self, asked: Asked, held: Held, bias: Tensor | None = None, unmixed: Unmixed | None = None) -> Tensor:
+    def attend(
+        self, asked: Query, held: KeyValue, bias: Tensor | None = None, unmixed: SkipMixing | None = None
+    ) -> Tensor:
         """Returns [B, N, D].
 
         Args:

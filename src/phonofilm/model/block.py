@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from phonofilm.model.attention import Asked, Attention, Held, Unmixed
+from phonofilm.model.attention import Attention, KeyValue, Query, SkipMixing
 from phonofilm.model.config import StreamConfig, TransformerConfig
 from phonofilm.model.layers import FeedForward, Norm, modulate
 from phonofilm.model.rope import Places, Rotary
@@ -20,7 +20,7 @@ from phonofilm.model.rows import Rows, gathered, updated
 from phonofilm.types import Latents
 
 
-class Exchange(NamedTuple):
+class AVCrossAttention(NamedTuple):
     """What one stream is told about the exchange with the other. Its own S noise levels hold for N/S tokens each.
 
     Attributes:
@@ -57,7 +57,7 @@ class Conditioning(NamedTuple):
     text_levels: Tensor | None
     places: Places
     parts: tuple[Rows, ...]
-    exchange: Exchange | None
+    exchange: AVCrossAttention | None
 
 
 def with_table(table: Tensor, levels: Tensor) -> tuple[Tensor, ...]:
@@ -103,14 +103,14 @@ class StreamBlock(nn.Module):
         def project(rows: Rows) -> tuple[Tensor, ...]:
             shift, scale, _ = with_table(table, rows.of_levels(levels))
             view, rotary = modulate(self.norm(rows.of(x)), scale, shift), given.places.alone.at(rows)
-            return _present(*layer.ask(view, rotary), *layer.hold(view, rotary))
+            return _present(*layer.project_q(view, rotary), *layer.project_kv(view, rotary))
 
         *asked, keys, values = gathered(project, given.parts)
-        held = Held(keys, values)
+        held = KeyValue(keys, values)
 
         def mix(rows: Rows) -> Tensor:
-            loose = None if unmixed is None else Unmixed(unmixed, rows.of(values))
-            return layer.answer(_asked(asked, rows), held, unmixed=loose)
+            loose = None if unmixed is None else SkipMixing(unmixed, rows.of(values))
+            return layer.attend(_asked(asked, rows), held, unmixed=loose)
 
         x = updated(x, given.parts, mix, with_table(table, levels)[2])
         return self.read(x, given)
@@ -122,14 +122,14 @@ class StreamBlock(nn.Module):
             text_shift, text_scale = with_table(self.text_table, given.text_levels)
             text = modulate(text, text_scale, text_shift)
             gate = with_table(self.table[8:], given.levels[:, :, 8:])[0]
-        held = layer.hold(text)
+        held = layer.project_kv(text)
 
         def look(rows: Rows) -> Tensor:
             view = self.norm(rows.of(x))
             if gate is not None:
                 shift, scale = with_table(self.table[6:8], rows.of_levels(given.levels[:, :, 6:8]))
                 view = modulate(view, scale, shift)
-            return layer.answer(layer.ask(view), held, given.text_bias)
+            return layer.attend(layer.project_q(view), held, given.text_bias)
 
         return updated(x, given.parts, look, gate)
 
@@ -193,7 +193,7 @@ def exchange(
 
 def _views(
     part: StreamBlock, x: Tensor, given: Conditioning, other: Attention, takes_first: bool
-) -> tuple[Held, Sequence[Tensor]]:
+) -> tuple[KeyValue, Sequence[Tensor]]:
     """What a stream offers the `other` one's attention, and what it asks by its own."""
     told = given.exchange
     assert told is not None  # both streams are there
@@ -203,29 +203,29 @@ def _views(
         scale_a, shift_a, scale_v, shift_v = with_table(part.exchange_table[:4], rows.of_levels(told.levels))
         to_video, to_audio = modulate(normed, scale_a, shift_a), modulate(normed, scale_v, shift_v)
         takes, gives = (to_video, to_audio) if takes_first else (to_audio, to_video)
-        return _present(*part.exchange.ask(takes, rotary), *other.hold(gives, rotary))
+        return _present(*part.exchange.project_q(takes, rotary), *other.project_kv(gives, rotary))
 
     *asked, keys, values = gathered(project, given.parts)
-    return Held(keys, values), asked
+    return KeyValue(keys, values), asked
 
 
-def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Tensor], held: Held) -> Tensor:
+def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Tensor], held: KeyValue) -> Tensor:
     """Add what a stream's questions find in the other."""
     told = given.exchange
     assert told is not None
     (gate,) = with_table(part.exchange_table[4:], told.gate)
     gate = gate if told.on is None else gate * told.on
-    return updated(x, given.parts, lambda rows: part.exchange.answer(_asked(asked, rows), held), gate)
+    return updated(x, given.parts, lambda rows: part.exchange.attend(_asked(asked, rows), held), gate)
 
 
 def _present(queries: Tensor, gate: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
     return (queries, keys, values) if gate is None else (queries, gate, keys, values)
 
 
-def _asked(found: Sequence[Tensor], rows: Rows) -> Asked:
+def _asked(found: Sequence[Tensor], rows: Rows) -> Query:
     """Queries, and the gate if there is one, of some tokens."""
     queries, *gate = (rows.of(part) for part in found)
-    return Asked(queries, gate[0] if gate else None)
+    return Query(queries, gate[0] if gate else None)
 
 
 def _alone(

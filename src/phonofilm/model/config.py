@@ -52,7 +52,7 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
-class Door:
+class ConditionInput:
     """A named way in for a condition that attaches later; zero-initialised, so that it changes nothing at first.
 
     Attributes:
@@ -88,7 +88,7 @@ class TransformerConfig:
         activation: "gelu_tanh" as in LTX-2, or the exact "gelu", six times as fast on a CPU in bfloat16.
         rotary_base: ratio of the fastest rotation to the slowest.
         eps: of every normalisation.
-        doors: ways in for later conditions.
+        condition_inputs: ways in for later conditions.
     """
 
     video: StreamConfig
@@ -105,7 +105,7 @@ class TransformerConfig:
     activation: Literal["gelu_tanh", "gelu"] = "gelu_tanh"
     rotary_base: float = 10_000.0
     eps: float = 1e-6
-    doors: tuple[Door, ...] = ()
+    condition_inputs: tuple[ConditionInput, ...] = ()
 
     @property
     def layers(self) -> int:

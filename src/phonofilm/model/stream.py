@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonofilm.model.block import Conditioning, Exchange
-from phonofilm.model.config import Door, StreamName, TransformerConfig
+from phonofilm.model.block import AVCrossAttention, Conditioning
+from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
@@ -21,7 +21,7 @@ from phonofilm.types import Text
 SPACE_FREQUENCIES = 8
 
 
-class Entered(NamedTuple):
+class StreamInput(NamedTuple):
     """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D]."""
 
     tokens: Tensor
@@ -55,21 +55,21 @@ class Stream(nn.Module):
         self.gate_modulation = AdaLN(width, 1)
         self.text_timestep = NoiseEmbedder(width) if own and config.text_modulation else None
         self.text_modulation = AdaLN(width, 2) if config.text_modulation else None
-        doors = [door for door in config.doors if door.stream == name]
-        self.token_doors = _doors([door for door in doors if door.at == "tokens"], width)
-        self.modulation_doors = _doors([door for door in doors if door.at == "modulation"], width)
+        condition_inputs = [door for door in config.condition_inputs if door.stream == name]
+        self.token_doors = _doors([door for door in condition_inputs if door.at == "tokens"], width)
+        self.modulation_doors = _doors([door for door in condition_inputs if door.at == "modulation"], width)
         self.table = nn.Parameter(torch.zeros(2, width))
         self.out = nn.Linear(width, size)
 
     def start_as_zero(self) -> None:
-        """Predict zero, whatever comes in; doors shut."""
+        """Predict zero, whatever comes in; condition_inputs shut."""
         for layer in (self.out, self.token_doors, self.modulation_doors):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
-    def enter(
+    def embed(
         self, latents: Tensor | None, sigma: Tensor | None, places: Places, conditions: Mapping[str, Tensor]
-    ) -> Entered | None:
+    ) -> StreamInput | None:
         """Latents [B, C, ...] and their noise levels, as tokens; None where the stream is absent.
 
         Raises:
@@ -95,10 +95,10 @@ class Stream(nn.Module):
             if name in conditions:
                 spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
                 embedded = spelled_out + door(conditions[name].to(dtype))
-        return Entered(tokens, levels, embedded)
+        return StreamInput(tokens, levels, embedded)
 
     def condition(
-        self, own: Entered | None, other: Entered | None, text: Text, places: Places, exchange: Tensor | None
+        self, own: StreamInput | None, other: StreamInput | None, text: Text, places: Places, exchange: Tensor | None
     ) -> Conditioning | None:
         """What the blocks tell this stream, given the other one, or None where that is absent."""
         if own is None:
@@ -112,7 +112,7 @@ class Stream(nn.Module):
             embedded = own.embedded if self.exchange_timestep is None else self.exchange_timestep(own.levels)
             gate = self.gate_modulation((self.gate_timestep or self.timestep)(other.noisiest))
             on = None if exchange is None else exchange.to(dtype)[:, None, None]
-            between = Exchange(self.exchange_modulation(embedded), gate, on, places.exchange)
+            between = AVCrossAttention(self.exchange_modulation(embedded), gate, on, places.exchange)
         return Conditioning(
             levels=self.modulation(own.embedded),
             text=states if self.text is None else self.text(states),
@@ -123,7 +123,7 @@ class Stream(nn.Module):
             exchange=between,
         )
 
-    def leave(self, x: Tensor | None, entered: Entered | None, like: Tensor | None) -> Tensor | None:
+    def unembed(self, x: Tensor | None, entered: StreamInput | None, like: Tensor | None) -> Tensor | None:
         """Tokens [B, N, D] to latents in the shape and dtype of `like`."""
         if x is None or entered is None or like is None:
             return None
@@ -137,5 +137,5 @@ class Stream(nn.Module):
         return unpatchify(tokens, tuple(like.shape[2:]), self.config.patch).to(like.dtype)
 
 
-def _doors(doors: list[Door], width: int) -> nn.ModuleDict:
-    return nn.ModuleDict({door.name: nn.Linear(door.width, width) for door in doors})
+def _doors(condition_inputs: list[ConditionInput], width: int) -> nn.ModuleDict:
+    return nn.ModuleDict({door.name: nn.Linear(door.width, width) for door in condition_inputs})

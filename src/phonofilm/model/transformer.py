@@ -93,7 +93,8 @@ class AVTransformer(nn.Module):
             text: for both streams, or for the video alone where `audio_text` is given.
             positions: of the tokens, or their `places`.
             exchange: bool [B], False where the streams of a sample must not see each other; None means all may.
-            conditions: [B, tokens, width] for doors of the config, by name; a door without a condition stays shut.
+            conditions: [B, tokens, width] for the condition inputs of the config, by name; one without a
+                condition adds nothing.
             unmixed: by number of a block, and for each stream, bool [B] or None: True where the self-attention of
                 that block must not mix the tokens of a sample (spatio-temporal guidance steers away from that).
 
@@ -104,19 +105,19 @@ class AVTransformer(nn.Module):
             ValueError: shapes that do not fit each other, a condition without a door, or a block there is not.
         """
         conditions = conditions or {}
-        if unknown := set(conditions) - {door.name for door in self.config.doors}:
-            raise ValueError(f"no door for condition {sorted(unknown)}: add it to the config's doors")
+        if unknown := set(conditions) - {door.name for door in self.config.condition_inputs}:
+            raise ValueError(f"no door for condition {sorted(unknown)}: add it to the config's condition_inputs")
         if absent := set(unmixed or ()) - set(range(len(self.blocks))):
             raise ValueError(f"no block {min(absent)}: there are {len(self.blocks)}, counted from 0")
         some = latents.audio if latents.video is None else latents.video
         if some is None:
             raise ValueError("both streams are absent: give video latents, audio latents or both")
         at_video, at_audio = self.places(positions, some.device) if isinstance(positions, Positions) else positions
-        video = self.video.enter(latents.video, sigma.video, at_video, conditions)
-        audio = self.audio.enter(latents.audio, sigma.audio, at_audio, conditions)
+        video = self.video.embed(latents.video, sigma.video, at_video, conditions)
+        audio = self.audio.embed(latents.audio, sigma.audio, at_audio, conditions)
         to_video = self.video.condition(video, audio, text, at_video, exchange)
         to_audio = self.audio.condition(audio, video, audio_text or text, at_audio, exchange)
         x, y = video and video.tokens, audio and audio.tokens
         for number, block in enumerate(self.blocks):
             x, y = block(x, y, to_video, to_audio, (unmixed or {}).get(number))
-        return Latents(self.video.leave(x, video, latents.video), self.audio.leave(y, audio, latents.audio))
+        return Latents(self.video.unembed(x, video, latents.video), self.audio.unembed(y, audio, latents.audio))

@@ -138,7 +138,7 @@ class Tower(nn.Module):
         self.attention = TextAttention(widths[-1], config.text_width, config.heads)
         self.norm, self.out = nn.GroupNorm(16, widths[0]), nn.Linear(widths[0], size)
 
-    def enter(self, latents: Tensor, sigma: Tensor, text: Text) -> tuple[Tensor, Tensor]:
+    def embed(self, latents: Tensor, sigma: Tensor, text: Text) -> tuple[Tensor, Tensor]:
         """Features [B, C, T, ...] and what modulates them [B, T or 1, E]."""
         dtype = self.stem.weight.dtype
         noise = sigma.expand(-1, 1, *latents.shape[2:])
@@ -174,7 +174,7 @@ class Tower(nn.Module):
             return reduce(x, "b c t (h 2) (w 2) -> b c t h w", "mean")
         return F.interpolate(x, (x.shape[-1] + 1) // 2, mode="linear", align_corners=True)
 
-    def leave(self, x: Tensor, like: Tensor) -> Tensor:
+    def unembed(self, x: Tensor, like: Tensor) -> Tensor:
         x = self.out(F.silu(self.norm(x)).movedim(1, -1))
         if self.axes == 1:
             return x.mT.to(like.dtype)
@@ -210,7 +210,7 @@ class UNet3D(nn.Module):
         exchange: Tensor | None = None,
         conditions: Mapping[str, Tensor] | None = None,
     ) -> Latents:
-        """As `AVTransformer.forward`. A U-Net knows positions by its convolutions, and has no doors.
+        """As `AVTransformer.forward`. A U-Net knows positions by its convolutions, and has no condition_inputs.
 
         Raises:
             ValueError: any condition, or no stream at all.
@@ -222,7 +222,7 @@ class UNet3D(nn.Module):
         given = {name: value for name, value in given.items() if value is not None}
         if not given:
             raise ValueError("both streams are absent: give video latents, audio latents or both")
-        entered = {name: towers[name].enter(value, getattr(sigma, name), text) for name, value in given.items()}
+        entered = {name: towers[name].embed(value, getattr(sigma, name), text) for name, value in given.items()}
         x = {name: features for name, (features, _) in entered.items()}
         skips: dict[str, list[Tensor]] = {name: [] for name in x}
         for index in range(len(self.video.levels)):
@@ -230,7 +230,7 @@ class UNet3D(nn.Module):
             if len(x) == 2:
                 x = self._exchange(index, x["video"], x["audio"], exchange)
             x = {name: towers[name].move(index, x[name], skips[name]) for name in x}
-        made = {name: towers[name].leave(x[name], given[name]) for name in x}
+        made = {name: towers[name].unembed(x[name], given[name]) for name in x}
         return Latents(made.get("video"), made.get("audio"))
 
     def _exchange(self, index: int, video: Tensor, audio: Tensor, exchange: Tensor | None) -> dict[str, Tensor]:

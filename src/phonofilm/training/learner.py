@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.precision import autocast
-from phonofilm.training.ema import EMA
-from phonofilm.training.optim import Optimisers, lr_scale
-from phonofilm.training.tasks import Batch, RunConfig, Task, generator_for, mix
+from phonofilm.training.optim.ema import EMA
+from phonofilm.training.optim.optimizers import Optimisers, lr_scale
+from phonofilm.training.tasks.base import Batch, RunConfig, Task, generator_for, mix
 
 
 @dataclass

@@ -19,7 +19,7 @@ from phonofilm.config import from_dict, portable, to_dict
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
 from phonofilm.training.logging import RunLog
-from phonofilm.training.tasks import Batch, Task, open_task
+from phonofilm.training.tasks.base import Batch, Task, open_task
 
 CHECKPOINT = "checkpoint.safetensors"
 MAY_CHANGE = {"steps", "max_minutes", "output", "log_every", "save_every", "validate_every", "threads", "prefetch"}

@@ -16,16 +16,16 @@ import numpy as np
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, nearest, rational
-from phonofilm.world.truth import Truth
+from phonofilm.world.scene import Truth
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from phonofilm.world.synthesis import Score
+    from phonofilm.world.audio.synthesis import Score
 
 # each family and the module that makes it; seeds depend on the order, so new ones come last
-MODULES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
-FAMILIES = tuple(MODULES)
+FILES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
+FAMILIES = tuple(FILES)
 __all__ = ["FAMILIES", "Rendered", "Truth", "clips", "render", "sample"]
 
 
@@ -45,7 +45,7 @@ def family(name: str) -> ModuleType:
     from importlib import import_module
 
     try:
-        return import_module(f"phonofilm.world.{MODULES[name]}")
+        return import_module(f"phonofilm.world.families.{FILES[name]}")
     except ModuleNotFoundError as error:
         if error.name != "pymunk":
             raise
@@ -67,7 +67,8 @@ def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = Non
 
 
 def _accompanied(truth: Truth, rng: np.random.Generator) -> Truth:
-    from phonofilm.world import captions, music
+    from phonofilm.world import captions
+    from phonofilm.world.audio import music
 
     piece = music.sample(rng)
     return replace(
@@ -83,7 +84,7 @@ def _score(truth: Truth) -> Score:
     effects: Score = family(truth.family).score(truth)
     if "music" not in truth.params:
         return effects
-    from phonofilm.world import music
+    from phonofilm.world.audio import music
 
     bed = music.score(truth.params["music"], truth.seconds)
     return replace(effects, hits=effects.hits + bed.hits, tones=effects.tones + bed.tones)
@@ -99,7 +100,7 @@ def render(
     """Draw and sound scenes of equal duration; size is one side or (width, height) in pixels."""
     import torch
 
-    from phonofilm.world.synthesis import mix, synthesise
+    from phonofilm.world.audio.synthesis import mix, synthesise
 
     rate = rational(fps)
     frames = max(1, nearest(Fraction(str(truths[0].seconds)) * rate))
@@ -113,7 +114,7 @@ def _draw(
     truths: Sequence[Truth], size: int | tuple[int, int], rate: Fraction, frames: int, device: str
 ) -> list[Tensor]:
     """Scenes with equally many layers are drawn together, the others apart."""
-    from phonofilm.world.drawing import draw
+    from phonofilm.world.graphics.rasterizer import draw
 
     width, height = (size, size) if isinstance(size, int) else size
     times = np.arange(frames) / float(rate)

@@ -220,7 +220,7 @@ STYLED = {
     "curly": "curly {} hair",
     "bob": "{} hair in a bob",
     "short": "short {} hair",
-    "parted": "parted {} hair",
+    "split_cascade_name": "split_cascade_name {} hair",
     "pigtails": "{} pigtails",
 }
 

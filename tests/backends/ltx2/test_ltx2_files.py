@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, merge
 from phonofilm.backends.ltx2.network import load_network

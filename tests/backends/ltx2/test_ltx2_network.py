@@ -17,7 +17,7 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.mel import WINDOW, filterbank, log_mel
 from phonofilm.backends.ltx2.network import DiffusersNetwork, PairedText, load_network
 from phonofilm.backends.ltx2.text import Tokens, language_model
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Denoiser, Guidance, Guided, euler
 from phonofilm.types import Grid, Latents, Request, Text
@@ -194,7 +194,7 @@ class TestSTG:
 
     def test_a_model_without_blocks_says_so(self):
         with pytest.raises(PhonofilmError, match="nano has no blocks for spatio-temporal guidance"):
-            Trained().guidance_of(Request("x", stg=(1.0, 1.0)))
+            ModelDefaults().guidance_of(Request("x", stg=(1.0, 1.0)))
 
 
 class TestSchedule:

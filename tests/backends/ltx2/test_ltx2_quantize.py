@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from test_ltx2_files import originals
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.network import load_network

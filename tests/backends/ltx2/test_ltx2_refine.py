@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.base import plan
 from phonofilm.backends.ltx2 import backend as module
 from phonofilm.backends.ltx2.codecs import denormalised, normalised
@@ -152,7 +152,7 @@ class TestStages:
 
 
 def canvas_of(model, clip):
-    from phonofilm.backends.layout import lay_out, work_out
+    from phonofilm.backends.canvas.layout import lay_out, work_out
 
     trained = module.fitted(Request("x", task="foley", source=clip), model.trained, None, 2)
     return lay_out(work_out(Request("x", task="foley", source=clip), trained), trained)

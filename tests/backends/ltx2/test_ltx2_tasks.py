@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.media import read_clip
 from phonofilm.types import Clip
 

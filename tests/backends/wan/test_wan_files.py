@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.wan.folder import WanFolder
 
 

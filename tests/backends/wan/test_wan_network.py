@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import phonofilm
-from phonofilm.backends.base import Monitor
-from phonofilm.backends.given import noise_of
+from phonofilm.backends.base import JobContext
+from phonofilm.backends.canvas.given import noise_of
 from phonofilm.backends.wan import WanBackend
 from phonofilm.backends.wan.backend import film_of
 from phonofilm.backends.wan.fitting import fitted, schedule
@@ -29,7 +29,7 @@ def ours(backend: WanBackend, request: Request) -> tuple[Latents, torch.Tensor]:
     _, canvas = film_of(request, trained)
     grid = trained.grid(len(canvas.frame_states))
     with torch.inference_mode():
-        made = backend._sample(request, canvas, grid, Monitor())
+        made = backend._sample(request, canvas, grid, JobContext())
         noise = noise_of(backend._given(canvas, grid), request, 0, torch.device("cpu"))
     return made, noise.video.clone()
 
@@ -37,7 +37,7 @@ def ours(backend: WanBackend, request: Request) -> tuple[Latents, torch.Tensor]:
 def told(backend: WanBackend, request: Request) -> dict[str, torch.Tensor]:
     """Encoded prompts: this pipeline encodes them only where ftfy is installed, and the other one has shown that."""
     with torch.no_grad():
-        one, other = backend._tell(request, Monitor())
+        one, other = backend._tell(request, JobContext())
     return {"prompt_embeds": one.states, "negative_prompt_embeds": other.states}
 
 

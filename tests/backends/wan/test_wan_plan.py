@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import phonofilm
-from phonofilm.app.cli import main
-from phonofilm.backends.ltx2.footprint import Footprint
+from phonofilm.app.cli.main import main
+from phonofilm.backends.published.planning.footprint import Footprint
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.wan import memory
 from phonofilm.backends.wan.codecs import ALL, LADDER, decode_video

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.published.parts import load_diffusers
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.plan import make_plan

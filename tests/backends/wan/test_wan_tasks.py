@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import phonofilm
-from phonofilm.app.cli import main
+from phonofilm.app.cli.main import main
 from phonofilm.backends.wan import backend as module
 from phonofilm.errors import Cancelled
 from phonofilm.media import read_clip

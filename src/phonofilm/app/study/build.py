@@ -15,8 +15,8 @@ import numpy as np
 
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.distort import ANCHORS, distort, with_sound_of
-from phonofilm.evaluation.study import CATCH_SECONDS, Rules, Stimulus, StimulusKind, Study, save_study
+from phonofilm.evaluation.distortions import ANCHORS, distort, with_sound_of
+from phonofilm.evaluation.study.protocol import CATCH_SECONDS, Rules, Stimulus, StimulusKind, Study, save_study
 from phonofilm.files import check_folder
 from phonofilm.media import FORMATS, read_clip, write_clip
 from phonofilm.types import Clip

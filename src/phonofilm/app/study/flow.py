@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.ratings import Rater, Ratings
-from phonofilm.evaluation.study import Study, Trial, load_study
+from phonofilm.evaluation.study.protocol import Study, Trial, load_study
+from phonofilm.evaluation.study.store import Rater, Ratings
 
 HEADPHONE_SOUNDS = 4
 HEADPHONE_TRIES = 3

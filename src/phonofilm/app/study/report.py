@@ -13,9 +13,9 @@ from typing import Any
 from phonofilm.app.study.plots import dots, scatter, shares
 from phonofilm.config import to_dict
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.analysis import Metrics, analyse
-from phonofilm.evaluation.ratings import RATINGS_FILE, Rater, Ratings
-from phonofilm.evaluation.study import Study, load_study
+from phonofilm.evaluation.study.analysis import Metrics, analyse
+from phonofilm.evaluation.study.protocol import Study, load_study
+from phonofilm.evaluation.study.store import RATINGS_FILE, Rater, Ratings
 from phonofilm.files import write_bytes
 
 PUBLISHED_SYNC = {

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
-from phonofilm.backends.canvas import MAKE, Canvas
-from phonofilm.backends.given import given_of, noise_of
-from phonofilm.backends.layout import deliver, lay_out, work_out
+from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.canvas.canvas import MAKE, Canvas
+from phonofilm.backends.canvas.given import given_of, noise_of
+from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
 from phonofilm.backends.ltx2.codecs import decode_audio, encode_audio, encode_video
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.decode import LADDER, decode_video
@@ -30,7 +30,7 @@ from phonofilm.backends.ltx2.text import Tokens, connect, states_of
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames
 from phonofilm.model.quantized import Quantization
@@ -43,7 +43,7 @@ class LTX2Backend:
     """A published LTX-2, ready to work; made by `load`. Components are read when their stage begins."""
 
     parts: Parts
-    trained: Trained
+    trained: ModelDefaults
     stages: int = 1
 
     @staticmethod
@@ -95,7 +95,7 @@ class LTX2Backend:
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
         """See `Backend.generate`. A window that an earlier run sampled is taken from disk."""
-        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         trained, weights = fitted(request, self.trained, monitor, self.stages), self.fingerprint
         job = work_out(request, trained)
         canvas = lay_out(job, trained)
@@ -125,9 +125,9 @@ class LTX2Backend:
                     store.save(number, latents)
             monitor("decoding", number, len(spans))
             canvas.write(span, *self._decode(latents, canvas, grid, store.path(number)))
-        return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices, self.trained))
+        return deliver(job, canvas, provenance_metadata(request, self.name, weights, monitor.notices, self.trained))
 
-    def _tell(self, request: Request, monitor: Monitor) -> tuple[Text, Text]:
+    def _tell(self, request: Request, monitor: JobContext) -> tuple[Text, Text]:
         """The prompt and what to steer away from, as both streams are told."""
         monitor("text", 0, 1)
         ids, mask = (t.to(self.parts.device) for t in self._tokens([request.prompt, request.negative]))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import PRESETS, TransformerConfig
 from phonofilm.types import Geometry
@@ -104,7 +104,7 @@ def network_config(theirs: Mapping[str, Any], where: str = "transformer") -> Tra
     )
 
 
-def sampling(configs: Mapping[str, Mapping[str, Any]], distilled: bool) -> Trained:
+def sampling(configs: Mapping[str, Mapping[str, Any]], distilled: bool) -> ModelDefaults:
     """The clock and the defaults of a model, from the config.json of its components.
 
     The clock runs at the rate of the vocoder rather than that of the mel spectrogram. In seconds, every hop and
@@ -126,7 +126,7 @@ def sampling(configs: Mapping[str, Mapping[str, Any]], distilled: bool) -> Train
     block = min(STG_BLOCKS[preset], configs["transformer"]["num_layers"] - 1)
     guided = {"guidance": (3.0, 7.0), "modality_guidance": (3.0, 3.0), "rescale": 0.7, "stg": (1.0, 1.0)}
     steps = len(DISTILLED_SIGMAS) - 1 if distilled else 40 if preset == "ltx2" else 30
-    return Trained(
+    return ModelDefaults(
         size=(768, 512),
         fps=Fraction(24),
         seconds=Fraction(5),

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Monitor
-from phonofilm.backends.fit import near_size
-from phonofilm.backends.layout import work_out
+from phonofilm.backends.base import JobContext
+from phonofilm.backends.canvas.fit import near_size
+from phonofilm.backends.canvas.layout import work_out
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS, MAX_SECONDS, TERMINAL
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.sampling import flow_sigmas, steps_for
 from phonofilm.types import Request
 
@@ -22,7 +22,9 @@ PIXELS = 1920 * 1088
 RATES = (Fraction(8), Fraction(60))
 
 
-def fitted(request: Request, trained: Trained, monitor: Monitor | None = None, stages: int = 1) -> Trained:
+def fitted(
+    request: Request, trained: ModelDefaults, monitor: JobContext | None = None, stages: int = 1
+) -> ModelDefaults:
     """The grid on which the model itself works: it takes any size in steps of 32 pixels, and is told the frame rate.
 
     In two stages the steps are of 64 pixels, so that half of each side is whole.
@@ -33,16 +35,16 @@ def fitted(request: Request, trained: Trained, monitor: Monitor | None = None, s
     fps = min(max(job.fps, RATES[0]), RATES[1])
     seconds = min(job.seconds, MAX_SECONDS)
     if monitor is not None and (size != job.size or fps != job.fps):
-        monitor.notice(
+        monitor.warn(
             f"made at {size[0]}x{size[1]} and {float(fps):.5g} fps, which the model can do, "
             f"and brought to {job.size[0]}x{job.size[1]} at {float(job.fps):.5g} fps"
         )
     if monitor is not None and job.seconds > MAX_SECONDS:
-        monitor.notice(f"longer than {MAX_SECONDS} s: continued through overlapping windows of that length")
+        monitor.warn(f"longer than {MAX_SECONDS} s: continued through overlapping windows of that length")
     return replace(trained, size=size, fps=fps, seconds=seconds)
 
 
-def schedule(request: Request, trained: Trained, distilled: bool) -> Tensor:
+def schedule(request: Request, trained: ModelDefaults, distilled: bool) -> Tensor:
     """Noise levels float64 [steps + 1] from 1 to 0.
 
     Distilled weights were made for eight levels; another number of steps visits the same curve. All others use the

@@ -112,8 +112,8 @@ class PairedText:
     """Our network behind the interface of `sampling.Denoiser`, with one text for both streams.
 
     LTX-2 tells each stream the text in its own words. Both come as one `Text`, video channels first, so that
-    guidance may batch and pad them like any other; they are parted here. Rows run one by one where memory counts:
-    a step takes as long, and its activations are those of one row.
+    guidance may batch and pad them like any other; they are separated here. Rows run one by one where memory
+    counts: a step takes as long, and its activations are those of one row.
 
     Attributes:
         width: channels of the video's text.

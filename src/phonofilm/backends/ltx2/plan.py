@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from phonofilm.backends.canvas import MAKE, Canvas
-from phonofilm.backends.layout import lay_out, work_out
+from phonofilm.backends.canvas.canvas import MAKE, Canvas
+from phonofilm.backends.canvas.layout import lay_out, work_out
 from phonofilm.backends.ltx2.backend import LTX2Backend, text_width
 from phonofilm.backends.ltx2.decode import Tile
 from phonofilm.backends.ltx2.fitting import fitted
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
-from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.memory import HEADROOM, available, choose_tile, decode_cost, decode_peak
 from phonofilm.backends.ltx2.parts import Offload, Parts
 from phonofilm.backends.ltx2.probe import Speed, resident
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
 from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
+from phonofilm.backends.published.planning.footprint import Cost
 from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.requests import check
 from phonofilm.codecs.tiling import places

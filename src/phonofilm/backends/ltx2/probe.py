@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.footprint import Cost
 from phonofilm.backends.ltx2.network import stored_dtype
 from phonofilm.backends.ltx2.parts import stored_dtype_of
+from phonofilm.backends.published.planning.footprint import Cost
 
 BUDGET = 0.25
 """Seconds for each of the two probes."""

@@ -10,11 +10,11 @@ import torch
 
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.footprint import Cost, cost, cost_by_layers
 from phonofilm.backends.ltx2.network import PairedText, stored_dtype
 from phonofilm.backends.ltx2.parts import component_class, stored_dtype_of
 from phonofilm.backends.ltx2.refine import UPSAMPLER
 from phonofilm.backends.ltx2.text import MAX_TOKENS, connect, states_of
+from phonofilm.backends.published.planning.footprint import Cost, cost, cost_by_layers
 from phonofilm.model.quantized import Quantization, quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.sampling import Denoiser, Guidance, Guided

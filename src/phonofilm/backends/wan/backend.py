@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, Monitor, Progress, made_by, pick_device
-from phonofilm.backends.canvas import Canvas
-from phonofilm.backends.given import given_of, noise_of
-from phonofilm.backends.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.given import given_of, noise_of
+from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.ltx2.memory import pick_offload
 from phonofilm.backends.published.parts import Offload
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels, pixels_of
 from phonofilm.backends.wan.fitting import check_task, fitted, schedule
 from phonofilm.backends.wan.folder import WanFolder
@@ -70,7 +70,7 @@ class WanBackend:
         return self.parts.folder.name
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> ModelDefaults:
         return self.parts.folder.settings.trained
 
     @property
@@ -83,11 +83,11 @@ class WanBackend:
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
         """See `Backend.generate`. What an earlier run sampled is taken from disk."""
-        request, monitor = as_request(request, {**fields, "model": self.name}), Monitor(progress, cancel)
+        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         check_task(request, self.name, self.parts.folder.settings)
         trained, weights = fitted(request, self.trained, self.name, monitor), self.fingerprint
         if self.alone:
-            monitor.notice(f"{self.name} makes silent film; --model {self.name}+foley adds sound to it")
+            monitor.warn(f"{self.name} makes silent film; --model {self.name}+foley adds sound to it")
         job, canvas = film_of(request, trained)
         span = range(len(canvas.frame_states))
         grid = trained.grid(len(span))
@@ -98,9 +98,9 @@ class WanBackend:
             store.save(0, latents)
         monitor("decoding", 0, 1)
         canvas.write(span, self._decode(latents, grid, store.path(0)), None)
-        return deliver(job, canvas, made_by(request, self.name, weights, monitor.notices, self.trained))
+        return deliver(job, canvas, provenance_metadata(request, self.name, weights, monitor.notices, self.trained))
 
-    def _tell(self, request: Request, monitor: Monitor) -> tuple[Text, Text]:
+    def _tell(self, request: Request, monitor: JobContext) -> tuple[Text, Text]:
         """The prompt and what to steer away from."""
         monitor("text", 0, 1)
         tokens = Tokens(self.parts.folder.path / "tokenizer")
@@ -109,7 +109,7 @@ class WanBackend:
             one, other = (states_of(encoder, ids[row : row + 1], mask[row : row + 1]) for row in (0, 1))
         return one, other
 
-    def _sample(self, request: Request, canvas: Canvas, grid: Grid, monitor: Monitor) -> Latents:
+    def _sample(self, request: Request, canvas: Canvas, grid: Grid, monitor: JobContext) -> Latents:
         settings, device = self.parts.folder.settings, self.parts.device
         told = self._tell(request, monitor)
         monitor("encoding", 0, 1)
@@ -158,7 +158,7 @@ class WanBackend:
         return frames[: grid.frames]
 
 
-def film_of(request: Request, trained: Trained) -> tuple[Job, Canvas]:
+def film_of(request: Request, trained: ModelDefaults) -> tuple[Job, Canvas]:
     """The job and its canvas, without a stream of sound."""
     job = replace(work_out(request, trained), sound=None)
     return job, lay_out(job, trained)

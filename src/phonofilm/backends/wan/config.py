@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Geometry
 
@@ -27,7 +27,7 @@ class Settings:
         low_guidance: the scale of the low-noise expert.
     """
 
-    trained: Trained
+    trained: ModelDefaults
     picture: Picture
     boundary: float | None
     low_guidance: float
@@ -72,7 +72,7 @@ def settings(index: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]],
         known = f"{latents} or {2 * latents + step}"
         raise PhonofilmError(f"the components in {where} do not belong together: channels are {taken}, not {known}")
     recipe = _RECIPES[picture]
-    trained = Trained(
+    trained = ModelDefaults(
         size=recipe.size,
         fps=Fraction(recipe.fps),
         seconds=SECONDS,

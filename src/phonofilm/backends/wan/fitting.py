@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Monitor
-from phonofilm.backends.fit import near_size
-from phonofilm.backends.layout import work_out
-from phonofilm.backends.trained import Trained
+from phonofilm.backends.base import JobContext
+from phonofilm.backends.canvas.fit import near_size
+from phonofilm.backends.canvas.layout import work_out
+from phonofilm.backends.trained import ModelDefaults
 from phonofilm.backends.wan.config import SECONDS, Settings
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import steps_for
@@ -36,19 +36,19 @@ def check_task(request: Request, name: str, settings: Settings) -> None:
         raise PhonofilmError(f"{name} makes up to {SECONDS} s; ask for less, or take ltx2, which goes on beyond that")
 
 
-def fitted(request: Request, trained: Trained, name: str, monitor: Monitor | None = None) -> Trained:
+def fitted(request: Request, trained: ModelDefaults, name: str, monitor: JobContext | None = None) -> ModelDefaults:
     """The grid on which the model itself works: any size in steps of 16 or 32 pixels, at the rate it was trained on."""
     job = replace(work_out(request, trained), sound=None)
     size = near_size(job.size, trained.geometry.video_space * trained.geometry.patch[1], PIXELS)
     if monitor is not None and (size != job.size or trained.fps != job.fps):
-        monitor.notice(
+        monitor.warn(
             f"{name} made it at {size[0]}x{size[1]} and {float(trained.fps):.5g} fps; it was "
             f"brought to {job.size[0]}x{job.size[1]} at {float(job.fps):.5g} fps"
         )
     return replace(trained, size=size, seconds=job.seconds)
 
 
-def schedule(request: Request, trained: Trained) -> Tensor:
+def schedule(request: Request, trained: ModelDefaults) -> Tensor:
     """Noise levels float64 [steps + 1] to 0: evenly spaced from 1 to a thousandth, then shifted, as in diffusers."""
     steps = steps_for(trained.sampler_of(request), request.steps or trained.steps)
     even = torch.linspace(1, 1e-3, steps + 1, dtype=torch.float64)[:-1]

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from phonofilm.backends.base import plan, public_backend
-from phonofilm.backends.canvas import HINT
-from phonofilm.backends.cascade import pair_of, parted
-from phonofilm.backends.ltx2.footprint import Cost
+from phonofilm.backends.canvas.canvas import HINT
+from phonofilm.backends.cascade import pair_of, split_cascade_name
 from phonofilm.backends.ltx2.memory import HEADROOM, available
 from phonofilm.backends.ltx2.plan import Plan, Stage
 from phonofilm.backends.ltx2.probe import Speed, resident
+from phonofilm.backends.published.planning.footprint import Cost
 from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.requests import check
@@ -36,7 +36,7 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
         PhonofilmError: a request that makes no sense, or a model that is not here.
     """
     check(request)
-    pair = pair_of(request.model) if parted(request.model) else (str(request.model), "nano")
+    pair = pair_of(request.model) if split_cascade_name(request.model) else (str(request.model), "nano")
     backend: WanBackend = public_backend(pair[0], options).load(pair[0], device=device, **options)
     parts, folder, place = backend.parts, backend.parts.folder, backend.parts.device
     check_task(request, backend.name, folder.settings)

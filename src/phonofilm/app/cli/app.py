@@ -1,0 +1,58 @@
+"""The command line's table of contents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from phonofilm.app.cli.calibrate import calibrate
+from phonofilm.app.cli.data import score, train, world
+from phonofilm.app.cli.evaluate import compare, evaluate
+from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
+from phonofilm.app.cli.inspect import doctor, info, sheet
+from phonofilm.app.cli.parity import parity
+from phonofilm.app.cli.study import study
+from phonofilm.app.cli.weights import models, weights
+
+app = typer.Typer(
+    name="phonofilm",
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"
+for panel, commands in (
+    (MAKE, (generate, foley, animate, extend, retake)),
+    (LOOK, (sheet, info, doctor, models)),
+    (MEASURE, (evaluate, compare, parity, calibrate)),
+    (BUILD, (world, train, score)),
+):
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(study, name="study", rich_help_panel=LOOK)
+app.add_typer(weights, rich_help_panel=LOOK)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Video with sound, made together on one clock.
+
+    [dim]$[/] phonofilm generate "a red ball bounces on wood" -o ball.mp4
+    [dim]$[/] phonofilm foley silent.mp4 -o with-sound.mp4
+    [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
+
+    Every command takes --json (one JSON object on standard output) and --debug (tracebacks).
+    Ask any of them for --help: each shows examples.
+    """
+    if version:
+        from phonofilm import __version__
+
+        print(f"phonofilm {__version__}")
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())

@@ -1,0 +1,129 @@
+"""The commands for those who build: data, training, scores. All they need besides the core is an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phonofilm.app.cli.options import Debug, Json, parse_size
+from phonofilm.app.cli.session import Session
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
+
+EXTRA_OF = {"pymunk": "world", "tensorboard": "train"}
+
+
+def world(
+    ctx: typer.Context,
+    families: Annotated[
+        list[str], typer.Argument(metavar="FAMILY…", help="bounce, strike, pass, blast, rain, talk; several mix.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write into.")],
+    count: Annotated[int, typer.Option("--count", "-n", metavar="COUNT", help="How many clips.")] = 100,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each clip is.")] = 4.0,
+    size: Annotated[str, typer.Option(metavar="N", help="Side of the square picture; with --mp4 WxH too.")] = "64",
+    fps: Annotated[int, typer.Option(metavar="RATE", help="Frames a second.")] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first clip of each family.")] = 0,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that draw.")] = 1,
+    mp4: Annotated[bool, typer.Option("--mp4", help="Write films to look at instead of shards to train on.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw clips of Foley World, with their exact truth: shards and a manifest, resumable.
+
+    [dim]$[/] phonofilm world bounce -n 100 -o data/
+    [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
+    [dim]$[/] phonofilm world pass blast rain talk -n 8 --mp4 --size 512x384 --fps 30 -o look/
+    """
+    from phonofilm.app.jobs.render_world import write_films, write_shards
+    from phonofilm.backends.requests import MAX_SECONDS, RATES, SIDES
+    from phonofilm.world import FAMILIES
+
+    with Session.of(ctx).report("world") as report, extras():
+        for family in families:
+            if family not in FAMILIES:
+                raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
+        sides = parse_size(size)
+        if count < 1 or workers < 1 or seed < 0 or not 0 < seconds <= MAX_SECONDS:
+            raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
+        if sides is None or not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
+            raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
+        check_folder(output)
+        if mp4:
+            write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed)
+        else:
+            write_shards(report, families, count, output, seconds, sides, fps, seed, workers)
+        report.set_fields(folder=str(output), count=count, families=list(families))
+        report.print_line(str(output))
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="A recipe, see recipes/.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as run.steps=100.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train what a recipe says, on one CPU or one GPU, and print where the weights are.
+
+    [dim]$[/] phonofilm train recipes/nano.toml
+    [dim]$[/] phonofilm train recipes/nano.toml --set run.device=cuda --set run.batch=64
+    [dim]$[/] phonofilm train recipes/nano.toml --resume
+    """
+    from phonofilm.training import train as run
+
+    with Session.of(ctx).report("train") as report, extras():
+        weights = run(recipe, settings or [], resume)
+        report.set_fields(weights=str(weights))
+        report.print_line(str(weights))
+
+
+def score(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips, made by anyone.")],
+    truth: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of true clips of the same names.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score clips from their files alone: sync, colour, material, pitch, pan, silence, flicker.
+
+    [dim]$[/] phonofilm score clips/
+    [dim]$[/] phonofilm score clips/ --truth held-out/ --json
+    """
+    with Session.of(ctx).report("score") as report, extras():
+        if not folder.is_dir():
+            problem = "is a file" if folder.exists() else "does not exist"
+            raise PhonofilmError(f"folder {folder} {problem}; name a folder of clips")
+        from phonofilm.app.reports.score_table import lines
+        from phonofilm.evaluation.foley_world.benchmark import score_folder
+
+        scores = score_folder(folder, truth=truth)
+        report.set_fields(scores=scores)
+        for line in lines(scores):
+            report.print_line(line)
+
+
+@contextmanager
+def extras() -> Iterator[None]:
+    """Turn the absence of an optional package into one line that says how to get it.
+
+    Raises:
+        PhonofilmError: such a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        extra = EXTRA_OF[package]
+        raise PhonofilmError(
+            f"this needs {package}, which is not installed: pip install 'phonofilm[{extra}]'"
+        ) from error

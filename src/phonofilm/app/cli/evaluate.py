@@ -1,0 +1,158 @@
+"""The commands that measure: a folder of clips, and two results against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phonofilm.app.cli.options import Debug, Json
+from phonofilm.app.cli.session import Session
+from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
+from phonofilm.workers import cores
+
+
+def evaluate(
+    ctx: typer.Context,
+    generated: Annotated[Path, typer.Argument(metavar="GENERATED", help="A folder of clips, made by any system.")],
+    reference: Annotated[
+        Path | None, typer.Option("--reference", "-r", metavar="REAL", help="Real clips; those of the same name pair.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What was asked for: .json .jsonl .csv .tsv, by clip name.")
+    ] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="quick (no extras), full, javis or avbench.")] = "quick",
+    metrics: Annotated[
+        str | None, typer.Option(metavar="A,B…", help="Single metrics instead; without brackets: all of that kind.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of results.json and report.html.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="Weights of a network that judges, as i3d=i3d.pt or clip=DIR; else those fetched."
+        ),
+    ] = None,
+    conditioned_on: Annotated[
+        str | None,
+        typer.Option(metavar="A,B…", help="Networks the system was conditioned on: their verdict is flagged circular."),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that decode; 0 is one per core.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where features are kept; default ~/.cache/phonofilm/features.")
+    ] = None,
+    keep_mismatched: Annotated[
+        bool, typer.Option("--keep-mismatched", help="Score clips of other rates than the rest.")
+    ] = False,
+    worst: Annotated[int, typer.Option(metavar="N", help="Clips to show in the report, the worst first.")] = 10,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the shuffled control and the intervals.")] = 0,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a folder of clips: sync, space, picture, sound, speech, distance to real clips.
+
+    [dim]$[/] phonofilm evaluate clips/
+    [dim]$[/] phonofilm evaluate clips/ --reference real/ -o evaluation/
+    [dim]$[/] phonofilm evaluate clips/ -r real/ --prompts prompts.csv --preset full
+    [dim]$[/] phonofilm evaluate clips/ -r real/ --metrics offset,FAD --weights vggish=vggish.safetensors
+
+    What was measured once is kept by content, so a stopped run goes on, and a second one takes seconds.
+    """
+    from phonofilm.app.reports.evaluation.page import write_page
+    from phonofilm.app.reports.evaluation.table import result_lines
+    from phonofilm.evaluation.suite.registry import METRICS
+    from phonofilm.evaluation.suite.runner import Settings, write_json
+    from phonofilm.evaluation.suite.runner import evaluate as run
+
+    with _session(ctx).report("evaluate") as report:
+        if workers < 0 or worst < 0 or seed < 0:
+            raise PhonofilmError("--workers, --worst and --seed start at 0")
+        folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
+        if cache is not None:
+            check_folder(cache)
+        settings = Settings(
+            preset=preset,
+            metrics=_split(metrics),
+            cache=cache,
+            workers=workers or cores(),
+            weights=_weights(weights or []),
+            conditioned_on=_split(conditioned_on),
+            keep_mismatched=keep_mismatched,
+            seed=seed,
+        )
+        judges = {metric.network for metric in METRICS} - {None}
+        for name in sorted(set(settings.conditioned_on) - judges):
+            report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
+        result = run(generated, reference, prompts, settings, report.progress)
+        folder.mkdir(exist_ok=True)
+        write_json(result, folder / "results.json")
+        write_page(result, folder / "report.html", worst, report.progress)
+        report.set_fields(results=str(folder / "results.json"), report=str(folder / "report.html"), **result)
+        for line in result_lines(result):
+            report.print_line(line)
+        report.print_line(str(folder / "report.html"))
+
+
+def compare(
+    ctx: typer.Context,
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="results.json of one evaluation.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="results.json of another one.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say where two systems really differ: paired tests over the same clips, corrected for how many there are.
+
+    [dim]$[/] phonofilm compare ours/results.json theirs/results.json
+    """
+    from dataclasses import asdict
+
+    from phonofilm.app.reports.evaluation.table import comparison_lines
+    from phonofilm.evaluation.suite.compare import compare as run
+    from phonofilm.evaluation.suite.compare import read_result
+
+    with _session(ctx).report("compare") as report:
+        differences = run(read_result(first), read_result(second))
+        if not differences:
+            raise PhonofilmError(
+                f"{first} and {second} share no metric; evaluate both with the same --metrics or --preset"
+            )
+        report.set_fields(first=str(first), second=str(second), differences=[asdict(row) for row in differences])
+        for line in comparison_lines(differences, _short(first, second)):
+            report.print_line(line)
+
+
+def _short(first: Path, second: Path) -> tuple[str, str]:
+    """What tells two results apart: their folders, or else their names."""
+    names = first.stem, second.stem
+    if names[0] == names[1]:
+        names = first.resolve().parent.name, second.resolve().parent.name
+    return names if names[0] != names[1] else ("A", "B")
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    """Names between commas; commas inside brackets belong to a name."""
+    if not text:
+        return ()
+    names, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and depth == 0:
+            names.append("")
+        else:
+            names[-1] += letter
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def _weights(given: Sequence[str]) -> dict[str, Path]:
+    pairs = [text.partition("=") for text in given]
+    if any(not separator or not path for _, separator, path in pairs):
+        raise PhonofilmError("--weights takes NAME=FILE, as in --weights i3d=i3d.pt")
+    return {name.strip(): Path(path) for name, _, path in pairs}
+
+
+def _session(ctx: typer.Context) -> Session:
+    return ctx.obj if isinstance(ctx.obj, Session) else Session()

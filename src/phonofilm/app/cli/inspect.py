@@ -1,0 +1,85 @@
+"""The commands that show: a clip as one picture, what made a file, what works here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phonofilm.app.cli.options import Debug, Json
+from phonofilm.app.cli.session import Session
+from phonofilm.errors import PhonofilmError
+
+ClipArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
+
+
+def sheet(
+    ctx: typer.Context,
+    clip: ClipArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PNG", help="The picture to write.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a clip on one page: frames on a time axis, waveform, spectrogram, events.
+
+    [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
+    """
+    from phonofilm.media import read_clip
+    from phonofilm.media.sheet import sheet as write_sheet
+
+    with Session.of(ctx).report("sheet") as report:
+        if output.suffix.lower() != ".png":
+            raise PhonofilmError(f"{output.name}: a sheet is a picture; name it .png")
+        report.progress("reading", 0, 1)
+        source = read_clip(clip)
+        report.progress("drawing", 0, 1)
+        write_sheet(source, output)
+        report.set_fields(path=str(output))
+        report.print_line(str(output))
+
+
+def info(ctx: typer.Context, clip: ClipArgument, json: Json = False, debug: Debug = False) -> None:
+    """Say what is in a file and what made it: prompt, seed, model, weights.
+
+    [dim]$[/] phonofilm info ball.mp4
+    [dim]$[/] phonofilm info ball.mp4 --json
+    """
+    from phonofilm.media import probe
+
+    with Session.of(ctx).report("info") as report:
+        found = dataclasses.asdict(probe(clip))
+        known = {name: value for name, value in found.items() if value is not None and name != "metadata"}
+        known = {
+            name: list(v) if isinstance(v, tuple) else v if isinstance(v, (int, float)) else str(v)
+            for name, v in known.items()
+        }
+        report.set_fields(**known, metadata=found["metadata"])
+        for name, value in known.items():
+            text = "x".join(map(str, value)) if isinstance(value, list) else value
+            report.print_line(f"{name.replace('_', ' '):>14}  {f'{text:g}' if isinstance(text, float) else text}")
+        for name, value in found["metadata"].items():
+            for line in str(value).splitlines() or [""]:
+                report.print_line(f"{name.replace('_', ' '):>14}  {line}")
+
+
+def doctor(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
+    """Say what works on this machine, and for what does not, how to get it.
+
+    [dim]$[/] phonofilm doctor
+    """
+    from phonofilm.app.jobs.diagnostics import examine
+
+    with Session.of(ctx).report("doctor") as report:
+        checks = examine()
+        for check in checks:
+            mark = "ok  " if check.works else ("MISS" if check.needed else "-   ")
+            report.print_line(f"{mark} {check.name:<14} {check.found}")
+        broken = [check.name for check in checks if check.needed and not check.works]
+        report.set_fields(healthy=not broken, checks=[dataclasses.asdict(check) for check in checks])
+        report.print_line(
+            "everything that generation needs is there" if not broken else f"missing: {', '.join(broken)}"
+        )
+    if broken:
+        raise typer.Exit(1)

@@ -1,0 +1,248 @@
+"""The options that several commands share, said once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+
+import typer
+
+from phonofilm.errors import PhonofilmError
+
+if TYPE_CHECKING:
+    from phonofilm.types import SamplerName
+
+SAMPLING, MODEL = "How to sample", "Which model, and where"
+OFFLOADS = ("none", "model", "sequential", "disk")
+NETWORKS = ("phonofilm", "diffusers")
+QUANTIZATIONS = ("int8", "fp8", "nf4")
+FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help=f"What to write; its name says how: {FORMATS_HELP}")
+]
+Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What is seen and heard, in prose.")]
+Image = Annotated[Path | None, typer.Option(metavar="FILE", help="A picture that becomes the first frame.")]
+Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x180 or one side of a square.")]
+Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) from "320x180" or "64".
+
+    Raises:
+        PhonofilmError: it is neither.
+    """
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    try:
+        numbers = [int(side) for side in sides]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise PhonofilmError(f"a size of {text!r} is not possible; write WxH as in 320x180, or one side as in 64")
+    return numbers[0], numbers[-1]
+
+
+def parse_guidance(text: str | None) -> tuple[float, float] | None:
+    """(video, audio) scales from "3" or "3,7".
+
+    Raises:
+        PhonofilmError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise PhonofilmError(f"a guidance of {text!r} is not possible; write one number, or video,audio as in 3,7")
+    return numbers[0], numbers[-1]
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """What every command that makes film can be told about how; see `expand_options`."""
+
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="The same seed on the same machine gives the same bytes.", rich_help_panel=SAMPLING
+        ),
+    ] = 0
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Steps of the sampler: more is finer and slower.", rich_help_panel=SAMPLING),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="euler|heun|multistep|unipc",
+            help="How the steps are taken; left away, as suits the model.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G|V,A",
+            help="How strictly to follow the prompt, for both or for picture and sound; 1 is not.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    negative: Annotated[
+        str, typer.Option(metavar="TEXT", help="What to steer away from.", rich_help_panel=SAMPLING)
+    ] = ""
+    stg: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G|V,A",
+            help="Spatio-temporal guidance of LTX-2, for both or for picture and sound; 0 is none.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None
+    upsample: Annotated[
+        bool,
+        typer.Option(
+            "--upsample",
+            help="LTX-2: make half the size first, then enlarge and refine it.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = False
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.", rich_help_panel=MODEL
+        ),
+    ] = "nano"
+    components: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="For a single file of LTX-2: the model that has its other components.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=MODEL)
+    ] = "auto"
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added.", rich_help_panel=MODEL
+        ),
+    ] = None
+    offload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|model|sequential|disk",
+            help="Where the parts of a public model wait; chosen if left.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="int8|fp8|nf4",
+            help="Keep the weights of a public model's transformers in 8 or 4 bits.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="phonofilm|diffusers",
+            help="Which code runs a public model's transformer.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what a public model would take here, and load nothing.", rich_help_panel=MODEL
+        ),
+    ] = False
+    json: Json = False  # these two are read by `Session`, so that they hold for errors in the options themselves
+    debug: Debug = False
+
+    def request(self) -> dict[str, Any]:
+        """Fields of a `Request`.
+
+        Raises:
+            PhonofilmError: a guidance that is none.
+        """
+        return {
+            "seed": self.seed,
+            "steps": self.steps,
+            "sampler": cast("SamplerName | None", self.sampler),  # checked with the rest of the request
+            "guidance": parse_guidance(self.guidance),
+            "stg": parse_guidance(self.stg),
+            "negative": self.negative,
+            "model": self.model,
+        }
+
+    def loading(self) -> dict[str, Any]:
+        """Options of `backends.load`, those that were given.
+
+        Raises:
+            PhonofilmError: a choice that there is not.
+        """
+        for name, value, known in (
+            ("--offload", self.offload, OFFLOADS),
+            ("--network", self.network, NETWORKS),
+            ("--quantize", self.quantize, QUANTIZATIONS),
+        ):
+            if value is not None and value not in known:
+                raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
+        given: dict[str, Any] = {"offload": self.offload, "network": self.network}
+        given |= {
+            "loras": tuple(self.lora or ()) or None,
+            "quantize": self.quantize,
+            "components": self.components,
+            "upsample": self.upsample or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in whose signature each parameter that is a dataclass of options has become these options."""
+    hints: dict[str, Any] = get_type_hints(command)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.name in groups:
+            parameters += _options(groups[parameter.name])
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> None:
+        made = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**given, **made)
+
+    gathered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    gathered.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return gathered
+
+
+def _options(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)
+    ]

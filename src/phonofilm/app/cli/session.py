@@ -1,0 +1,195 @@
+"""One run of the command line: its clock, its interrupts, and what it tells to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Session:
+    """Passed to every command as `ctx.obj`.
+
+    Attributes:
+        json: one JSON object on standard output, and no progress.
+        debug: show tracebacks.
+        signal: the signal that asked to stop, if any did.
+    """
+
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        self.started = time.perf_counter()
+        # errors in the options themselves must obey these two as well, so they are not left to the parser
+        self.json = "--json" in arguments
+        self.debug = "--debug" in arguments
+        self.signal: int | None = None
+
+    @staticmethod
+    def of(context: Any) -> Session:
+        """The session of a command, which its context carries."""
+        return context.obj if isinstance(context.obj, Session) else Session()
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked to stop, even where a library swallowed the exception that said so."""
+        return self.signal is not None
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C and a polite kill raise KeyboardInterrupt, once: cleaning up is not interrupted again."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = number
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def report(self, command: str) -> Iterator[Report]:
+        """Report on one command: its last line is said when all went well."""
+        report = Report(self, command)
+        try:
+            yield report
+        finally:
+            report.close()
+        report.finish()
+
+    def fail(self, message: str, code: int) -> int:
+        """Say what went wrong in one line; returns the exit code."""
+        line = " ".join(message.split())
+        with suppress(OSError):
+            print(f"phonofilm: {line}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            if self.json:
+                print_json({"ok": False, "error": line, "exit_code": code})
+        drop_untold()
+        return code
+
+
+class Report:
+    """What one command tells: progress and notices on standard error, results on standard output."""
+
+    def __init__(self, session: Session, command: str) -> None:
+        self.session = session
+        self.result: dict[str, Any] = {"ok": True, "command": command}
+        self.stages: dict[str, float] = {}
+        self.notices: list[str] = []
+        self._lines: list[str] = []
+        self._stage, self._since = "start-up", session.started
+        self._bar: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Note where the work is: `done` of `total` steps of a stage."""
+        if stage != self._stage:
+            self._clock(stage)
+        if self.session.json or not sys.stderr.isatty():
+            return
+        bar = self._bar = self._bar or _bar()
+        if stage not in self._tasks:
+            self._tasks[stage] = bar.add_task(stage, total=max(total, 1))
+        bar.update(self._tasks[stage], completed=done, total=max(total, 1))
+        for name, task in self._tasks.items():
+            bar.update(task, visible=name == stage)
+
+    def warn(self, line: str) -> None:
+        """One line that the user should read, once, and that stops nothing."""
+        if line in self.notices:
+            return
+        self.notices.append(line)
+        if not self.session.json:
+            (self._bar.console.print if self._bar else _to_stderr)(f"note: {line}")
+
+    def print_line(self, line: str) -> None:
+        """A line of the result, for people."""
+        self._lines.append(line)
+
+    def set_fields(self, **facts: Any) -> None:
+        """Facts of the result, for programs."""
+        self.result.update(facts)
+
+    def close(self) -> None:
+        """Stop the clock and take the progress bar away."""
+        self._clock("")
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def finish(self) -> None:
+        """Print the result."""
+        if self.session.json:
+            stages = {name: round(seconds, 3) for name, seconds in self.stages.items()}
+            print_json({**self.result, "notices": self.notices, "stages": stages})
+            return
+        for line in self._lines:
+            print(line)
+        if len(self.stages) > 1:
+            total = sum(self.stages.values())
+            parts = " · ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
+            _to_stderr(f"{parts} · in all {total:.1f} s")
+
+    def _clock(self, stage: str) -> None:
+        now = time.perf_counter()
+        if self._stage:
+            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = stage, now
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One line on standard output, in letters that it takes."""
+    line = json.dumps(values, ensure_ascii=False)
+    try:
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(values)
+    print(line)
+
+
+def drop_untold() -> None:
+    """Where standard output takes no more, let Python not try either when it flushes at the end."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    bar = Progress(*columns, console=Console(stderr=True, highlight=False, markup=False), transient=True)
+    bar.start()
+    return bar

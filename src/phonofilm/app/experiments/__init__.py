@@ -1,0 +1,1 @@
+"""Experiments that measure or export the models that ship."""

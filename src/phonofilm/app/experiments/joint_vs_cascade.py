@@ -1,0 +1,75 @@
+"""The same weights in one pass and as a cascade, on every metric of `phonofilm evaluate`, beside ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from phonofilm.app.reports.evaluation.table import ARROWS, number
+
+SYSTEMS = {"generate": "joint", "cascaded": "cascaded"}
+"""Folders of clips, and what their column is called."""
+
+KEPT = ("name", "group", "unit", "better", "value", "low", "high", "reference", "control", "n")
+
+
+def evaluated(work: Path, workers: int) -> dict[str, Any]:
+    """Each system's clips against the true clips of the same scenes, by preset quick."""
+    from phonofilm.evaluation.suite.runner import Settings, evaluate
+
+    settings = Settings(preset="quick", workers=workers, cache=work / "features")
+    found = {}
+    for folder, name in SYSTEMS.items():
+        result = evaluate(work / folder, work / "truth", settings=settings)
+        rows = [{key: row[key] for key in KEPT} for row in result["metrics"] if row["status"] == "ok"]
+        missing = {row["name"]: row["reason"] for row in result["metrics"] if row["status"] != "ok"}
+        found[name] = {
+            "protocol": result["protocol"], "scored": result["generated"]["scored"], "rows": rows, "missing": missing,
+        }  # fmt: skip
+    return found
+
+
+def systems_table(systems: dict[str, Any]) -> Iterator[str]:
+    """One line for each metric: joint, cascaded, what true clips get, and what chance gives."""
+    joint, cascaded = systems["joint"], systems["cascaded"]
+    others = {row["name"]: row for row in cascaded["rows"]}
+    yield "## One pass or two: every metric of `phonofilm evaluate`"
+    yield ""
+    yield f"{joint['scored']} held-out prompts, protocol `{joint['protocol']}`. *Joint* is nano as it generates;"
+    yield "*cascaded* the same weights with the same noise, picture first with sound absent, then sound for that"
+    yield "picture. Both against the true clips of the same scenes. *Truth* is what true clips get (of a distance:"
+    yield "between two halves of them, with half as many clips and so more bias), *shuffled* each picture with the"
+    yield "sound of another clip."
+    yield ""
+    yield "| metric | unit | joint | cascaded | truth | shuffled |"
+    yield "|---|---|---|---|---|---|"
+    for row in joint["rows"]:
+        unit = f"{row['unit']} {ARROWS[row['better']]}".strip()
+        cells = [_interval(row), _interval(others.get(row["name"])), number(row["reference"]), number(row["control"])]
+        yield f"| {row['name']} | {unit} | {' | '.join(cells)} |"
+    yield ""
+    if joint["missing"]:
+        yield f"Not measured: {', '.join(f'{name} ({reason})' for name, reason in joint['missing'].items())}."
+        yield ""
+
+
+def scores_table(results: dict[str, Any]) -> Iterator[str]:
+    """The same two by `phonofilm score`."""
+    yield "| measure of `phonofilm score` | joint | cascaded |"
+    yield "|---|---|---|"
+    for name in ("sync_f1_60ms", "sync_f1_60ms_shuffled", "sync_f1_40ms", "colour", "material", "pitch", "pan_sign"):
+        cells = []
+        for folder in SYSTEMS:
+            value = results[folder]["scores"]["all"].get(name)
+            known = value is not None and value["value"] == value["value"]
+            cells.append(f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]" if known else "no event")
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _interval(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    ends = "" if row["low"] is None else f" [{number(row['low'])}, {number(row['high'])}]"
+    return number(row["value"]) + ends

@@ -1,0 +1,147 @@
+"""Evaluations in the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from phonofilm.evaluation.suite.compare import Difference
+
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
+WIDEST = 130
+ROOMY = 106
+"""Columns of a terminal that every column of the table fits in."""
+
+
+def number(value: float | None) -> str:
+    """Three or four digits that matter, as people write them."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if size != 0 and size < 0.001:
+        return f"{value:.0e}".replace("-", "−")
+    places = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{value:.{places}f}".replace("-", "−")
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """ "[low, high]", or nothing."""
+    return "" if row.get("low") is None else f"{number(row['low'])} … {number(row['high'])}"
+
+
+def result_lines(result: Mapping[str, Any]) -> list[str]:
+    """The table of a result, and below it what was left out and what is missing."""
+    rows = [row for row in result["metrics"] if row["status"] == "ok"]
+    roomy = _width() >= ROOMY
+    table = plain_table(*_fitting(roomy, "metric", "", "value", "95 %", "reference", "shuffled", "n"))
+    group = None
+    for row in rows:
+        if row["group"] != group:
+            if group is not None:
+                table.add_section()
+            group = row["group"]
+            table.add_row(f"[dim]{group}[/]")
+        name = f"  {escaped(row['name'])}{' [yellow]⟲[/]' if row['circular'] else ''}"
+        unit = f"{row['unit']} {ARROWS[row['better']]}".strip()
+        cells = (
+            name, unit, f"[bold]{number(row['value'])}[/]", interval(row), number(row["reference"]),
+            number(row["control"]), str(row["n"]),
+        )  # fmt: skip
+        table.add_row(*_fitting(roomy, *cells))
+    lines = rendered(table)
+    if any(row["circular"] for row in rows):
+        lines.append("⟲ circular: the judge is a network that the system was conditioned on or trained with")
+    for side in ("generated", "reference"):
+        if result[side]:
+            lines += _left_out(side, result[side])
+    used = ", ".join(f"{name} {weights_line(part)}" for name, part in result["weights"].items())
+    lines += [f"weights: {used}"] if used else []
+    blocked = [row for row in result["metrics"] if row["status"] != "ok"]
+    lines += _blocked(blocked)
+    return [*lines, *(f"absent: {row['name']}: {row['reason']}" for row in result["lacking"])]
+
+
+def weights_line(part: Mapping[str, str]) -> str:
+    """Which file was used, and which checkpoint it is where a fetch noted it."""
+    return part["path"] + (f" ({part['checkpoint']})" if "checkpoint" in part else "")
+
+
+def _fitting(roomy: bool, *cells: str) -> list[str]:
+    """A row without its interval and its count where the terminal is narrow: names are not to be broken."""
+    return [cell for place, cell in enumerate(cells) if roomy or place not in (3, 6)]
+
+
+def _left_out(side: str, part: Mapping[str, Any]) -> list[str]:
+    counts = ", ".join(f"{count} {kind}" for kind, count in part["counts"].items())
+    lines = [f"{side}: {part['scored']} of {part['files']} clips scored{f'; {counts}' if counts else ''}"]
+    if part["no_clips"]:
+        lines[0] += f"; beside them {len(part['no_clips'])} that are no clips"
+    shown = [item for item in part["listed"] if item["kind"] != "unpaired"][:5]
+    lines += [f"  {item['name']}: {item['reason']}" for item in shown]
+    more = len(part["listed"]) - len(shown)
+    rest = f"… and {more} more, all listed" if shown else "all listed"
+    return [*lines, f"  {rest} in results.json and report.html"] if more > 0 else lines
+
+
+def _blocked(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(f"{row['status']}: {row['reason']}", []).append(row["name"])
+    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def comparison_lines(differences: Sequence[Difference], names: tuple[str, str]) -> list[str]:
+    """The table of a comparison."""
+    table = plain_table("metric", names[0], names[1], "difference", "p (Holm)", "test", "")
+    for row in differences:
+        if row.p is None:
+            continue
+        verdict = {"first": f"[bold]{escaped(names[0])} better[/]", "second": f"[bold]{escaped(names[1])} better[/]"}
+        sure = "[bold]differs[/]" if row.adjusted is not None and row.adjusted < 0.05 else "[dim]could be chance[/]"
+        table.add_row(
+            escaped(row.name), number(row.first), number(row.second), number(row.difference), number(row.adjusted),
+            f"{row.test}, n = {row.n}", verdict.get(row.better or "", sure),
+        )  # fmt: skip
+    lines = rendered(table) if table.row_count else []
+    skipped: dict[str, list[str]] = {}
+    for row in differences:
+        if row.p is None:
+            skipped.setdefault(row.reason, []).append(row.name)
+    return lines + [f"not compared, {reason}: {', '.join(found)}" for reason, found in skipped.items()]
+
+
+def plain_table(*heads: str) -> Table:
+    """An empty table: the first column to the left, numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for place, head in enumerate(heads):
+        table.add_column(escaped(head), justify="left" if place == 0 else "right", overflow="fold", no_wrap=place != 0)
+    return table
+
+
+def escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((WIDEST, 40)).columns, WIDEST)
+
+
+def rendered(table: Table) -> list[str]:
+    """The lines of a table, coloured only where a terminal shows them."""
+    from rich.console import Console
+
+    text = StringIO()
+    colour = sys.stdout.isatty()
+    Console(file=text, width=_width(), force_terminal=colour, no_color=not colour, highlight=False).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]

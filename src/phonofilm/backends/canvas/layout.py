@@ -1,0 +1,213 @@
+"""From a request to a canvas, and from the finished canvas to the clip that was asked for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from phonofilm.backends.canvas.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
+from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
+from phonofilm.backends.trained import ModelDefaults
+from phonofilm.errors import PhonofilmError
+from phonofilm.media.resample import mix, resample_audio, resize_frames
+from phonofilm.types import Clip, Request, nearest
+
+Interval = tuple[Fraction, Fraction]
+NOTHING: Interval = (Fraction(0), Fraction(0))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request worked out: what is handed over in the end, and which part of it is to make.
+
+    Attributes:
+        source: the clip to work on, without the stream that is to be made afresh.
+        frames, size, fps, samples, sample_rate: of the clip handed over.
+        picture, sound: the seconds [from, to) to make of each stream; None where the stream is absent.
+    """
+
+    request: Request
+    source: Clip
+    frames: int
+    size: tuple[int, int]
+    fps: Fraction
+    sample_rate: int
+    picture: Interval | None
+    sound: Interval | None
+
+    @property
+    def seconds(self) -> Fraction:
+        return Fraction(self.frames) / self.fps
+
+    @property
+    def samples(self) -> int:
+        return nearest(self.seconds * self.sample_rate)
+
+
+def work_out(request: Request, trained: ModelDefaults) -> Job:
+    """Lengths, sizes, rates and what is to make, from a checked request."""
+    source = _worked_on(request)
+    fps = source.fps or request.fps or trained.fps
+    size = _size(source.frames) if source.frames is not None else (request.size or trained.size)
+    rate = source.sample_rate or trained.geometry.sample_rate
+    if request.task == "generate":
+        length = max(1, nearest(_exact(request.seconds or trained.seconds) * fps))
+    else:
+        length = len(source.frames) if source.frames is not None else math.ceil(source.sound_seconds * fps)
+    if request.task == "extend":
+        length += max(1, nearest(_exact(request.seconds or 0) * fps))
+    _check_memory(length, size)
+    picture, sound = _to_make(request, source, Fraction(length) / fps)
+    return Job(request, source, length, size, fps, rate, picture, sound)
+
+
+def _check_memory(frames: int, size: tuple[int, int]) -> None:
+    """Refuse at once a picture that could never be held: where memory is promised before it is there, the system
+    would end the process half-way.
+    """
+    needed, there = frames * size[0] * size[1] * 3, memory()
+    if there is not None and needed > there:
+        raise PhonofilmError(
+            f"{frames} frames of {size[0]}x{size[1]} take {needed / 1e9:.0f} GB, this machine has "
+            f"{there / 1e9:.0f} GB; ask for a shorter or smaller clip"
+        )
+
+
+def memory() -> int | None:
+    """Bytes of memory that this machine has, where the system says so."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _worked_on(request: Request) -> Clip:
+    source = request.source or Clip()
+    if request.task == "foley":
+        return source.with_(waveform=None, sample_rate=None)
+    if request.task == "animate":
+        return source.with_(frames=None, fps=None)
+    return source
+
+
+def _to_make(request: Request, source: Clip, total: Fraction) -> tuple[Interval | None, Interval | None]:
+    whole = (Fraction(0), total)
+    if request.task == "generate":
+        return whole, whole
+    if request.task == "foley":
+        return NOTHING, whole
+    if request.task == "animate":
+        return whole, NOTHING
+    if request.task == "extend":
+        made: Interval = (source.picture_seconds or source.sound_seconds, total)
+    else:
+        start, end = request.span or (0, 0)
+        made = (_exact(start), min(_exact(end), total))
+    # a stream that the source lacks stays absent: nothing of its past is known
+    picture = None if source.frames is None else NOTHING if request.only == "audio" else made
+    sound = None if source.waveform is None else NOTHING if request.only == "video" else made
+    return picture, sound
+
+
+def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
+    """The canvas of a job, with all that is given drawn on it."""
+    fps, rate = trained.fps, trained.geometry.sample_rate
+    length = max(1, math.ceil(job.seconds * fps))
+    samples = nearest(Fraction(length) / fps * rate)
+    canvas = Canvas(fps, rate, None, None, np.full(length, KEEP, np.int8), np.full(samples, KEEP, np.int8))
+    source, (width, height) = job.source, trained.size
+    if job.picture is not None:
+        canvas.frames = np.zeros((length, height, width, 3), np.uint8)
+        if source.frames is not None and source.fps is not None:
+            indices = frame_indices(length, fps, len(source.frames), source.fps)
+            canvas.frames[:] = resize_frames(source.frames[indices], trained.size, crop=False)
+        canvas.frame_states[_touched(_to_edge(job.picture, job, canvas), fps, length)] = MAKE
+        if job.request.image is not None:
+            canvas.frames[0] = resize_frames(job.request.image[None], trained.size, crop=False)[0]
+            canvas.frame_states[0] = HINT
+    if job.sound is not None:
+        canvas.waveform = np.zeros((2, samples), np.float32)
+        if source.waveform is not None and source.sample_rate:
+            sound = resample_audio(mix(source.waveform, 2), source.sample_rate, rate)
+            canvas.waveform[:] = to_length(sound, samples)
+        canvas.sample_states[_between(_to_edge(job.sound, job, canvas), Fraction(rate), samples)] = MAKE
+    return canvas
+
+
+def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
+    """The clip that was asked for; what was given and not to be made again is handed back untouched."""
+    frames, waveform = _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+    return Clip(
+        frames=frames,
+        fps=None if frames is None else job.fps,
+        waveform=waveform,
+        sample_rate=None if waveform is None else job.sample_rate,
+        prompt=job.request.prompt or None,
+        metadata=metadata,
+    )
+
+
+def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
+    if job.picture is None or canvas.frames is None:
+        return None
+    source = job.source.frames
+    if job.picture == NOTHING:
+        return source
+    fresh = _between(job.picture, job.fps, job.frames)
+    indices = frame_indices(job.frames, job.fps, len(canvas.frames), canvas.fps)
+    made = _stretched(canvas.frames[indices[fresh]], job.size)
+    if source is None:
+        return made
+    return np.concatenate([source[: fresh.start], made, source[fresh.stop :]])
+
+
+def _deliver_sound(job: Job, canvas: Canvas) -> np.ndarray | None:
+    if job.sound is None or canvas.waveform is None:
+        return None
+    source = job.source.waveform
+    if job.sound == NOTHING and source is not None:
+        return to_length(source, job.samples)
+    made = to_length(resample_audio(canvas.waveform, canvas.sample_rate, job.sample_rate), job.samples)
+    if source is None:
+        return made
+    keep = np.ones(job.samples, bool)
+    keep[_between(job.sound, Fraction(job.sample_rate), job.samples)] = False
+    kept = to_length(mix(source, 2), job.samples)
+    return crossfaded(kept, made, keep, nearest(FADE_SECONDS * job.sample_rate))
+
+
+def _stretched(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A wide picture is squeezed on its way in and stretched on its way out: nothing is cropped away."""
+    width, height = size
+    return resize_frames(frames, size, crop=False) if len(frames) else np.empty((0, height, width, 3), np.uint8)
+
+
+def _between(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames or samples that begin within an interval, to the nearest."""
+    start, end = (min(nearest(second * rate), length) for second in interval)
+    return slice(start, end)
+
+
+def _to_edge(interval: Interval, job: Job, canvas: Canvas) -> Interval:
+    """What is made to the end of the clip is made to the end of the canvas, which may be a little later."""
+    start, end = interval
+    return (start, Fraction(len(canvas.frame_states)) / canvas.fps) if start < end == job.seconds else interval
+
+
+def _touched(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames of which any part lies within an interval: those cannot be given."""
+    start, end = interval
+    return slice(0, 0) if interval == NOTHING else slice(math.floor(start * rate), min(length, math.ceil(end * rate)))
+
+
+def _exact(seconds: float | Fraction) -> Fraction:
+    return seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
+
+
+def _size(frames: np.ndarray) -> tuple[int, int]:
+    return frames.shape[2], frames.shape[1]

@@ -1,0 +1,1 @@
+"""Features: what is computed once per clip and shared by many metrics."""

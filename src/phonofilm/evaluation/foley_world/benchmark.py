@@ -1,0 +1,148 @@
+"""`phonofilm score DIR`: a folder of clips, made by anyone, against what their prompts ask for.
+
+From files alone: nothing here was learned, and nothing is shared with any generator. Each number stands
+beside the same number on true clips (the reference), on pictures with another clip's sound (shuffled),
+and beside a self-test of the instrument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.foley_world.detect import Observation, observe
+from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, pooled, shuffled_sync, summarise, sync
+from phonofilm.types import Clip, Event
+from phonofilm.workers import Workers
+
+SUFFIXES = {".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif", ".wav"}
+REFERENCE_SEED = 20_000_000  # far from every seed that training draws
+PROTOCOL = "foley-world-score/1"
+
+
+def score_folder(
+    folder: str | Path, truth: str | Path | None = None, reference: int = 200, workers: int = 2
+) -> dict[str, Any]:
+    """Score every clip of a folder; prompts and true events are read from the files' own metadata.
+
+    Args:
+        folder: of clips.
+        truth: folder of true clips with the same names, whose events the clips are held against
+            (for foley and animate).
+        reference: how many true clips stand beside it and test the instrument; 0 leaves them out.
+        workers: processes.
+
+    Returns:
+        protocol, clips, unreadable (name and reason of each, never dropped silently), scores,
+        reference and self_test; see `counts.summarise`.
+
+    Raises:
+        PhonofilmError: no folder, or no clip in it that can be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PhonofilmError(f"{folder} is not a folder; give the folder that holds the clips to score")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    known = true_events(Path(truth)) if truth is not None else {}
+    jobs = [(path, known.get(path.stem)) for path in paths]
+    with Workers(workers) as pool:
+        seen = list(pool.map(_observe_file, jobs))
+        clips = [clip for clip in seen if isinstance(clip, Observation)]
+        if not clips:
+            raise PhonofilmError(f"no clip in {folder} can be read; score wants files such as .mp4 or .mkv")
+        true = list(pool.map(_observe_truth, _reference_scenes(reference), chunksize=4))
+    result: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "clips": len(clips),
+        "unreadable": [bad for bad in seen if not isinstance(bad, Observation)],
+        "unpaired": [path.name for path, events in jobs if truth is not None and events is None],
+        "scores": summarise(clips),
+    }
+    if true:
+        result["reference"] = summarise([scene for scene, _ in true])
+        result["self_test"] = self_test([scene for scene, _ in true], [clicks for _, clicks in true])
+    return result
+
+
+def true_events(folder: Path) -> dict[str, tuple[Event, ...]]:
+    """True events of each clip of a folder, by name without suffix, from the files' metadata."""
+    from phonofilm.media import read_clip
+
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise PhonofilmError(f"{folder} holds no true clips; write some: phonofilm world bounce -n 64 -o {folder}")
+    return {path.stem: read_clip(path).events for path in paths}
+
+
+def self_test(clips: Sequence[Observation], clicks: Sequence[Observation]) -> dict[str, Any]:
+    """Does the instrument find what is there, and nothing where nothing is? On true clips.
+
+    Args:
+        clips: true clips. clicks: the same pictures with a click track for sound.
+    """
+    tested = {
+        "heard_precision": _share(clips, "onsets", True),
+        "heard_recall": _share(clips, "onsets", False),
+        "seen_precision": _share(clips, "sights", True),
+        "seen_recall": _share(clips, "sights", False),
+        "f1_shuffled": shuffled_sync(clips),
+        "f1_after_250ms": pooled([_shifted(clip, 0.25) for clip in clips]),
+        "f1_still_picture": pooled([sync(replace(clip, sights=()), 0.06) for clip in clips]),
+        "f1_click_track": pooled([sync(clip, 0.06) for clip in clicks]),
+    }
+    chance = tested["f1_shuffled"].high + 0.05
+    passed = all(tested[f"{a}_{b}"].value >= 0.95 for a in ("heard", "seen") for b in ("precision", "recall"))
+    passed = passed and all(tested[f"f1_{n}"].value <= chance for n in ("after_250ms", "still_picture", "click_track"))
+    return {"passed": passed, **{name: value.as_dict() for name, value in tested.items()}}
+
+
+def _share(clips: Sequence[Observation], kind: str, precision: bool) -> Value:
+    counts = []
+    for clip in clips:
+        found, truth = [e.time for e in getattr(clip, kind)], list(clip.truth or ())
+        counts.append((float(len(match(found, truth, 0.06))), float(len(found if precision else truth))))
+    return pooled(counts)
+
+
+def _shifted(clip: Observation, seconds: float) -> tuple[float, float]:
+    return f1_counts([s.time for s in clip.sights], [o.time + seconds for o in clip.onsets], 0.06)
+
+
+def _observe_file(job: tuple[Path, tuple[Event, ...] | None]) -> Observation | dict[str, str]:
+    from phonofilm.media import read_clip
+
+    path, events = job
+    try:
+        clip = read_clip(path)
+    except PhonofilmError as error:
+        return {"file": path.name, "why": str(error)}
+    return observe(clip, path.stem, events if events is not None else (clip.events or None))
+
+
+def _reference_scenes(count: int) -> Iterable[tuple[str, int]]:
+    return [(("bounce", "strike")[i % 2], REFERENCE_SEED + i // 2) for i in range(count)]
+
+
+def _observe_truth(scene: tuple[str, int]) -> tuple[Observation, Observation]:
+    """A true clip, and its picture with a click track, observed."""
+    from phonofilm import world
+
+    clip = world.clips([world.sample(*scene)])[0]
+    return observe(clip, f"{scene[0]}-{scene[1]}", clip.events), observe(_with_clicks(clip, scene[1]), "clicks")
+
+
+def _with_clicks(clip: Clip, seed: int) -> Clip:
+    """Half a second between clicks, from a random moment on."""
+    assert clip.waveform is not None
+    assert clip.sample_rate is not None
+    rng = np.random.default_rng(seed)
+    waveform = np.zeros_like(clip.waveform)
+    burst = rng.standard_normal(200).astype(np.float32) * np.exp(-np.arange(200) / 40).astype(np.float32) * 0.5
+    for start in range(int(rng.uniform(0, 0.5) * clip.sample_rate), waveform.shape[1] - 200, clip.sample_rate // 2):
+        waveform[:, start : start + 200] += burst
+    return clip.with_(waveform=waveform)

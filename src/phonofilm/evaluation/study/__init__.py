@@ -1,0 +1,1 @@
+"""Human studies: protocol, rating store, rater screening and statistics."""

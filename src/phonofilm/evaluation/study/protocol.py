@@ -1,0 +1,254 @@
+"""A blinded study of human opinion: what is asked about which clips, in whose order, and when a rater is left out.
+
+A study is one frozen object, fixed before the first rating and named by its hash. Everything a rater sees follows from
+it and from the number of the rater's seat, so an answer needs only say (seat, trial).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from phonofilm.config import from_dict, to_dict
+from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.study.latin_square import seat_cells
+from phonofilm.files import write_bytes
+
+StimulusKind = Literal["system", "reference", "anchor", "catch"]
+Role = Literal["main", "anchor", "catch", "duplicate", "pair"]
+STUDY_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One question with five answers.
+
+    Attributes:
+        name: what the results call it; question: what the rater reads; ends: what 1 and 5 mean.
+        optional: whether "cannot tell" is an answer.
+    """
+
+    name: str
+    question: str
+    ends: tuple[str, str] = ("bad", "excellent")
+    optional: bool = False
+
+
+SCALES = (
+    Scale("video", "How good does the picture look?"),
+    Scale("audio", "How good does the sound sound?"),
+    Scale("sync", "Do sound and picture happen at the same moment?", ("never", "always")),
+    Scale(
+        "semantics",
+        "Is it the right sound for what you see, and for any text shown?",
+        ("not at all", "fully"),
+    ),
+    Scale("spatial", "Does the sound come from where you see its source?", ("never", "always"), optional=True),
+    Scale("overall", "All in all, how good is this clip?"),
+)
+PAIR_SCALES = (
+    Scale("sync", "In which one do sound and picture fit together better in time?"),
+    Scale("overall", "Which one is better, all in all?"),
+)
+CATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One file that can be shown.
+
+    Attributes:
+        file: blinded name inside the study's `clips`, without a folder.
+        system: who made it: a system's name, "reference", or an anchor's name.
+        item: the scene, by the name that all systems share.
+        seconds: duration; sha256: of the file; prompt: shown with it, if any.
+    """
+
+    file: str
+    system: str
+    item: str
+    kind: StimulusKind
+    seconds: float
+    sha256: str
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a rater's answers are left out, fixed before anybody answers.
+
+    Attributes:
+        catch_most: on a clip whose sound is a second off, "sync" may be rated this high at most.
+        catches_missed: so many of these may be rated higher.
+        duplicate_apart: largest mean distance, in points, between two ratings of one clip.
+        headphones_right: least share of right answers to "left or right?".
+        latency_most: largest believable delay of the rater's device, in seconds, by the flash and the beep.
+        flattest: least standard deviation of all a rater's answers.
+        answered: least share of the trials.
+    """
+
+    catch_most: int = 3
+    catches_missed: int = 0
+    duplicate_apart: float = 1.5
+    headphones_right: float = 1.0
+    latency_most: float = 0.2
+    flattest: float = 0.25
+    answered: float = 0.5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a rater sees at one place: one clip to rate, or two to choose from.
+
+    Attributes:
+        stimuli: one or two numbers into `Study.stimuli`.
+        repeats: for a duplicate, the index of the trial it repeats.
+    """
+
+    index: int
+    role: Role
+    stimuli: tuple[int, ...]
+    repeats: int | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is fixed before the first rating.
+
+    Attributes:
+        title: shown to raters; says nothing of systems.
+        seed: decides blinded names, orders and places of control trials.
+        systems: names, the hidden reference among them; items: scenes.
+        likert, pairs: rated clips and pairwise choices for each rater, without controls.
+        anchors, catches, duplicates: control trials for each rater.
+        raters: how many are planned; any number may come.
+        left_out: files that could not be used, each with the reason.
+    """
+
+    title: str
+    seed: int
+    systems: tuple[str, ...]
+    items: tuple[str, ...]
+    stimuli: tuple[Stimulus, ...]
+    likert: int
+    pairs: int = 0
+    anchors: int = 0
+    catches: int = 0
+    duplicates: int = 0
+    raters: int = 20
+    scales: tuple[Scale, ...] = SCALES
+    pair_scales: tuple[Scale, ...] = PAIR_SCALES
+    rules: Rules = field(default_factory=Rules)
+    left_out: tuple[str, ...] = ()
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        cells = len(self.systems) * len(self.items)
+        if len(self.systems) < 1 or len(self.items) < 1 or self.likert + self.pairs < 1:
+            raise ValueError("a study needs a system, a scene and something to ask")
+        if not 0 <= self.likert <= cells:
+            raise ValueError(f"a rater can rate {cells} clips at most, not {self.likert}")
+        if self.pairs and len(self.systems) < 2:
+            raise ValueError("pairwise choices need two systems, a reference included")
+        if not 0 <= self.pairs <= len(self.ordered_pairs) * len(self.items):
+            raise ValueError(f"a rater can make {len(self.ordered_pairs) * len(self.items)} choices at most")
+        if self.duplicates > self.likert // 2:
+            raise ValueError(f"{self.duplicates} duplicates need twice as many clips to rate, not {self.likert}")
+        if self.likert == 0 and self.anchors + self.catches:
+            raise ValueError("anchors and catch trials are rated, so a study with them needs clips to rate")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything here, the hashes of the clips included."""
+        return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def ordered_pairs(self) -> list[tuple[str, str]]:
+        """Every two systems, in both orders."""
+        return [(a, b) for a in self.systems for b in self.systems if a != b]
+
+    @property
+    def minutes(self) -> float:
+        """About how long one rater takes: every clip once, five seconds a question, two minutes to begin."""
+        trials = self.trials(0)
+        playing = sum(self.stimuli[i].seconds for trial in trials for i in trial.stimuli)
+        asked = sum(len(self.pair_scales if trial.role == "pair" else self.scales) for trial in trials)
+        return (playing + 5 * asked) / 60 + 2
+
+    def trials(self, seat: int) -> tuple[Trial, ...]:
+        """The trials of one seat: rated clips in the order of the Latin square with control trials strewn in, then
+        pairwise choices. The same for the same study and seat."""
+        by_cell = {(s.item, s.system): i for i, s in enumerate(self.stimuli) if s.kind in ("system", "reference")}
+        rng = np.random.default_rng([self.seed, seat])
+        items, systems, pairs = self._shuffled()
+        shown: list[tuple[Role, tuple[int, ...], int | None]] = []
+        if self.likert:
+            cells = seat_cells(seat, self.likert, len(items), len(systems))
+            shown = [("main", (by_cell[items[row], systems[column]],), None) for row, column in cells]
+            shown = self._with_controls(shown, seat, rng)
+        if self.pairs:
+            for row, column in seat_cells(seat, self.pairs, len(items), len(pairs)):
+                first, second = pairs[column]
+                shown.append(("pair", (by_cell[items[row], first], by_cell[items[row], second]), None))
+        return tuple(Trial(i, role, stimuli, repeats) for i, (role, stimuli, repeats) in enumerate(shown))
+
+    def _shuffled(self) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+        """Items, systems and pairs in the study's own order, so that the square favours no name."""
+        rng = np.random.default_rng(self.seed)
+        items = [self.items[i] for i in rng.permutation(len(self.items))]
+        systems = [self.systems[i] for i in rng.permutation(len(self.systems))]
+        pairs = self.ordered_pairs
+        return items, systems, [pairs[i] for i in rng.permutation(len(pairs))]
+
+    def _with_controls(
+        self, shown: list[tuple[Role, tuple[int, ...], int | None]], seat: int, rng: np.random.Generator
+    ) -> list[tuple[Role, tuple[int, ...], int | None]]:
+        """Anchors and catches at random places but the first; each duplicate half a round behind what it repeats."""
+        chosen = self._turn("anchor", self.anchors, seat) + self._turn("catch", self.catches, seat)
+        for stimulus in chosen:
+            role: Role = "anchor" if self.stimuli[stimulus].kind == "anchor" else "catch"
+            shown.insert(int(rng.integers(1, len(shown) + 1)), (role, (stimulus,), None))
+        early = [i for i, trial in enumerate(shown) if trial[0] == "main" and i < len(shown) // 2]
+        for source in rng.permutation(early)[: self.duplicates]:
+            # places behind the first half only, so that what is repeated keeps its index
+            place = int(rng.integers(max(len(shown) * 3 // 4, int(source) + 1), len(shown) + 1))
+            shown.insert(place, ("duplicate", shown[int(source)][1], int(source)))
+        return shown
+
+    def _turn(self, kind: StimulusKind, count: int, seat: int) -> list[int]:
+        """The next `count` stimuli of a kind: first one of each anchor, scenes changing from seat to seat."""
+        names = list(dict.fromkeys(s.system for s in self.stimuli if s.kind == kind))
+        found = []
+        for turn in range(count if names else 0):
+            step = seat * count + turn
+            choices = [i for i, s in enumerate(self.stimuli) if s.kind == kind and s.system == names[step % len(names)]]
+            found.append(choices[(step // len(names)) % len(choices)])
+        return found
+
+
+def save_study(study: Study, folder: Path) -> Path:
+    """Write `study.json`; it says which system each blinded file is of, so it must not be given to raters."""
+    return write_bytes(folder / STUDY_FILE, (json.dumps(to_dict(study), indent=1) + "\n").encode())
+
+
+def load_study(folder: Path) -> Study:
+    """The study of a folder.
+
+    Raises:
+        PhonofilmError: there is none, or its file is damaged or of another version.
+    """
+    path = folder / STUDY_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PhonofilmError(f"{folder} holds no study: make one with phonofilm study new DIR… -o {folder}") from error
+    except ValueError as error:
+        raise PhonofilmError(f"{path} is damaged: {error}") from error
+    if not isinstance(values, dict) or values.get("version") != 1:
+        raise PhonofilmError(f"{path} is not a study of a version that this program knows")
+    return from_dict(Study, values)

@@ -1,0 +1,227 @@
+"""From features to numbers: one clip in memory at a time, with its reference and its shuffled control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from phonofilm.evaluation.features.cache import Arrays, FeatureCache
+from phonofilm.evaluation.features.extraction import ExtractedClip, Plan
+from phonofilm.evaluation.features.prompt_features import text_digest
+from phonofilm.evaluation.metrics.distribution.bootstrap_distances import (
+    FeatureSet,
+    distance,
+    halves,
+    inception_estimate,
+)
+from phonofilm.evaluation.statistics import Interval, bootstrap_interval
+from phonofilm.evaluation.suite.registry import Distance, Metric
+from phonofilm.evaluation.suite.sample import AbsentError, Lookup, Sample
+from phonofilm.workers import one_thread
+
+CONTROLS = 500
+"""Clips of a shuffled control, at most."""
+
+EXACT = 2000
+"""Clips up to which intervals are BCa; past it, the jackknife costs more than it corrects."""
+
+
+@dataclass
+class Tally:
+    """What the clips of one side score by one metric: shares by name, and the reasons of those without."""
+
+    shares: dict[str, tuple[float, float]] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)
+    rows: FeatureSet = field(default_factory=FeatureSet)
+
+    @property
+    def value(self) -> float | None:
+        if not self.shares:
+            return None
+        numbers = np.array(list(self.shares.values()))
+        return float(numbers[:, 0].sum() / numbers[:, 1].sum())
+
+    def interval(self) -> Interval | None:
+        """95 % bootstrap interval over clips, or None for fewer than two."""
+        if len(self.shares) < 2:
+            return None
+        rows = np.array(list(self.shares.values()))
+        method = "bca" if len(rows) <= EXACT else "percentile"
+        return bootstrap_interval(rows, lambda r: float(r[:, 0].sum() / r[:, 1].sum()), method=method)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric, measured.
+
+    Attributes:
+        value, low, high: with the limits of its 95 % interval. n: clips it is of.
+        reference: the same of the reference. control: of shuffled sound.
+        clips: value of each clip. absent: names of clips without, by reason. notes: what to know of it.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    reference: float | None = None
+    control: float | None = None
+    clips: Mapping[str, float] = field(default_factory=dict)
+    reference_clips: Mapping[str, float] = field(default_factory=dict)
+    absent: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Reader:
+    """Features of clips from the cache, kept in memory for the clips in hand only."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._cache, self._plan = FeatureCache(plan.cache), plan
+
+    def __call__(self, clip: ExtractedClip) -> Lookup:
+        held: dict[str, Arrays] = {}
+
+        def look(feature: str) -> Arrays:
+            if feature not in held:
+                held[feature] = self._read(clip.digest, feature)
+            return held[feature]
+
+        return look
+
+    def words(self, prompt: str | None) -> Lookup | None:
+        """Features of a prompt."""
+        return None if prompt is None else lambda feature: self._read(text_digest(prompt), feature)
+
+    def _read(self, digest: str | None, feature: str) -> Arrays:
+        assert digest is not None
+        kept = self._cache.get(digest, self._plan.keys[feature])
+        if kept is None:
+            raise AbsentError("its features left the cache meanwhile; run again")
+        arrays, problem = kept
+        if problem is not None:
+            raise AbsentError(problem)
+        return arrays
+
+
+def measure(
+    metrics: Sequence[Metric],
+    generated: Sequence[ExtractedClip],
+    real: Sequence[ExtractedClip],
+    prompts: Mapping[str, str],
+    plan: Plan,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Measured]:
+    """Every metric over the scored clips of both sides."""
+    report = progress or (lambda stage, done, total: None)
+    with one_thread():
+        mine, theirs, shuffled = _tallies(metrics, generated, real, prompts, Reader(plan), seed, report)
+    found = {}
+    for done, metric in enumerate(metrics):
+        report("comparing", done, len(metrics))
+        tallies = mine[metric.name], theirs[metric.name], shuffled[metric.name]
+        found[metric.name] = (_set_value if isinstance(metric.measures, Distance) else _clip_value)(
+            metric, *tallies, seed
+        )
+    report("comparing", len(metrics), len(metrics))
+    return found
+
+
+def _tallies(
+    metrics: Sequence[Metric],
+    generated: Sequence[ExtractedClip],
+    real: Sequence[ExtractedClip],
+    prompts: Mapping[str, str],
+    read: Reader,
+    seed: int,
+    report: Callable[[str, int, int], None],
+) -> tuple[dict[str, Tally], ...]:
+    """What each clip adds to each metric, by its name: generated, real, and generated with a stranger's sound."""
+    mine, theirs, shuffled = ({metric.name: Tally() for metric in metrics} for _ in range(3))
+    partner = {clip.name: clip for clip in real}
+    stranger = _strangers(generated, seed)
+    total = len(generated) + len(real)
+    for done, clip in enumerate(generated):
+        report("scoring", done, total)
+        own = read(clip)
+        prompt = prompts.get(clip.name)
+        truth = read(partner[clip.name]) if clip.name in partner else None
+        sample = Sample(own, own, truth, prompt, read.words(prompt))
+        other = read(stranger[clip.name]) if clip.name in stranger else None
+        for metric in metrics:
+            _add(mine[metric.name], metric, clip, sample)
+            if metric.has_shuffled_control and other is not None:
+                _add(shuffled[metric.name], metric, clip, sample.with_audio(other))
+    for done, clip in enumerate(real):
+        report("scoring", len(generated) + done, total)
+        own, prompt = read(clip), prompts.get(clip.name)
+        for metric in metrics:
+            if isinstance(metric.measures, Distance) or "reference" not in metric.needs:
+                _add(theirs[metric.name], metric, clip, Sample(own, own, None, prompt, read.words(prompt)))
+    return mine, theirs, shuffled
+
+
+def _strangers(clips: Sequence[ExtractedClip], seed: int) -> dict[str, ExtractedClip]:
+    """For each clip another one, in one random ring, so that nobody keeps its own sound."""
+    if len(clips) < 2:
+        return {}
+    ring = np.random.default_rng(seed).permutation(len(clips))
+    pairs = {clips[a].name: clips[b] for a, b in zip(ring, np.roll(ring, 1), strict=True)}
+    return dict(list(pairs.items())[:CONTROLS])
+
+
+def _add(tally: Tally, metric: Metric, clip: ExtractedClip, sample: Sample) -> None:
+    try:
+        if isinstance(metric.measures, Distance):
+            rows = metric.measures.rows(sample.picture(metric.features[0]))
+            if not len(rows):
+                raise AbsentError("it is too short for this network")
+            tally.rows.add(clip.digest or "", rows)
+            tally.shares[clip.name] = (float(len(rows)), 1.0)
+        else:
+            top, bottom = metric.measures(sample)
+            if bottom > 0:
+                tally.shares[clip.name] = (top, bottom)
+    except AbsentError as reason:
+        tally.absent.setdefault(str(reason), []).append(clip.name)
+
+
+def _clip_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, seed: int) -> Measured:
+    interval = mine.interval()
+    return Measured(
+        mine.value,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        len(mine.shares),
+        theirs.value,
+        shuffled.value,
+        {name: top / bottom for name, (top, bottom) in mine.shares.items()},
+        {name: top / bottom for name, (top, bottom) in theirs.shares.items()},
+        mine.absent,
+    )
+
+
+def _set_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, seed: int) -> Measured:
+    assert isinstance(metric.measures, Distance)
+    kind = metric.measures.kind
+    try:
+        found = (
+            inception_estimate(mine.rows, seed) if kind == "inception" else distance(kind, mine.rows, theirs.rows, seed)
+        )
+    except ValueError as error:
+        return Measured(n=len(mine.shares), absent=mine.absent, notes=(str(error),))
+    try:
+        floor = (
+            inception_estimate(theirs.rows, seed).interval.value
+            if kind == "inception"
+            else halves(kind, theirs.rows, seed)
+        )
+    except ValueError:
+        floor = None
+    limits = found.interval
+    notes = found.notes
+    return Measured(
+        limits.value, limits.low, limits.high, len(mine.shares), floor, None, absent=mine.absent, notes=notes
+    )

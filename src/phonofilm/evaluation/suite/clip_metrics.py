@@ -1,0 +1,269 @@
+"""What one clip scores, from its features: the arithmetic between the cache and the table."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from phonofilm.evaluation.features.signal import BOX_RATE, impulses_from, motion_from, strength_from
+from phonofilm.evaluation.features.sync_network import logits_of as sync_logits
+from phonofilm.evaluation.features.sync_network import sync_grid
+from phonofilm.evaluation.metrics.embedding_similarity import (
+    avh_score,
+    clap_audio_score,
+    clap_score,
+    clip_score,
+    cosines,
+    imagebind_score,
+    javis_score,
+    javis_windows,
+)
+from phonofilm.evaluation.metrics.insertion_hallucination import inserted_seconds, sustained
+from phonofilm.evaluation.metrics.peavs import Flaws, predict
+from phonofilm.evaluation.metrics.spatial import Places, pan_error, sound_events, spatial_hits
+from phonofilm.evaluation.metrics.vbench import consistency
+from phonofilm.evaluation.metrics.word_error_rate import normal_words, quoted_words, word_errors
+from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Sample, Share
+from phonofilm.signals.onsets import onset_agreement, onset_scores
+from phonofilm.signals.sync.av_align import Variant, av_align, flow_peaks
+from phonofilm.signals.sync.desync import desync_expected, desync_offsets
+from phonofilm.signals.sync.drift import drift
+from phonofilm.signals.sync.offset import offset
+from phonofilm.signals.time_series import Signal
+
+EARLY, LATE = 45.0, -125.0
+"""ms of early and late sound that people notice (ITU-R BT.1359)."""
+
+
+def scalar(feature: str, name: str, sample: Sample, sound: bool = False) -> float:
+    """A number kept as it is."""
+    return float((sample.sound if sound else sample.picture)(feature)[name])
+
+
+def offset_ms(sample: Sample) -> float:
+    """Signed, positive = audio early."""
+    picture, sound = sample.picture("motion"), sample.sound("onsets")
+    if sample.picture is sample.sound:
+        return float(sample.picture("sync")["offset"][0])
+    try:
+        return sample.once("offset", lambda: offset(strength_from(sound), motion_from(picture)).milliseconds)
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+
+
+def speed_change(sample: Sample) -> float:
+    """Speed of the sound over that of the picture, less 1."""
+    picture, sound = sample.picture("motion"), sample.sound("onsets")
+    if sample.picture is sample.sound:
+        return float(sample.picture("sync")["drift"][0])
+    try:
+        return sample.once("drift", lambda: drift(impulses_from(sound), motion_from(picture)).change)
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+
+
+def within_itu_limits(sample: Sample) -> float:
+    return float(LATE <= offset_ms(sample) <= EARLY)
+
+
+def opinion(sample: Sample) -> float:
+    """PEAVS[phonofilm] of offset and drift."""
+    return predict(Flaws(offset=offset_ms(sample) / 1000, drift=speed_change(sample)))
+
+
+def onset_motion(sample: Sample) -> float:
+    """F1 of audio onsets against changes of motion, within ± 60 ms."""
+    sound, picture = sample.sound("onsets")["times"], sample.picture("motion")["times"]
+    if not len(sound) and not len(picture):
+        raise AbsentError("nothing sets in and nothing moves")
+    return onset_agreement(sound, picture, delta=0.06).f1
+
+
+def aligned(sample: Sample, variant: Variant) -> float:
+    """AV-Align over our own flow."""
+    picture = sample.picture("motion")
+    fps = float(picture["rate"])
+    peaks = flow_peaks(picture["speed"], fps, variant)
+    try:
+        return av_align(sample.sound("onsets")["times"], peaks, fps, variant)
+    except ValueError as error:
+        raise AbsentError("it has neither audio onsets nor flow peaks") from error
+
+
+def spatially_aligned(sample: Sample) -> Share:
+    """Located sounds that touch a moving thing, of all located sounds."""
+    places = places_of(sample.sound("places"))
+    if places is None:
+        raise AbsentError("it is mono")
+    hits = spatial_hits(sound_events(places), sample.picture("boxes")["rows"], places.rate, BOX_RATE)
+    if not len(hits):
+        raise AbsentError("no sound stands out")
+    return float(hits.sum()), float(len(hits))
+
+
+def places_of(kept: Arrays) -> Places | None:
+    """The places that were kept as a feature; None for a mono clip."""
+    if float(kept["mono"]):
+        return None
+    pan, level, delay, coherence, power = (kept[name] for name in ("pan", "level", "delay", "coherence", "power"))
+    return Places(float(kept["rate"]), pan, level, delay, coherence, power, kept["active"].astype(bool))
+
+
+def pan_gap(sample: Sample) -> float:
+    mine, real = places_of(sample.sound("places")), places_of(sample.truth("places"))
+    if mine is None or real is None:
+        raise AbsentError("it or its reference is mono")
+    gap = pan_error(mine, real)
+    if gap is None:
+        raise AbsentError("it and its reference never sound together")
+    return gap
+
+
+def loudness_gap(sample: Sample) -> float:
+    return abs(scalar("levels", "lufs", sample, sound=True) - float(sample.truth("levels")["lufs"]))
+
+
+def onset_accuracy(sample: Sample) -> float:
+    return _onset_scores(sample)[0]
+
+
+def onset_precision(sample: Sample) -> float:
+    return _onset_scores(sample)[1]
+
+
+def _onset_scores(sample: Sample) -> tuple[float, float]:
+    sound, real = sample.sound("onsets"), sample.truth("onsets")
+    if not len(real["times"]):
+        raise AbsentError("its reference has no onset")
+    found = onset_scores(sound["times"], real["times"], sound["confidence"])
+    return found.accuracy, found.average_precision
+
+
+def temporal_consistency(sample: Sample, feature: str) -> float:
+    return consistency(sample.picture(feature)["frames"])
+
+
+def clip_text(sample: Sample) -> float:
+    """CLIPScore of one clip."""
+    return clip_score(sample.picture("clip")["frames"], sample.words("clip-text")["text"])
+
+
+def pooled_text(sample: Sample, pictures: int = 8) -> float:
+    """Cosine of the prompt and the mean of 8 pictures, each from the middle of an eighth of the clip."""
+    frames = sample.picture("clip")["frames"]
+    picked = ((np.arange(pictures) + 0.5) * len(frames) / pictures).astype(int)
+    mean = frames[picked].mean(axis=0, keepdims=True)
+    return float(cosines(mean, sample.words("clip-text")["text"][None])[0])
+
+
+def clap_text(sample: Sample) -> float:
+    """CLAP score of one clip: its sound and its prompt."""
+    return clap_score(sample.sound("clap")["audio"][None], sample.words("clap-text")["text"][None])
+
+
+def clap_truth(sample: Sample) -> float:
+    """Cosine of its sound and its reference's, by CLAP."""
+    return clap_audio_score(sample.sound("clap")["audio"][None], sample.truth("clap")["audio"][None])
+
+
+def audible_frames(sample: Sample) -> float:
+    """AVHScore of one clip."""
+    return avh_score(sample.sound("imagebind-frames")["audio"], sample.picture("imagebind-frames")["frames"])
+
+
+def javis(sample: Sample) -> float:
+    """JavisScore of one clip, windows of 2 s every half second."""
+    pictures, sounds = sample.picture("imagebind-frames"), sample.sound("imagebind-frames")["windows"]
+    windows = javis_windows(len(pictures["frames"]), float(pictures["rate"]))
+    count = min(len(windows), len(sounds))
+    return javis_score(sounds[:count], np.stack([pictures["frames"][a:b] for a, b in windows[:count]]))
+
+
+def heard_classes(arrays: Arrays) -> np.ndarray:
+    """Logits [1, classes] of what YAMNet hears in a clip, its scores taken as shares of one whole."""
+    shares = np.maximum(arrays["scores"], 1e-6)
+    return np.log(shares / shares.sum())[None]
+
+
+def kl_sounds(sample: Sample) -> float:
+    """KL(real ‖ generated) of what YAMNet hears, its scores taken as shares of one whole."""
+    mine, real = (np.maximum(part["scores"], 1e-6) for part in (sample.sound("yamnet"), sample.truth("yamnet")))
+    mine, real = mine / mine.sum(), real / real.sum()
+    return float((real * np.log(real / mine)).sum())
+
+
+def speech_errors(sample: Sample) -> Share:
+    """Word errors and words asked for, of what the prompt quotes."""
+    asked = quoted_words(sample.wording())
+    if not normal_words(asked):
+        raise AbsentError("its prompt quotes no words")
+    errors = word_errors(sample.sound("speech")["text"].tobytes().decode(), asked)
+    return float(errors.substitutions + errors.deletions + errors.insertions), float(errors.words)
+
+
+def speech_quality(sample: Sample) -> float:
+    value = float(sample.sound("speech")["dnsmos"])
+    if np.isnan(value):
+        raise AbsentError("nobody speaks")
+    return value
+
+
+SPEAKING = r"\b(speak|speech|say|talk|voice|sing|shout|whisper|narrat|interview|convers|laugh|announc)\w*|[\"“]"
+PLAYING = (
+    r"\b(music|song|sing|play|instrument|guitar|piano|drum|violin|band|orchestra|melod|tune|xylophone|glockenspiel|"
+    r"trumpet|flute|dance|concert)\w*"
+)
+
+
+YAMNET_HOP, YAMNET_PATCH = 0.48, 0.975
+MUSIC_LASTS, MUSIC = 2.4, 0.6
+"""Seconds that YAMNet's score of music is averaged over, and what it must then pass."""
+
+
+def inserted(sample: Sample) -> Share:
+    """Seconds of speech and music that the prompt does not ask for, and seconds."""
+    prompt, seconds = sample.wording(), float(sample.sound("facts")["sound_seconds"])
+    spans: list[tuple[float, float]] = []
+    if not re.search(SPEAKING, prompt, re.IGNORECASE):
+        spans += [tuple(span) for span in sample.sound("voice")["spans"].tolist()]
+    if not re.search(PLAYING, prompt, re.IGNORECASE):
+        spans += sustained(sample.sound("yamnet")["music"], seconds, YAMNET_HOP, YAMNET_PATCH, MUSIC_LASTS, MUSIC)
+    return inserted_seconds(np.array(spans).reshape(-1, 2), [], seconds), seconds
+
+
+def any_inserted(sample: Sample) -> float:
+    return float(inserted(sample)[0] > 0)
+
+
+def mouth_offset(sample: Sample) -> float:
+    """Signed offset in ms of the voice against the mouth's opening, positive = audio early."""
+    faces, sound = sample.picture("faces"), sample.sound("onsets")
+    mouth = faces["mouth"]
+    seen = np.isfinite(mouth)
+    if seen.mean() < 0.5 or seen.sum() < 12:
+        raise AbsentError("no face is seen for half of it")
+    filled = np.interp(np.arange(len(mouth)), np.flatnonzero(seen), mouth[seen])
+    opening = Signal(np.maximum(np.diff(filled, prepend=filled[:1]), 0), float(faces["rate"]), 0.0)
+    try:
+        return offset(strength_from(sound), opening, limit=1.0).milliseconds
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+
+
+def desync_seconds(sample: Sample) -> float:
+    return float(np.abs(desync_offsets(sample.picture("synchformer")["logits"])).mean())
+
+
+def own_desync(sample: Sample, expected: bool) -> float:
+    """|offset| in seconds by our own sync network, by argmax as published or by expectation."""
+    read = desync_expected if expected else desync_offsets
+    return abs(float(read(sync_logits(sample), sync_grid())))
+
+
+def audio_video_cosine(sample: Sample, feature: str) -> float:
+    """Cosine of a network's sound and picture."""
+    try:
+        return imagebind_score(sample.sound(feature)["audio"][None], sample.picture(feature)["vision"][None])
+    except ValueError as error:
+        raise AbsentError(str(error)) from error

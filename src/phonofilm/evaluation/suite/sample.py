@@ -1,0 +1,71 @@
+"""One clip as a metric sees it: its features, those of the clip it pairs with, and what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+Lookup = Callable[[str], Arrays]
+"""Feature name to its arrays; raises `AbsentError` where the clip has none."""
+
+
+class AbsentError(Exception):
+    """A clip cannot be scored by a metric; the text says why."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip to score.
+
+    Attributes:
+        picture, sound: its features by name. In the shuffled control the sound is another clip's.
+        real: features of the reference of the same name, or None.
+        prompt: what was asked for, or None.
+        prompt_features: features of the prompt by name.
+        memo: what several metrics ask of this pair of picture and sound, found once.
+    """
+
+    picture: Lookup
+    sound: Lookup
+    real: Lookup | None = None
+    prompt: str | None = None
+    prompt_features: Lookup | None = None
+    memo: dict[str, float] = field(default_factory=dict)
+
+    def with_audio(self, sound: Lookup) -> Sample:
+        """The same picture with other sound."""
+        return replace(self, sound=sound, memo={})
+
+    def once(self, name: str, find: Callable[[], float]) -> float:
+        """A number of this pair, found at the first asking."""
+        if name not in self.memo:
+            self.memo[name] = find()
+        return self.memo[name]
+
+    def truth(self, feature: str) -> Arrays:
+        if self.real is None:
+            raise AbsentError("it has no partner in the reference")
+        return self.real(feature)
+
+    def wording(self) -> str:
+        if self.prompt is None:
+            raise AbsentError("it has no prompt")
+        return self.prompt
+
+    def words(self, feature: str) -> Arrays:
+        self.wording()
+        assert self.prompt_features is not None
+        return self.prompt_features(feature)
+
+
+Share = tuple[float, float]
+"""(numerator, denominator): a set's value is Σ numerators / Σ denominators, so pooled ratios and means are one."""
+Score = Callable[[Sample], Share]
+
+
+def mean_of(value: Callable[[Sample], float]) -> Score:
+    """A score whose set value is the mean over clips."""
+    return lambda sample: (value(sample), 1.0)

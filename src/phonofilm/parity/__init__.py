@@ -1,0 +1,1 @@
+"""Parity of our ports with the reference implementations, on networks with pseudo-weights."""

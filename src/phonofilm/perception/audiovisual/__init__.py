@@ -1,0 +1,1 @@
+"""Networks that take picture and sound together."""

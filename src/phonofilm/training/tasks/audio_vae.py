@@ -1,0 +1,165 @@
+"""The tasks of the audio autoencoder and of the vocoder; both learn from waveforms alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from phonofilm.codecs.audio_loss import audio_vae_loss, vocoder_loss
+from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
+from phonofilm.codecs.mel import MelConfig, log_mel
+from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
+from phonofilm.data.clips import to_model_samples
+from phonofilm.errors import PhonofilmError
+from phonofilm.training.optim.optimizers import OptimConfig
+from phonofilm.training.tasks.base import Batch, RunConfig, generator_for
+from phonofilm.training.tasks.codec_base import ClipRows, ClipsConfig, KeepConfig, Older, cut
+from phonofilm.training.tasks.previews import save_mels
+from phonofilm.types import causal_length
+
+
+@dataclass(frozen=True)
+class AudioVAERecipe:
+    """recipes/audio_vae.toml"""
+
+    kind: Literal["audio_vae"]
+    run: RunConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=161))
+    model: AudioVAEConfig = field(default_factory=AudioVAEConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
+
+
+@dataclass(frozen=True)
+class VocoderRecipe:
+    """recipes/vocoder.toml"""
+
+    kind: Literal["vocoder"]
+    run: RunConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=80))
+    model: VocoderConfig = field(default_factory=VocoderConfig)
+
+
+class _SoundTask:
+    """Random windows of waveforms; what both tasks share."""
+
+    Recipe: ClassVar[type[Any]]
+    filename: ClassVar[str]
+
+    def __init__(self, recipe: Any) -> None:
+        self.recipe = recipe
+        self.clips = ClipRows(recipe.data, recipe.run)
+        self.mel: MelConfig = recipe.model.mel
+
+    def batch(self, step: int) -> Batch:
+        """waveform float32 [B, 2, window · hop], one random window of each clip, cut between mel frames."""
+        waveforms, window = self.clips.source.waveforms(self.clips.training(step)), self.recipe.data.window
+        generator = generator_for("window", self.recipe.run.seed, step)
+        frames = waveforms.shape[-1] // self.mel.hop
+        starts = [cut(frames, window, generator) * self.mel.hop for _ in waveforms]
+        cuts = [w[:, s : s + window * self.mel.hop] for w, s in zip(waveforms, starts, strict=True)]
+        return {"waveform": to_model_samples(torch.stack(cuts), window * self.mel.hop)}
+
+    def provenance(self) -> dict[str, str]:
+        return {"data": self.clips.source.digest()}
+
+    def _whole(self, batches: list[list[int]], model: nn.Module, multiple: int) -> Iterator[Tensor]:
+        """Whole waveforms, continued with silence to 1 + multiple·n mel frames (multiple 1: to whole frames)."""
+        device = next(model.parameters()).device
+        for rows in batches:
+            waveform = self.clips.source.waveforms(rows)
+            frames = causal_length(-(-waveform.shape[-1] // self.mel.hop), multiple)
+            yield to_model_samples(waveform, frames * self.mel.hop).to(device)
+
+
+class AudioVAETask(_SoundTask):
+    """Mel spectrograms through the autoencoder."""
+
+    Recipe = AudioVAERecipe
+    filename = "audio_vae.safetensors"
+
+    def __init__(self, recipe: AudioVAERecipe) -> None:
+        if recipe.data.window % recipe.model.time != 1:
+            raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n mel frames, not {recipe.data.window}")
+        super().__init__(recipe)
+        self.older = Older.of(AudioVAE, recipe.keep, recipe.model)
+
+    def build(self) -> AudioVAE:
+        return AudioVAE(self.recipe.model)
+
+    def batch(self, step: int) -> Batch:
+        """waveform as for the vocoder; keep bool [B], whose latents are kept."""
+        rows = self.clips.training(step)
+        return {**super().batch(step), "keep": self.clips.of_families(rows, self.recipe.keep.families)}
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        mel = log_mel(batch["waveform"], self.mel)
+        kept = self.older and self.older.kept(batch["keep"], mel, lambda codec, x: codec.posterior(x)[0])
+        return audio_vae_loss(model, mel, generator, kept)  # type: ignore[arg-type]
+
+    def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """Mean absolute error in dB of held-out mels, over all frames, where the level rises, and by family."""
+        errors, attacks, mel = [], [], None
+        decibel = -self.mel.floor_db / 2
+        for mel in self._mels(self.clips.held_out(), model):
+            decoded = model.decode(model.encode(mel)[0])[0]  # type: ignore[operator]
+            error = (decoded - mel).abs() * decibel
+            rise = mel.diff(dim=-1).clamp_min(0) + 1e-6
+            errors.append(error.mean(dim=(1, 2, 3)))
+            attacks.append((error[..., 1:] * rise).sum(dim=(1, 2, 3)) / rise.sum(dim=(1, 2, 3)))
+        if mel is not None:
+            save_mels(folder / f"{step:07d}.png", mel[:4], decoded[:4])
+        families = {f"error_db_{name}": float(part.mean()) for name, part in self.clips.by_family(torch.cat(errors))}
+        return {"error_db": float(torch.cat(errors).mean()), "attack_db": float(torch.cat(attacks).mean()), **families}
+
+    def finish(self, model: nn.Module) -> None:
+        """Latents of whole training clips get unit variance; kept ones, the scale that they had."""
+        if self.older is not None:
+            self.older.restore(model)
+            return
+        model.calibrate(self._mels(self.clips.sample(0, 16), model))  # type: ignore[operator]
+
+    def compile(self, model: nn.Module) -> None:
+        for name in ("posterior", "reconstruct"):
+            setattr(model, name, torch.compile(getattr(model, name)))
+
+    def _mels(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
+        return (log_mel(waveform, self.mel) for waveform in self._whole(batches, model, self.recipe.model.time))
+
+
+class VocoderTask(_SoundTask):
+    """Waveforms from their own mel spectrograms."""
+
+    Recipe = VocoderRecipe
+    filename = "vocoder.safetensors"
+
+    def build(self) -> Vocoder:
+        return Vocoder(self.recipe.model)
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return vocoder_loss(model, batch["waveform"], generator)  # type: ignore[arg-type]
+
+    def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """Mean absolute error in dB between the mel of what the vocoder makes and the mel it was given."""
+        errors, mel, again = [], None, None
+        for waveform in self._whole(self.clips.held_out(), model, 1):
+            mel = log_mel(waveform, self.mel)
+            again = log_mel(model(mel)[0], self.mel)
+            errors.append((again - mel).abs().mean(dim=(1, 2, 3)) * (-self.mel.floor_db / 2))
+        if mel is not None and again is not None:
+            save_mels(folder / f"{step:07d}.png", mel[:4], again[:4])
+        families = {f"mel_db_{name}": float(part.mean()) for name, part in self.clips.by_family(torch.cat(errors))}
+        return {"mel_db": float(torch.cat(errors).mean()), **families}
+
+    def finish(self, model: nn.Module) -> None:
+        """Nothing: a vocoder has no statistics."""
+
+    def compile(self, model: nn.Module) -> None:
+        # the oscillators' complex arithmetic stays eager; the network is what costs
+        setattr(model, "controls", torch.compile(getattr(model, "controls")))  # noqa: B009, B010

@@ -1,0 +1,165 @@
+"""What can be trained: a task owns the network's shape, its data and its loss; the loop owns the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from phonofilm.config import from_dict, read_toml
+from phonofilm.errors import PhonofilmError
+from phonofilm.training.optim.optimizers import OptimConfig
+
+Batch = dict[str, Tensor]
+
+KINDS = {
+    "video_vae": "phonofilm.training.tasks.video_vae:VideoVAETask",
+    "audio_vae": "phonofilm.training.tasks.audio_vae:AudioVAETask",
+    "vocoder": "phonofilm.training.tasks.audio_vae:VocoderTask",
+    "generator": "phonofilm.training.tasks.generator:GeneratorTask",
+    "syncnet": "phonofilm.training.tasks.syncnet:SyncTask",
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How long, where and how precisely to train.
+
+    Attributes:
+        output: folder of checkpoint, log, samples and the exported weights.
+        steps: optimiser steps; with `max_minutes` the run ends at whichever comes first.
+        max_minutes: time limit; the learning rate then follows elapsed time. Only a run without it is
+            the same bit for bit when it is resumed, because time is not.
+        batch: clips per optimiser step and accumulation.
+        accumulate: batches whose gradients are added before a step.
+        precision: "fp32", "autocast" (bfloat16 where torch thinks it safe, float32 weights), or "auto": autocast
+            on devices with bfloat16 in hardware, fp32 elsewhere.
+        compile: whether to use torch.compile.
+        threads: CPU threads, or None for torch's own choice.
+        prefetch: batches prepared ahead by a thread.
+        log_every, save_every, validate_every: steps; 0 never.
+        init: weights to start from.
+        export: dtype of the exported weights.
+    """
+
+    output: Path
+    seed: int = 0
+    steps: int = 1000
+    max_minutes: float | None = None
+    batch: int = 16
+    accumulate: int = 1
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "autocast"] = "auto"
+    compile: bool = False
+    threads: int | None = None
+    prefetch: int = 0
+    log_every: int = 20
+    save_every: int = 500
+    validate_every: int = 500
+    init: Path | None = None
+    export: Literal["float32", "bfloat16", "float16"] = "float16"
+
+    def __post_init__(self) -> None:
+        least = {"steps": 1, "batch": 1, "accumulate": 1, "threads": 1}
+        least |= dict.fromkeys(("seed", "prefetch", "log_every", "save_every", "validate_every"), 0)
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise PhonofilmError(f"run.{name} = {value} is not possible; it starts at {lowest}")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise PhonofilmError(f"run.max_minutes = {self.max_minutes:g} is not possible; leave it away for no limit")
+
+
+class Recipe(Protocol):
+    """What every recipe has; each task adds its own sections."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def run(self) -> RunConfig: ...
+    @property
+    def optim(self) -> OptimConfig: ...
+
+
+class Task(Protocol):
+    """The five things the loop asks for; `batch` is a pure function, so a loader has no state to save."""
+
+    Recipe: ClassVar[type[Any]]
+    recipe: Any
+
+    @property
+    def filename(self) -> str:
+        """Name of the exported weights."""
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+
+    def batch(self, step: int) -> Batch:
+        """The tensors of a step: a pure function of (recipe, step)."""
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and named scalars; all randomness comes from `generator` (on the CPU)."""
+
+    def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """Numbers on held-out data; writes samples a person can look at into `folder`."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Last touches on the averaged weights before they are exported."""
+
+    def compile(self, model: nn.Module) -> None:
+        """Replace what the loss calls by its torch.compile."""
+
+    def provenance(self) -> dict[str, str]:
+        """What the weights depend on besides the recipe: hashes of data and frozen parts."""
+
+
+def open_task(path: str | Path, overrides: Sequence[str] = ()) -> Task:
+    """Read a recipe and make its task.
+
+    Raises:
+        PhonofilmError: an unreadable recipe, an unknown kind or setting.
+    """
+    values = read_toml(path, overrides)
+    return make_task(values, str(path))
+
+
+def make_task(values: Mapping[str, Any], where: str = "recipe") -> Task:
+    """The task of a recipe given as nested dicts."""
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise PhonofilmError(f"{where}: kind = {kind!r} must be one of {', '.join(KINDS)}")
+    module, _, name = KINDS[kind].partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    return cls(from_dict(cls.Recipe, values))
+
+
+def mix(*parts: object) -> int:
+    """A 63-bit seed from anything printable: close inputs give unrelated seeds."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def generator_for(*parts: object) -> torch.Generator:
+    """A CPU generator seeded by `mix(*parts)`."""
+    return torch.Generator().manual_seed(mix(*parts))
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, count: int) -> Tensor:
+    return torch.randperm(count, generator=generator_for("epoch", seed, epoch))
+
+
+def rows_at(seed: int, step: int, batch: int, count: int) -> list[int]:
+    """Rows of one batch when `count` rows are gone through in a new order every epoch; pure."""
+    rows = []
+    for place in range(step * batch, (step + 1) * batch):
+        epoch, offset = divmod(place, count)
+        rows.append(int(_permutation(seed, epoch, count)[offset]))
+    return rows

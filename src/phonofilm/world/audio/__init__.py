@@ -1,0 +1,1 @@
+"""Synthesis of effects and music."""

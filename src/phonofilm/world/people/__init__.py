@@ -1,0 +1,1 @@
+"""Faces that talk: head, hair, mouth shapes, and recorded phrases."""
