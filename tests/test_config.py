@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -117,3 +118,16 @@ def test_unreadable_recipe(tmp_path: Path) -> None:
 def test_what_leaves_a_machine_names_no_folder_of_it(tmp_path):
     values = {"run": {"output": str(tmp_path / "nano"), "steps": 3}, "families": ["bounce"], "folder": "data/raw"}
     assert portable(values) == {"run": {"output": "nano", "steps": 3}, "families": ["bounce"], "folder": "data/raw"}
+
+
+@dataclass(frozen=True)
+class Renamed:
+    width: int = 3
+    RENAMED: ClassVar[Mapping[str, str]] = {"breadth": "width"}
+
+
+def test_settings_of_an_earlier_version_keep_their_names() -> None:
+    assert from_dict(Renamed, {"breadth": 5}) == from_dict(Renamed, {"width": 5}) == Renamed(5)
+    assert to_dict(Renamed(5)) == {"width": 5}
+    with pytest.raises(PhonofilmError, match="unknown setting depth"):
+        from_dict(Renamed, {"depth": 5})

@@ -24,6 +24,9 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """Build a dataclass from plain values; every key is checked against the type of its field.
 
+    Weights and runs that exist keep the names their settings had when they were written: a class may map those to
+    today's in a class attribute `RENAMED`.
+
     Args:
         where: dotted prefix of the keys, for messages.
 
@@ -32,6 +35,8 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """
     hints = get_type_hints(cls)
     known = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    values = {renamed.get(key, key): value for key, value in values.items()}
     for key in values:
         if key not in {f.name for f in known}:
             raise PhonofilmError(_unknown(f"{where}{key}", key, [f.name for f in known]))

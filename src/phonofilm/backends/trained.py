@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.config import from_dict
@@ -16,8 +16,6 @@ from phonofilm.types import Geometry, Grid, Request, SamplerName, nearest
 
 KEY = "trained"
 """The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""
-
-RENAMED = {"surprise": "reconstruction_error"}  # names that earlier weights carry
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class ModelDefaults:
     stg_blocks: tuple[int, ...] = ()
     rescale: float = 0.0
     reconstruction_error: tuple[float, float] | None = None
+    RENAMED: ClassVar[Mapping[str, str]] = {"surprise": "reconstruction_error"}
     geometry: Geometry = field(default_factory=Geometry)
 
     @staticmethod
@@ -66,8 +65,6 @@ class ModelDefaults:
             values = json.loads(metadata.get(KEY, "{}"))
         except json.JSONDecodeError as error:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
-        if isinstance(values, dict):
-            values = {RENAMED.get(name, name): value for name, value in values.items()}
         return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry)
 
     def guidance_of(self, request: Request) -> Guidance:

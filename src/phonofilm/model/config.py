@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 StreamName = Literal["video", "audio"]
 
@@ -106,6 +107,7 @@ class TransformerConfig:
     rotary_base: float = 10_000.0
     eps: float = 1e-6
     condition_inputs: tuple[ConditionInput, ...] = ()
+    RENAMED: ClassVar[Mapping[str, str]] = {"doors": "condition_inputs"}
 
     @property
     def layers(self) -> int:
