@@ -149,3 +149,12 @@ def test_no_duration(seconds: float) -> None:
 def test_no_size(size: int | tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="must be a multiple of 32x32"):
         Grid.of(4, size)
+
+
+def test_twelve_latents_a_second_of_picture_and_sound_begin_and_end_together() -> None:
+    geometry = Geometry(sample_rate=24_000, mel_hop=250, audio_time=8, audio_head=4)
+    grid = Grid.of(4, 128, 24, geometry)
+    assert (grid.model_frames, grid.mel_frames) == (97, 388)
+    assert grid.video_shape == (49, 16, 16)
+    assert grid.audio_length == 49
+    np.testing.assert_allclose(grid.video_times(), grid.audio_times(), atol=1e-12)

@@ -170,7 +170,9 @@ class Text:
 class Geometry:
     """How a family of models compresses picture and sound into latents and tokens.
 
-    Both codecs are causal: the first latent stands for one frame, each later one for `*_time` frames.
+    Both codecs are causal: the first latent stands for one frame (of sound: `audio_head` mel frames), each later one
+    for `*_time` frames. Latents of both streams end together where the first ones last equally long, and the later
+    ones too: at 24 fps and 96 mel frames a second, 2 and 8 frames to a latent with a head of 4.
     """
 
     video_time: int = 2
@@ -179,6 +181,7 @@ class Geometry:
     sample_rate: int = 16_000
     mel_hop: int = 400
     audio_time: int = 4
+    audio_head: int = 1
 
 
 @dataclass(frozen=True)
@@ -193,15 +196,15 @@ class Positions:
     audio: np.ndarray
 
 
-def causal_length(needed: int, factor: int) -> int:
-    """The smallest length 1 + factor·n that covers `needed` frames."""
-    return 1 + factor * math.ceil((max(needed, 1) - 1) / factor)
+def causal_length(needed: int, factor: int, head: int = 1) -> int:
+    """The smallest length head + factor·n that covers `needed` frames."""
+    return head + factor * math.ceil((max(needed, head) - head) / factor)
 
 
-def causal_bounds(count: int, factor: int) -> np.ndarray:
-    """int64 [count, 2]: first frame and end frame of each latent of a causal codec."""
-    start = np.maximum(np.arange(count) * factor - (factor - 1), 0)
-    return np.stack([start, np.arange(count) * factor + 1], axis=-1)
+def causal_bounds(count: int, factor: int, head: int = 1) -> np.ndarray:
+    """int64 [count, 2]: first frame and end frame of each latent of a causal codec whose first has `head` frames."""
+    end = np.arange(count) * factor + head
+    return np.stack([np.maximum(end - factor, 0), end], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -263,8 +266,9 @@ class Grid:
 
     @property
     def mel_frames(self) -> int:
-        """Mel frames the audio codec works on: 1 + k·n, trimmed to `samples` after decoding."""
-        return causal_length(math.ceil(Fraction(self.samples, self.geometry.mel_hop)), self.geometry.audio_time)
+        """Mel frames the audio codec works on: head + k·n, trimmed to `samples` after decoding."""
+        needed = math.ceil(Fraction(self.samples, self.geometry.mel_hop))
+        return causal_length(needed, self.geometry.audio_time, self.geometry.audio_head)
 
     @property
     def video_shape(self) -> tuple[int, int, int]:
@@ -276,7 +280,7 @@ class Grid:
     @property
     def audio_length(self) -> int:
         """T of the audio latents, which is also the number of audio tokens."""
-        return (self.mel_frames - 1) // self.geometry.audio_time + 1
+        return (self.mel_frames - self.geometry.audio_head) // self.geometry.audio_time + 1
 
     @property
     def video_tokens(self) -> tuple[int, int, int]:
@@ -294,7 +298,7 @@ class Grid:
     def audio_times(self) -> np.ndarray:
         """float64 [T, 2]: start and end in seconds of each audio token."""
         hop = self.geometry.mel_hop / self.sample_rate
-        return causal_bounds(self.audio_length, self.geometry.audio_time) * hop
+        return causal_bounds(self.audio_length, self.geometry.audio_time, self.geometry.audio_head) * hop
 
     def positions(self) -> Positions:
         """Bounds of every token of both streams."""

@@ -101,3 +101,24 @@ def impacts(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch
     spectrum = torch.exp(-(((torch.arange(16)[:, None] - band) / 3) ** 2))
     pan = torch.stack([1 + 0.15 * louder, 1 - 0.15 * louder], 1)[:, :, None, None]
     return envelope * spectrum * pan - 1, onset, louder
+
+
+def test_a_first_latent_of_several_frames_ends_with_the_picture_s() -> None:
+    torch.manual_seed(0)
+    vae = AudioVAE(replace(CONFIG, time=8, head=4)).eval()
+    mel = torch.randn(1, 2, 16, 4 + 8 * 5)
+    whole, _ = vae.encode(mel)
+    assert whole.shape == (1, 8, 6)
+    first, state = vae.encode(mel[..., :4])
+    rest, _ = vae.encode(mel[..., 4:], state)
+    torch.testing.assert_close(torch.cat([first, rest], -1), whole, atol=1e-5, rtol=0)
+    decoded, _ = vae.decode(whole)
+    assert decoded.shape == mel.shape
+    start, state = vae.decode(whole[..., :1])
+    assert start.shape[-1] == 4
+    torch.testing.assert_close(torch.cat([start, vae.decode(whole[..., 1:], state)[0]], -1), decoded, atol=1e-5, rtol=0)
+    changed = mel.clone()
+    changed[..., 12:] += 1
+    assert torch.equal(vae.encode(changed)[0][..., :2], whole[..., :2])
+    with pytest.raises(ValueError, match="takes 4 \\+ 8·n"):
+        vae.encode(mel[..., :9])

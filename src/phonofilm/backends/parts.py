@@ -72,6 +72,7 @@ def _geometry(transformer: AVTransformer, video_vae: VideoVAE, audio_vae: AudioV
         sample_rate=mel.sample_rate,
         mel_hop=mel.hop,
         audio_time=audio_vae.config.time,
+        audio_head=audio_vae.config.head,
     )
 
 

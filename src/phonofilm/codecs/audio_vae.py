@@ -25,7 +25,8 @@ class AudioVAEConfig:
     Attributes:
         mel: the spectrogram it codes.
         latents: latent channels.
-        time: mel frames per latent, after the first frame, which has a latent of its own.
+        time: mel frames per latent, after the first.
+        head: mel frames of the first latent.
         width: channels inside.
         blocks: ConvNeXt blocks at each of the two rates, in the encoder and in the decoder.
     """
@@ -33,6 +34,7 @@ class AudioVAEConfig:
     mel: MelConfig = field(default_factory=MelConfig)
     latents: int = 64
     time: int = 4
+    head: int = 1
     width: int = 192
     blocks: tuple[int, int] = (1, 1)
     kernel: int = 5
@@ -40,20 +42,20 @@ class AudioVAEConfig:
 
 
 class Expand(nn.Module):
-    """The mirror of a strided causal convolution: the first latent makes one frame, every later one `time`."""
+    """The mirror of a strided causal convolution: the first latent makes `head` frames, every later one `time`."""
 
-    def __init__(self, channels: int, time: int) -> None:
+    def __init__(self, channels: int, time: int, head: int = 1) -> None:
         super().__init__()
-        self.time = time
+        self.time, self.head = time, head
         self.project = nn.Conv1d(channels, channels * time, 1)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = rearrange(self.project(x), "b (s c) t -> b c (t s)", s=self.time)
-        return (y[..., self.time - 1 :] if past is None else y), x[..., -1:]
+        return (y[..., self.time - self.head :] if past is None else y), x[..., -1:]
 
 
 class AudioVAE(nn.Module):
-    """mel [B, 2, bins, 1 + time·n] <-> latents [B, latents, 1 + n] of about unit variance.
+    """mel [B, 2, bins, head + time·n] <-> latents [B, latents, 1 + n] of about unit variance.
 
     `state=None` is the start of a clip; passing the returned state on continues it.
     """
@@ -70,11 +72,11 @@ class AudioVAE(nn.Module):
             return [ConvNeXtBlock(width, config.kernel, config.expansion) for _ in range(count)]
 
         fast, slow = config.blocks
-        down = CausalConv1d(width, width, config.time, stride=config.time)
+        down = CausalConv1d(width, width, config.time, stride=config.time, head=config.head)
         begin, end = CausalConv1d(frames, width, 1), CausalConv1d(width, config.latents * 2, 1)
         self.encoder = CausalStack([begin, *blocks(fast), down, *blocks(slow), end])
         begin, end = CausalConv1d(config.latents, width, 3), CausalConv1d(width, frames, 3)
-        self.decoder = CausalStack([begin, *blocks(slow), Expand(width, config.time), *blocks(fast), end])
+        self.decoder = CausalStack([begin, *blocks(slow), Expand(width, config.time, config.head), *blocks(fast), end])
         self.register_buffer("latent_mean", torch.zeros(config.latents, 1))
         self.register_buffer("latent_std", torch.ones(config.latents, 1))
 

@@ -30,34 +30,37 @@ def keep_past(joined: Tensor, length: int) -> Tensor:
     return joined[:, :, joined.shape[2] - length :].clone()  # a view would keep the whole chunk alive
 
 
-def check_steps(steps: int, stride: int, begins: bool) -> None:
-    """A strided layer takes 1 + stride·n steps at the start of a clip, and stride·n steps afterwards."""
-    if steps < 1 or (steps - begins) % stride:
-        legal = f"1 + {stride}·n" if begins else f"{stride}·n"
+def check_steps(steps: int, stride: int, begins: bool, head: int = 1) -> None:
+    """A strided layer takes head + stride·n steps at the start of a clip, and stride·n steps afterwards."""
+    if steps < 1 or (begins and steps < head) or (steps - head * begins) % stride:
+        legal = f"{head} + {stride}·n" if begins else f"{stride}·n"
         raise ValueError(f"{steps} steps given where a causal layer of stride {stride} takes {legal}")
 
 
 class CausalConv1d(nn.Conv1d):
     """Causal convolution over time: x [B, C, T], past -> (y [B, D, T'], past).
 
-    With stride s the first step makes an output of its own, then every s steps make one more:
-    T = 1 + s·n gives T' = 1 + n at the start of a clip, T = s·n gives T' = n afterwards.
+    With stride s the first `head` steps make an output of their own, then every s steps make one more:
+    T = head + s·n gives T' = 1 + n at the start of a clip, T = s·n gives T' = n afterwards.
     """
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, dilation: int = 1,
-        groups: int = 1, bias: bool = True, start: Start = "repeat",
+        groups: int = 1, bias: bool = True, start: Start = "repeat", head: int = 1,
     ) -> None:  # fmt: skip
         super().__init__(channels_in, channels_out, kernel, stride, 0, dilation, groups, bias)
         self.reach = (kernel - 1) * dilation
         self.start: Start = start
+        self.head = head
+        if not 1 <= head <= min(stride, self.reach + 1):
+            raise ValueError(f"a first output of {head} steps does not fit a stride of {stride}")
         if stride > self.reach + 1:
             raise ValueError(f"a stride of {stride} would skip input: the kernel spans {self.reach + 1} steps")
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         stride = self.stride[0]
-        check_steps(x.shape[2], stride, past is None)
-        joined = join_past(x, past, self.reach, self.start)
+        check_steps(x.shape[2], stride, past is None, self.head)
+        joined = join_past(x, past, self.reach + 1 - self.head, self.start)
         return super().forward(joined), keep_past(joined, self.reach + 1 - stride)
 
 

@@ -22,6 +22,7 @@ class VideoLossConfig:
         edge: how much more a pixel on an edge counts.
         square: weight of the squared error beside the absolute one.
         change: weight of the error of frame-to-frame differences.
+        gradient: weight of the error of differences between neighbouring pixels.
         power: weight of the price of latents over unit power.
         keep: weight of the squared error of latents that must stay what they were.
     """
@@ -30,6 +31,7 @@ class VideoLossConfig:
     edge: float = 2.0
     square: float = 2.0
     change: float = 0.5
+    gradient: float = 0.0
     power: float = 0.1
     keep: float = 2.0
 
@@ -59,6 +61,8 @@ def video_loss(
     power = raw.square().mean(dim=(0, 2, 3, 4))
     over = F.relu(power - 1).square().mean()
     loss = picture + config.change * change + config.power * over
+    if config.gradient:
+        loss = loss + config.gradient * gradient_error(error, weight)
     with torch.no_grad():
         metrics = {
             "picture": picture,
@@ -70,6 +74,13 @@ def video_loss(
         metrics["kept"] = kept.distance(raw, rearrange(model.latent_std, "c -> c 1 1 1"))
         loss = loss + config.keep * metrics["kept"]
     return loss, metrics
+
+
+def gradient_error(error: Tensor, weight: Tensor) -> Tensor:
+    """Mean weighted absolute differences of an error [B, 3, T, H, W] between neighbouring pixels, down and right."""
+    down = (weight[..., 1:, :] * error.diff(dim=3).abs()).mean()
+    right = (weight[..., 1:] * error.diff(dim=4).abs()).mean()
+    return down + right
 
 
 @torch.no_grad()

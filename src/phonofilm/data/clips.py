@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -14,15 +16,21 @@ from torch import Tensor
 from phonofilm.data.building import read_facts
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import nearest
+
+STEMS = ("speech", "effects", "music")
+"""Parts of the sound, in the order in which stores keep them."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
-    """frames uint8 [B, T, H, W, 3]; waveform float32 [B, C, N]; a record each."""
+    """frames uint8 [B, T, H, W, 3]; waveform float32 [B, C, N]; a record each; stems float32 [B, 3, C, N] if known."""
 
     frames: Tensor
     waveform: Tensor
     records: tuple[ClipRecord, ...]
+    stems: Tensor | None = None
 
 
 class ClipSource(Protocol):
@@ -51,6 +59,19 @@ class ClipSource(Protocol):
     def __len__(self) -> int: ...
 
 
+class TrainingSource(ClipSource, Protocol):
+    """Clips of which parts are read too, as training does."""
+
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height and width of a clip."""
+
+    def window(self, row: int, start: int | None = None, stop: int | None = None) -> Tensor:
+        """Frames `start` to `stop` of one picture: uint8 [T, H, W, 3]."""
+
+    def stems(self, rows: Sequence[int]) -> Tensor:
+        """Parts of the sounds: float32 [B, 3, C, N]."""
+
+
 class RawStore:
     """A folder written by `python -m phonofilm.data.precompute raw` (or `phonofilm world`)."""
 
@@ -66,8 +87,25 @@ class RawStore:
     def frames(self, rows: Sequence[int]) -> Tensor:
         return self.shards.rows("frames", rows)
 
+    def shape(self) -> tuple[int, int, int]:
+        frames, height, width, _ = self.shards.shape("frames")
+        return frames, height, width
+
+    def window(self, row: int, start: int | None = None, stop: int | None = None) -> Tensor:
+        return self.shards.row("frames", row, start, stop)
+
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         return self.shards.rows("waveform", rows).float()
+
+    def stems(self, rows: Sequence[int]) -> Tensor:
+        """Parts of the sounds, float32 [B, 3, C, N] in the order of `STEMS`.
+
+        Raises:
+            PhonofilmError: the store was written without stems.
+        """
+        if "stems" not in self.shards.names:
+            raise PhonofilmError("this raw store has no stems; write it again with --stems")
+        return self.shards.rows("stems", rows).float()
 
     def read(self, rows: Sequence[int]) -> ClipBatch:
         return ClipBatch(self.frames(rows), self.waveforms(rows), tuple(self.records[row] for row in rows))
@@ -77,6 +115,55 @@ class RawStore:
 
     def digest(self) -> str:
         return self.shards.digest()
+
+
+class JoinedStores:
+    """Raw stores of the same rates and sizes, one after the other, as if they were one.
+
+    Raises:
+        PhonofilmError: stores of different rates or sizes.
+    """
+
+    def __init__(self, stores: Sequence[RawStore]) -> None:
+        self.stores = list(stores)
+        self.fps, self.sample_rate = stores[0].fps, stores[0].sample_rate
+        if len({(store.fps, store.sample_rate, store.shape()) for store in stores}) > 1:
+            raise PhonofilmError("raw stores of different rates or sizes cannot be used together")
+        self.ends = list(accumulate(len(store) for store in stores))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def _place(self, row: int) -> tuple[RawStore, int]:
+        store = bisect_right(self.ends, row)
+        return self.stores[store], row - (self.ends[store - 1] if store else 0)
+
+    def frames(self, rows: Sequence[int]) -> Tensor:
+        return torch.cat([store.frames([inner]) for store, inner in map(self._place, rows)])
+
+    def shape(self) -> tuple[int, int, int]:
+        return self.stores[0].shape()
+
+    def window(self, row: int, start: int | None = None, stop: int | None = None) -> Tensor:
+        store, inner = self._place(row)
+        return store.window(inner, start, stop)
+
+    def waveforms(self, rows: Sequence[int]) -> Tensor:
+        return torch.cat([store.waveforms([inner]) for store, inner in map(self._place, rows)])
+
+    def stems(self, rows: Sequence[int]) -> Tensor:
+        return torch.cat([store.stems([inner]) for store, inner in map(self._place, rows)])
+
+    def read(self, rows: Sequence[int]) -> ClipBatch:
+        records = tuple(store.records[inner] for store, inner in map(self._place, rows))
+        return ClipBatch(self.frames(rows), self.waveforms(rows), records)
+
+    def family(self, row: int) -> str:
+        store, inner = self._place(row)
+        return store.family(inner)
+
+    def digest(self) -> str:
+        return " ".join(store.digest() for store in self.stores)
 
 
 @dataclass(frozen=True)
@@ -108,13 +195,25 @@ class WorldSource:
             ClipRecord(row, "", 0, family, seed, truth.caption, tuple(truth.events), dict(truth.params))
             for row, (family, seed), truth in zip(rows, named, truths, strict=True)
         )
-        return ClipBatch(rendered.frames, rendered.waveform.float(), records)
+        stems = torch.stack([rendered.stems.get(name, torch.zeros_like(rendered.waveform)) for name in STEMS], 1)
+        return ClipBatch(rendered.frames, rendered.waveform.float(), records, stems.float())
 
     def frames(self, rows: Sequence[int]) -> Tensor:
         return self.read(rows).frames
 
+    def shape(self) -> tuple[int, int, int]:
+        return max(1, nearest(Fraction(str(self.seconds)) * self.fps)), self.size, self.size
+
+    def window(self, row: int, start: int | None = None, stop: int | None = None) -> Tensor:
+        return self.read([row]).frames[0, start:stop]
+
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         return self.read(rows).waveform
+
+    def stems(self, rows: Sequence[int]) -> Tensor:
+        stems = self.read(rows).stems
+        assert stems is not None
+        return stems
 
     def family(self, row: int) -> str:
         return self.families[row % len(self.families)]

@@ -72,6 +72,7 @@ class Encoder:
             sample_rate=clips.sample_rate,
             mel_hop=audio.mel.hop,
             audio_time=audio.time,
+            audio_head=audio.head,
         )
         if audio.mel.sample_rate != clips.sample_rate:
             raise PhonofilmError(f"the clips have {clips.sample_rate} Hz, the audio codec {audio.mel.sample_rate} Hz")

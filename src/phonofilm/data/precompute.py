@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     raw = commands.add_parser("raw", help="draw clips of the world and keep them as they are")
     raw.add_argument("--families", default="bounce,strike")
     raw.add_argument("--workers", type=int, default=1)
+    raw.add_argument("--sample-rate", type=int, default=16_000, help="of the sound, in Hz")
+    raw.add_argument("--stems", action="store_true", help="keep speech, effects and music apart too")
+    raw.add_argument("--shard", type=int, default=250, help="clips to a file")
     raw.set_defaults(run=_raw)
     film = commands.add_parser("film", help="cut a real film into clips and keep them as they are")
     film.add_argument("file", type=Path)
@@ -72,8 +75,12 @@ def _raw(given: argparse.Namespace) -> None:
         seconds=given.seconds,
         size=given.size,
         fps=given.fps,
+        sample_rate=given.sample_rate,
     )
-    write_raw(source, count, given.output, batch=given.batch, workers=given.workers)
+    write_raw(
+        source, count, given.output,
+        shard=given.shard, batch=given.batch, workers=given.workers, stems=given.stems,
+    )  # fmt: skip
 
 
 def _film(given: argparse.Namespace) -> None:

@@ -7,25 +7,36 @@ from pathlib import Path
 import torch
 
 from phonofilm.data.building import Meter, Rows, batches, close_folder, missing, open_folder, write_shard
-from phonofilm.data.clips import ClipSource
+from phonofilm.data.clips import STEMS, ClipSource
+from phonofilm.errors import PhonofilmError
 from phonofilm.workers import Workers
 
 PREFIX = "clips"
-Job = tuple[ClipSource, Path, int, Rows, int]
+Job = tuple[ClipSource, Path, int, Rows, int, bool]
 
 
 def write_raw(
-    source: ClipSource, count: int, folder: Path, *, shard: int = 250, batch: int = 8, workers: int = 1
+    source: ClipSource,
+    count: int,
+    folder: Path,
+    *,
+    shard: int = 250,
+    batch: int = 8,
+    workers: int = 1,
+    stems: bool = False,
 ) -> Path:
     """Write rows 0 to `count` of a source as a raw store; shards that are there already are kept.
+
+    Args:
+        stems: whether to keep the parts of the sound too, [3, C, N] a clip in the order of `clips.STEMS`.
 
     Raises:
         PhonofilmError: the folder holds a store of something else.
     """
     facts = {"kind": "raw", "source": source.digest(), "fps": str(source.fps), "sample_rate": source.sample_rate}
-    open_folder(folder, {**facts, "shard": shard})
-    jobs = [(source, folder, number, rows, batch) for number, rows in missing(folder, PREFIX, count, shard)]
-    meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _ in jobs))
+    open_folder(folder, {**facts, "shard": shard, **({"stems": STEMS} if stems else {})})
+    jobs = [(source, folder, number, rows, batch, stems) for number, rows in missing(folder, PREFIX, count, shard)]
+    meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _, _ in jobs))
     if workers > 1:
         with Workers(workers) as pool:
             for done in pool.map(_write, jobs):
@@ -38,11 +49,16 @@ def write_raw(
 
 
 def _write(job: Job) -> int:
-    source, folder, number, rows, size = job
+    source, folder, number, rows, size, stems = job
     clips = [source.read(some) for some in batches(rows, size)]
     tensors = {
         "frames": torch.cat([clip.frames for clip in clips]),
         "waveform": torch.cat([clip.waveform.half() for clip in clips]),
     }
+    if stems:
+        parts = [clip.stems for clip in clips if clip.stems is not None]
+        if len(parts) != len(clips):
+            raise PhonofilmError("these clips have no stems to keep: leave --stems away")
+        tensors["stems"] = torch.cat([part.half() for part in parts])
     write_shard(folder, PREFIX, number, tensors, [record for clip in clips for record in clip.records])
     return len(rows)

@@ -55,6 +55,10 @@ class Shards:
             return sliced[offset : offset + 1][0]
         return sliced[offset : offset + 1, start:stop][0]
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one row of a tensor."""
+        return tuple(self._files[0].get_slice(name).get_shape()[1:])
+
     def rows(self, name: str, indices: Sequence[int]) -> Tensor:
         """Rows stacked to [len(indices), ...]."""
         first = self.row(name, indices[0])

@@ -22,7 +22,9 @@ from phonofilm.training.logging import RunLog
 from phonofilm.training.tasks.base import Batch, Task, open_task
 
 CHECKPOINT = "checkpoint.safetensors"
-MAY_CHANGE = {"steps", "max_minutes", "output", "log_every", "save_every", "validate_every", "threads", "prefetch"}
+MAY_CHANGE = {
+    "steps", "max_minutes", "output", "log_every", "save_every", "validate_every", "threads", "prefetch", "loaders"
+}  # fmt: skip
 
 
 def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = False) -> Path:
@@ -202,12 +204,12 @@ class _Interrupt:
 
 
 class _Batches:
-    """Batches in order from a step on, `prefetch` of them made ahead by a thread."""
+    """Batches in order from a step on, `prefetch` of them made ahead by threads."""
 
     def __init__(self, task: Task, step: int) -> None:
         self.task, self.count = task, task.recipe.run.accumulate
         self._next = step * self.count
-        self._pool = ThreadPoolExecutor(1) if task.recipe.run.prefetch else None
+        self._pool = ThreadPoolExecutor(task.recipe.run.loaders) if task.recipe.run.prefetch else None
         self._ahead: list[Any] = []
 
     def __enter__(self) -> _Batches:

@@ -80,13 +80,13 @@ def _heard(
     hop = grid.geometry.mel_hop
     states = padded(canvas.sample_states[place] != MAKE, grid.mel_frames * hop)
     known = reduce(states, "(t hop) -> t", "min", hop=hop)
-    mask = _mask(known, grid.audio_length, grid.geometry.audio_time, device)
+    mask = _mask(known, grid.audio_length, grid.geometry.audio_time, device, grid.geometry.audio_head)
     if not mask.any():
         return torch.zeros(1, channels, grid.audio_length, device=device), mask
     return hear(canvas.waveform[:, place]), mask
 
 
-def _mask(known: np.ndarray, length: int, factor: int, device: torch.device) -> Tensor:
+def _mask(known: np.ndarray, length: int, factor: int, device: torch.device, head: int = 1) -> Tensor:
     """bool [1, 1, T]: a latent of a causal codec is given if each of its frames is known."""
-    bounds = causal_bounds(length, factor)
+    bounds = causal_bounds(length, factor, head)
     return torch.tensor([[[bool(known[start:end].all()) for start, end in bounds]]], device=device)

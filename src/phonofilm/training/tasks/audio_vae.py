@@ -19,6 +19,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for
 from phonofilm.training.tasks.codec_base import ClipRows, ClipsConfig, KeepConfig, Older, cut
+from phonofilm.training.tasks.mixes import random_mixes
 from phonofilm.training.tasks.previews import save_mels
 from phonofilm.types import causal_length
 
@@ -59,22 +60,32 @@ class _SoundTask:
 
     def batch(self, step: int) -> Batch:
         """waveform float32 [B, 2, window · hop], one random window of each clip, cut between mel frames."""
-        waveforms, window = self.clips.source.waveforms(self.clips.training(step)), self.recipe.data.window
+        rows, window = self.clips.training(step), self.recipe.data.window
         generator = generator_for("window", self.recipe.run.seed, step)
+        if self.recipe.data.stems:
+            return {"waveform": self._mixed(rows, window * self.mel.hop, generator)}
+        waveforms = self.clips.source.waveforms(rows)
         frames = waveforms.shape[-1] // self.mel.hop
         starts = [cut(frames, window, generator) * self.mel.hop for _ in waveforms]
         cuts = [w[:, s : s + window * self.mel.hop] for w, s in zip(waveforms, starts, strict=True)]
         return {"waveform": to_model_samples(torch.stack(cuts), window * self.mel.hop)}
 
+    def _mixed(self, rows: list[int], count: int, generator: torch.Generator) -> Tensor:
+        """A window of `count` samples of each clip's stems, mixed in many ways."""
+        stems = self.clips.source.stems(rows)
+        starts = [cut(stems.shape[-1], count, generator) for _ in stems]
+        cuts = [parts[..., s : s + count] for parts, s in zip(stems, starts, strict=True)]
+        return random_mixes(to_model_samples(torch.stack(cuts), count), generator)
+
     def provenance(self) -> dict[str, str]:
         return {"data": self.clips.source.digest()}
 
-    def _whole(self, batches: list[list[int]], model: nn.Module, multiple: int) -> Iterator[Tensor]:
-        """Whole waveforms, continued with silence to 1 + multiple·n mel frames (multiple 1: to whole frames)."""
+    def _whole(self, batches: list[list[int]], model: nn.Module, multiple: int, head: int = 1) -> Iterator[Tensor]:
+        """Whole waveforms, continued with silence to head + multiple·n mel frames (multiple 1: to whole frames)."""
         device = next(model.parameters()).device
         for rows in batches:
             waveform = self.clips.source.waveforms(rows)
-            frames = causal_length(-(-waveform.shape[-1] // self.mel.hop), multiple)
+            frames = causal_length(-(-waveform.shape[-1] // self.mel.hop), multiple, head)
             yield to_model_samples(waveform, frames * self.mel.hop).to(device)
 
 
@@ -85,8 +96,9 @@ class AudioVAETask(_SoundTask):
     filename = "audio_vae.safetensors"
 
     def __init__(self, recipe: AudioVAERecipe) -> None:
-        if recipe.data.window % recipe.model.time != 1:
-            raise PhonofilmError(f"data.window must be 1 + {recipe.model.time}·n mel frames, not {recipe.data.window}")
+        time, head, window = recipe.model.time, recipe.model.head, recipe.data.window
+        if window < head or (window - head) % time:
+            raise PhonofilmError(f"data.window must be {head} + {time}·n mel frames, not {window}")
         super().__init__(recipe)
         self.older = Older.of(AudioVAE, recipe.keep, recipe.model)
 
@@ -99,7 +111,8 @@ class AudioVAETask(_SoundTask):
         return {**super().batch(step), "keep": self.clips.of_families(rows, self.recipe.keep.families)}
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        mel = log_mel(batch["waveform"], self.mel)
+        with torch.autocast(batch["waveform"].device.type, enabled=False):  # decibels need float32's digits
+            mel = log_mel(batch["waveform"], self.mel)
         kept = self.older and self.older.kept(batch["keep"], mel, lambda codec, x: codec.posterior(x)[0])
         return audio_vae_loss(model, mel, generator, kept)  # type: ignore[arg-type]
 
@@ -130,7 +143,8 @@ class AudioVAETask(_SoundTask):
             setattr(model, name, torch.compile(getattr(model, name)))
 
     def _mels(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
-        return (log_mel(waveform, self.mel) for waveform in self._whole(batches, model, self.recipe.model.time))
+        time, head = self.recipe.model.time, self.recipe.model.head
+        return (log_mel(waveform, self.mel) for waveform in self._whole(batches, model, time, head))
 
 
 class VocoderTask(_SoundTask):

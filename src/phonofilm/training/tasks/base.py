@@ -44,7 +44,7 @@ class RunConfig:
             on devices with bfloat16 in hardware, fp32 elsewhere.
         compile: whether to use torch.compile.
         threads: CPU threads, or None for torch's own choice.
-        prefetch: batches prepared ahead by a thread.
+        prefetch: batches prepared ahead. loaders: threads that prepare them.
         log_every, save_every, validate_every: steps; 0 never.
         init: weights to start from.
         export: dtype of the exported weights.
@@ -61,6 +61,7 @@ class RunConfig:
     compile: bool = False
     threads: int | None = None
     prefetch: int = 0
+    loaders: int = 1
     log_every: int = 20
     save_every: int = 500
     validate_every: int = 500
@@ -68,7 +69,7 @@ class RunConfig:
     export: Literal["float32", "bfloat16", "float16"] = "float16"
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "batch": 1, "accumulate": 1, "threads": 1}
+        least = {"steps": 1, "batch": 1, "accumulate": 1, "threads": 1, "loaders": 1}
         least |= dict.fromkeys(("seed", "prefetch", "log_every", "save_every", "validate_every"), 0)
         for name, lowest in least.items():
             value = getattr(self, name)

@@ -14,7 +14,7 @@ from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.kept import Kept
 from phonofilm.codecs.video_vae import VideoVAE
-from phonofilm.data.clips import ClipSource, RawStore, WorldSource
+from phonofilm.data.clips import JoinedStores, RawStore, TrainingSource, WorldSource
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.tasks.base import RunConfig, rows_at
 
@@ -27,6 +27,11 @@ class ClipsConfig:
         folder: a raw store; without it, clips of `families` are drawn on the fly.
         held_out: the first so many rows are for validation only.
         window: frames (pictures: 1 + 2·n; sound: mel frames) of a training window, cut at random.
+        more: further raw stores; their clips follow those of `folder`.
+        crop: side in pixels of the squares that pictures are cut to for training; None keeps them whole.
+        moving: share of the crops that lie where, and when, something moves; the others lie anywhere.
+        flip: whether pictures are mirrored half of the time.
+        stems: whether sounds are single stems and new mixes of them too, cut at any sample.
     """
 
     folder: Path | None = None
@@ -34,6 +39,11 @@ class ClipsConfig:
     first_seed: int = 0
     held_out: int = 32
     window: int = 17
+    more: tuple[Path, ...] = ()
+    crop: int | None = None
+    moving: float = 0.5
+    flip: bool = False
+    stems: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class ClipRows:
     def __init__(self, config: ClipsConfig, run: RunConfig) -> None:
         self.config, self.run = config, run
         if config.folder is not None:
-            self.source: ClipSource = RawStore(config.folder)
+            stores = [RawStore(folder) for folder in (config.folder, *config.more)]
+            self.source: TrainingSource = JoinedStores(stores) if config.more else stores[0]
         else:
             self.source = WorldSource(config.families, first_seed=config.first_seed)
         if len(self.source) <= config.held_out:

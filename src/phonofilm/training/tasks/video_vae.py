@@ -16,7 +16,8 @@ from phonofilm.data.clips import to_model_frames
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for
-from phonofilm.training.tasks.codec_base import ClipRows, ClipsConfig, KeepConfig, Older, cut
+from phonofilm.training.tasks.codec_base import ClipRows, ClipsConfig, KeepConfig, Older
+from phonofilm.training.tasks.crops import Crops
 from phonofilm.training.tasks.previews import save_frames
 
 
@@ -45,18 +46,23 @@ class VideoVAETask:
         self.recipe = recipe
         self.clips = ClipRows(recipe.data, recipe.run)
         self.older = Older.of(VideoVAE, recipe.keep, recipe.model)
+        data = recipe.data
+        self.crops = Crops(self.clips.source.shape(), data.window, data.crop, data.moving if data.crop else 0.0)
 
     def build(self) -> VideoVAE:
         return VideoVAE(self.recipe.model)
 
     def batch(self, step: int) -> Batch:
-        """frames uint8 [B, window, H, W, 3], one random window of each clip; keep bool [B], whose latents are kept."""
-        rows, window = self.clips.training(step), self.recipe.data.window
-        frames = self.clips.source.frames(rows)
+        """frames uint8 [B, window, H, W, 3], a random crop of each clip; keep bool [B], whose latents are kept."""
+        rows, source = self.clips.training(step), self.clips.source
         generator = generator_for("window", self.recipe.run.seed, step)
-        starts = [cut(frames.shape[1], window, generator) for _ in frames]
-        cuts = torch.stack([f[s : s + window] for f, s in zip(frames, starts, strict=True)])
-        return {"frames": cuts, "keep": self.clips.of_families(rows, self.recipe.keep.families)}
+        cuts = []
+        for row in rows:
+            box = self.crops.draw(row, lambda row=row: source.window(row), generator)  # type: ignore[misc]
+            cut = box.cut(source.window(row, box.start, box.start + box.frames))
+            mirrored = self.recipe.data.flip and float(torch.rand((), generator=generator)) < 0.5
+            cuts.append(cut.flip(2) if mirrored else cut)
+        return {"frames": torch.stack(cuts), "keep": self.clips.of_families(rows, self.recipe.keep.families)}
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         frames = to_model_frames(batch["frames"], self.recipe.data.window)
