@@ -16,7 +16,7 @@ from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
 from phonofilm.codecs.mel import MelConfig, log_mel
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data import precompute
-from phonofilm.data.clips import ClipBatch, RawStore, WorldSource, to_model_frames, to_model_samples
+from phonofilm.data.clips import ClipBatch, JoinedStores, RawStore, WorldSource, to_model_frames, to_model_samples
 from phonofilm.data.latents import Encoder, LatentStore, write_latents
 from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
 from phonofilm.data.raw import write_raw
@@ -225,3 +225,41 @@ def test_bad_commands_are_one_clear_line(
     said = capsys.readouterr().err.strip()
     assert said.startswith("error: ")
     assert "\n" not in said
+
+
+@dataclass(frozen=True)
+class StemSource(FakeSource):
+    """The same with parts of the sound."""
+
+    def read(self, rows: Sequence[int]) -> ClipBatch:
+        clips = super().read(rows)
+        return ClipBatch(
+            clips.frames, clips.waveform, clips.records, clips.waveform[:, None] * torch.eye(3)[0, :, None, None]
+        )
+
+
+def test_stems_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    write_raw(StemSource(), 3, tmp_path / "with", stems=True)
+    store = RawStore(tmp_path / "with")
+    stems = store.stems([2, 1])
+    assert stems.shape == (2, 3, 2, 8000)
+    torch.testing.assert_close(stems.sum(1), store.waveforms([2, 1]))
+    write_raw(StemSource(), 3, tmp_path / "without")
+    with pytest.raises(PhonofilmError, match="no stems"):
+        RawStore(tmp_path / "without").stems([0])
+    with pytest.raises(PhonofilmError, match="no stems to keep"):
+        write_raw(FakeSource(), 3, tmp_path / "none", stems=True)
+
+
+def test_joined_stores_are_read_as_one(tmp_path: Path) -> None:
+    write_raw(StemSource(), 3, tmp_path / "a", stems=True, shard=2)
+    write_raw(StemSource(), 5, tmp_path / "b", stems=True)
+    joined = JoinedStores([RawStore(tmp_path / "a"), RawStore(tmp_path / "b")])
+    assert len(joined) == 8
+    assert joined.frames([2, 3, 7])[:, 0, 0, 0, 0].tolist() == [2, 0, 4]
+    assert torch.equal(joined.window(4, 2, 5), joined.frames([4])[0, 2:5])
+    assert joined.stems([7]).shape == (1, 3, 2, 8000)
+    assert [record.caption for record in joined.read([1, 5]).records] == ["clip 1", "clip 2"]
+    write_raw(FakeSource(sample_rate=48_000), 4, tmp_path / "c")
+    with pytest.raises(PhonofilmError, match="different rates"):
+        JoinedStores([RawStore(tmp_path / "a"), RawStore(tmp_path / "c")])
