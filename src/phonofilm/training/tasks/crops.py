@@ -67,7 +67,8 @@ class Crops:
             rows, columns = score.shape[1:]
             found = (drawn // (rows * columns), drawn // columns % rows * COARSE, drawn % columns * COARSE)
             place = [min(one, last) for one, last in zip(found, most, strict=True)]
-        return Box(*place, *self.sizes)
+        start, top, left = place
+        return Box(start, top, left, *self.sizes)
 
 
 def motion(frames: Tensor, sizes: tuple[int, int, int]) -> Tensor:
