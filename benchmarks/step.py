@@ -86,7 +86,7 @@ def inputs(args: argparse.Namespace, case: str) -> tuple[Grid, Latents, Latents,
     torch.manual_seed(0)
     frames = 1 + 8 * (args.frames - 1)
     grid = Grid(frames, 32 * HEIGHT, 32 * WIDTH, Fraction(24), GEOMETRY)
-    latents = Latents(torch.randn(1, 128, *grid.video_shape), torch.randn(1, 128, grid.audio_length))
+    latents = Latents(torch.randn(1, 128, *grid.video_shape), torch.randn(1, 1, 128, grid.audio_length))
     sigma = Latents(torch.full((1, 1, 1, 1, 1), 0.7), torch.full((1, 1, 1), 0.7))
     if case == "first_frame":
         steps = sigma.video.repeat(1, 1, args.frames, 1, 1)

@@ -41,7 +41,7 @@ def test_what_is_no_clip(arguments: dict, message: str) -> None:
 
 
 def test_latents_map_each_stream_that_is_there() -> None:
-    both = Latents(torch.ones(1, 2, 3, 4, 4), torch.ones(1, 2, 5))
+    both = Latents(torch.ones(1, 2, 3, 4, 4), torch.ones(1, 1, 2, 5))
     doubled = both.map(torch.add, both)
     assert float(doubled.video.sum() + doubled.audio.sum()) == 2 * (96 + 10)
     assert Latents(audio=both.audio).map(torch.neg).video is None

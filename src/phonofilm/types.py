@@ -141,8 +141,9 @@ class Clip:
 class Latents:
     """What a model works on: one tensor per stream; an absent stream is None.
 
-    video: [B, C, T, H, W]; audio: [B, C, T]. Noise levels are `Latents` too, with one channel and
-    shapes that broadcast: video [B, 1, T, H or 1, W or 1], audio [B, 1, T].
+    video: [B, C, T, H, W]; audio: [B, S, C, T] with S stems, of which a mix is one. Noise levels are
+    `Latents` too, with one channel and shapes that broadcast: video [B, 1, T or 1, H or 1, W or 1],
+    audio [B, S or 1, 1, T or 1].
     """
 
     video: torch.Tensor | None = None
@@ -160,7 +161,10 @@ class Latents:
 
 @dataclass(frozen=True)
 class Text:
-    """Encoded prompts: token states float [B, L, D] and mask bool [B, L] (True where there is a token)."""
+    """Encoded prompts: token states float [B, L, D] and mask bool [B, L] (True where there is a token).
+
+    Of the sound each stem may have a prompt of its own: states [B, S, L, D] and mask [B, S, L].
+    """
 
     states: torch.Tensor
     mask: torch.Tensor
@@ -189,11 +193,13 @@ class Positions:
     """Where each token lies: bounds [start, end) per axis.
 
     video: float64 [tokens, 3, 2], axes (seconds, y pixels, x pixels), tokens ordered time, row, column.
-    audio: float64 [tokens, 1, 2], seconds.
+    audio: float64 [tokens of one stem, 1, 2], seconds; all stems have the same.
+    stems: which stems the sound has, by their numbers in the model, in the order of the latents.
     """
 
     video: np.ndarray
     audio: np.ndarray
+    stems: tuple[int, ...] = (0,)
 
 
 def causal_length(needed: int, factor: int, head: int = 1) -> int:
@@ -279,7 +285,7 @@ class Grid:
 
     @property
     def audio_length(self) -> int:
-        """T of the audio latents, which is also the number of audio tokens."""
+        """T of the audio latents, which is also the number of audio tokens of one stem."""
         return (self.mel_frames - self.geometry.audio_head) // self.geometry.audio_time + 1
 
     @property
@@ -300,8 +306,8 @@ class Grid:
         hop = self.geometry.mel_hop / self.sample_rate
         return causal_bounds(self.audio_length, self.geometry.audio_time, self.geometry.audio_head) * hop
 
-    def positions(self) -> Positions:
-        """Bounds of every token of both streams."""
+    def positions(self, stems: tuple[int, ...] = (0,)) -> Positions:
+        """Bounds of every token of both streams; `stems` are those that the sound has (see `Positions`)."""
         t, h, w = self.video_tokens
         step_y, step_x = (self.geometry.video_space * p for p in self.geometry.patch[1:])
         times = self.video_times()
@@ -313,7 +319,7 @@ class Grid:
             np.broadcast_to(rows[None, :, None], shape),
             np.broadcast_to(columns[None, None, :], shape),
         ]
-        return Positions(np.stack(axes, -2).reshape(-1, 3, 2), self.audio_times()[:, None, :])
+        return Positions(np.stack(axes, -2).reshape(-1, 3, 2), self.audio_times()[:, None, :], stems)
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,9 +67,10 @@ def draw() -> Callable[..., Inputs]:
 
         grid = Grid.of(1)
         steps, audio = grid.video_shape[0], grid.audio_length
-        latents = Latents(normal(batch, 8, *grid.video_shape), normal(batch, 64, audio))
+        latents = Latents(normal(batch, 8, *grid.video_shape), normal(batch, 1, 64, audio))
         sigma = Latents(
-            torch.rand((batch, 1, steps, 1, 1), generator=generator), torch.rand((batch, 1, audio), generator=generator)
+            torch.rand((batch, 1, steps, 1, 1), generator=generator),
+            torch.rand((batch, 1, 1, audio), generator=generator),
         )
         mask = torch.ones(batch, 5, dtype=torch.bool)
         mask[-1, 3:] = False

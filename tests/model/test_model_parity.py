@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from phonofilm.backends.ltx2.network import DiffusersNetwork
 from phonofilm.errors import PhonofilmError
-from phonofilm.model import PRESETS, AVTransformer
+from phonofilm.model import PRESETS, AVTransformer, TransformerConfig
 from phonofilm.model.names import PREFIX, from_published, published_name
 from phonofilm.parity.fixtures import Fixture
 from phonofilm.parity.ltx2 import drawn_inputs, noise, positions, small_config
-from phonofilm.types import Latents, Positions
+from phonofilm.types import Latents, Positions, Text
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "networks"
 BOTH = pytest.mark.parametrize("preset", ["ltx2", "ltx2_3"])
@@ -41,34 +44,96 @@ def coordinates(given: Fixture) -> Positions:
     return Positions(*(given.outputs[f"{stream}_coords"].transpose(1, 0, 2) for stream in ("video", "audio")))
 
 
+def forward(network: nn.Module, given: Fixture, case: str) -> Latents:
+    """What a network makes of a fixture's inputs, in the precision of its weights."""
+    dtype = next(network.parameters()).dtype
+    latents, *texts = drawn_inputs(given)
+    text, audio_text = (Text(one.states.to(dtype), one.mask) for one in texts)
+    latents, levels = (part.map(lambda x: x.to(dtype)) for part in (latents, noise(case)))
+    exchange = torch.zeros(2, dtype=torch.bool) if case == "isolated" else None
+    with torch.no_grad():
+        return network(latents, levels, text, coordinates(given), exchange=exchange, audio_text=audio_text)
+
+
+def flat(latents: Latents) -> dict[str, np.ndarray]:
+    """[B, tokens, C] of each stream."""
+    return {"video": latents.video.flatten(2).mT.numpy(), "audio": latents.audio[:, 0].mT.numpy()}
+
+
+def rounding(config: TransformerConfig, wanted: np.ndarray) -> float:
+    """How far float32 outputs may lie from exact ones.
+
+    The sinusoid of the noise level has phases of up to 1000 rad, which float32 holds to 1000·2⁻²⁴. Each of the products
+    in a row (about eight a block) adds the rounding of a sum of as many terms as the widest layer has, √n·2⁻²⁴.
+    """
+    widest = config.video.width * config.feed_forward
+    return float(2**-24 * (1000 + 8 * config.layers * widest**0.5) * wanted.std())
+
+
+def misses(made: Latents, given: Fixture, case: str, config: TransformerConfig) -> list[str]:
+    """Streams that lie further from the stored float32 outputs than rounding explains."""
+    suffix = "" if case == "uniform" else f"_{case}"
+    wanted = {stream: given.outputs[stream + suffix] for stream in ("video", "audio")}
+    return [name for name, x in flat(made).items() if np.abs(x - wanted[name]).max() > rounding(config, wanted[name])]
+
+
+def distance(ours: Latents, theirs: Latents) -> float:
+    """Largest relative difference of the two streams, in the norm of all values."""
+    pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ("video", "audio")]
+    return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
+
+def diffusers_network(given: Fixture) -> nn.Module:
+    network = diffusers.LTX2VideoTransformer3DModel.from_config(dict(given.config))
+    network.load_state_dict(given.weights(), strict=True)
+    return DiffusersNetwork(network.eval())
+
+
+def plant(network: nn.Module) -> None:
+    """An error of 1 % in one weight."""
+    weights = [parameter for name, parameter in network.named_parameters() if name.endswith("up.weight")]
+    with torch.no_grad():
+        weights[0] *= 1.01
+
+
+@BOTH
+@pytest.mark.parametrize("case", ["uniform", "isolated"])
+def test_the_mathematics_is_that_of_diffusers(preset, case):
+    """In float64, where processors agree; the two differ in float32 constants of the rotary angles alone."""
+    model, given = published_network(preset, "diffusers")
+    theirs = forward(diffusers_network(given).double(), given, case)
+    assert distance(forward(model.double(), given, case), theirs) <= 1e-6
+    plant(model)
+    assert distance(forward(model, given, case), theirs) > 1e-6
+
+
 @SPELLINGS
 @BOTH
 @pytest.mark.parametrize("case", ["uniform", "isolated", "per_token"])
-def test_outputs_are_those_of_ltx2(preset, spelling, case):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_outputs_are_those_of_ltx2(preset, spelling, case, dtype):
     model, given = published_network(preset, spelling)
-    latents, text, audio_text = drawn_inputs(given)
-    exchange = torch.zeros(2, dtype=torch.bool) if case == "isolated" else None
-    with torch.no_grad():
-        made = model(latents, noise(case), text, coordinates(given), exchange=exchange, audio_text=audio_text)
-    suffix = "" if case == "uniform" else f"_{case}"
-    for stream in ("video", "audio"):
-        tokens = getattr(made, stream).flatten(2).mT.numpy()
-        atol = given.tolerance(stream + suffix)
-        np.testing.assert_allclose(tokens, given.outputs[stream + suffix], rtol=0, atol=atol)
+    model.to(dtype)
+    assert not misses(forward(model, given, case), given, case, model.config)
+    plant(model)
+    assert misses(forward(model, given, case), given, case, model.config)
 
 
 @BOTH
 def test_absent_stream_is_an_isolated_one(preset):
     model, given = published_network(preset, "diffusers")
+    model.double()
+    both = forward(model, given, "isolated")
     latents, text, audio_text = drawn_inputs(given)
+    latents, levels = (part.map(torch.Tensor.double) for part in (latents, noise("uniform")))
     where = coordinates(given)
     with torch.no_grad():
-        video = model(Latents(video=latents.video), noise("uniform"), text, where)
-        audio = model(Latents(audio=latents.audio), noise("uniform"), text, where, audio_text=audio_text)
+        video = model(Latents(video=latents.video), levels, text, where)
+        audio = model(Latents(audio=latents.audio), levels, text, where, audio_text=audio_text)
     assert video.audio is None
     assert audio.video is None
-    np.testing.assert_allclose(video.video.flatten(2).mT, given.outputs["video_isolated"], rtol=0, atol=2e-5)
-    np.testing.assert_allclose(audio.audio.flatten(2).mT, given.outputs["audio_isolated"], rtol=0, atol=2e-5)
+    torch.testing.assert_close(video.video, both.video, rtol=0, atol=1e-12)
+    torch.testing.assert_close(audio.audio, both.audio, rtol=0, atol=1e-12)
 
 
 @BOTH

@@ -23,8 +23,11 @@ def test_latents_survive_the_tokens(t, h, w, pt, ph, pw):
     tokens = patchify(latents, patch)
     assert tokens.shape == (2, t * h * w, 3 * pt * ph * pw)
     assert_close(unpatchify(tokens, shape, patch), latents, rtol=0, atol=0)
-    sound = latents[:, :, :, 0, 0]
-    assert_close(unpatchify(patchify(sound, (pt,)), sound.shape[2:], (pt,)), sound, rtol=0, atol=0)
+    sound = torch.randn(2, 3, 5, t * pt)  # three stems of five channels
+    tokens = patchify(sound, (pt,))
+    assert tokens.shape == (2, 3 * t, 5 * pt)
+    assert_close(tokens[:, :t], patchify(sound[:, :1], (pt,)), rtol=0, atol=0)  # the first stem comes first
+    assert_close(unpatchify(tokens, (3, t * pt), (pt,)), sound, rtol=0, atol=0)
 
 
 def test_tokens_are_ordered_time_row_column():

@@ -74,9 +74,9 @@ def test_padding_of_the_text_is_not_read(tiny, build, draw):
 def test_noise_levels_spelled_out_change_nothing(tiny, build, draw):
     model, inputs = build(tiny), draw()
     steps = inputs.latents.video.shape[2]
-    one = Latents(torch.tensor([0.3, 0.8]).view(2, 1, 1, 1, 1), torch.tensor([0.9, 0.1]).view(2, 1, 1))
-    per_step = Latents(one.video.expand(-1, -1, steps, -1, -1), one.audio.expand(-1, -1, 4))
-    per_step = Latents(per_step.video, one.audio.expand(-1, -1, inputs.latents.audio.shape[2]))
+    one = Latents(torch.tensor([0.3, 0.8]).view(2, 1, 1, 1, 1), torch.tensor([0.9, 0.1]).view(2, 1, 1, 1))
+    per_step = Latents(one.video.expand(-1, -1, steps, -1, -1), one.audio.expand(-1, -1, -1, 4))
+    per_step = Latents(per_step.video, one.audio.expand(-1, -1, -1, inputs.latents.audio.shape[3]))
     full = Latents(one.video.expand(-1, -1, *inputs.latents.video.shape[2:]), per_step.audio)
     expected = model(inputs.latents, one, inputs.text, inputs.positions)
     for sigma in (per_step, full):
@@ -173,7 +173,7 @@ class TestUnmixed:
 def test_tokens_in_another_order_give_the_same_in_that_order(tiny, build, draw):
     """Nothing but its position tells a token where it is; sound has one token a latent, so it can be shuffled."""
     model, inputs = build(tiny), draw()
-    order = torch.randperm(inputs.latents.audio.shape[2], generator=torch.Generator().manual_seed(3))
+    order = torch.randperm(inputs.latents.audio.shape[3], generator=torch.Generator().manual_seed(3))
     shuffled = model(
         Latents(inputs.latents.video, inputs.latents.audio[..., order]),
         Latents(inputs.sigma.video, inputs.sigma.audio[..., order]),
@@ -306,8 +306,8 @@ def test_every_preset_runs_on_the_meta_device(preset):
     config = replace(config, video=replace(config.video, layers=2), audio=replace(config.audio, layers=1))
     with torch.device("meta"):
         model = AVTransformer(config).bfloat16()
-        latents = Latents(torch.zeros(1, config.video.channels, 2, 8, 8), torch.zeros(1, config.audio.channels, 6))
-        sigma = Latents(torch.zeros(1, 1, 2, 1, 1), torch.zeros(1, 1, 6))
+        latents = Latents(torch.zeros(1, config.video.channels, 2, 8, 8), torch.zeros(1, 1, config.audio.channels, 6))
+        sigma = Latents(torch.zeros(1, 1, 2, 1, 1), torch.zeros(1, 1, 1, 6))
         mask = torch.ones(1, 7, dtype=torch.bool)
         text, sound = (Text(torch.zeros(1, 7, s.text_width), mask) for s in (config.video, config.audio))
         tokens = 2 * 64 // (config.video.patch[1] * config.video.patch[2])

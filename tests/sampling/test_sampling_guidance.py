@@ -141,3 +141,25 @@ def test_an_absent_stream_stays_absent() -> None:
     steer = Guided(Denoiser(Fake()), prompt(1.0), prompt(-2.0), POSITIONS, Guidance((2.0, 2.0)))
     x = Latents(None, draw_noise((2, 3), [0, 1], "audio"))
     assert steer(x, x.map(lambda v: torch.ones(2, 1, 1))).video is None
+
+
+def test_every_pass_gets_the_conditions_and_the_prompts_of_the_sound() -> None:
+    seen: dict[str, Any] = {}
+
+    def network(latents: Latents, sigma: Latents, text: Text, positions: Positions, **options: Any) -> Latents:
+        seen.update(options)
+        return latents
+
+    prompts = [Text(prompt(value, length).states[:, None], prompt(value, length).mask[:, None]) for value, length in
+               ((7.0, 2), (8.0, 4))]  # fmt: skip
+    condition = torch.arange(2.0).view(2, 1, 1)
+    steer = Guided(
+        Denoiser(network), prompt(1.0), prompt(-2.0), POSITIONS, Guidance((2.0, 2.0), (2.0, 2.0)),
+        {"conditions": {"sync": condition}}, *prompts,
+    )  # fmt: skip
+    x = Latents(None, draw_noise((1, 2, 3), [0, 1], "audio"))
+    steer(x, x.map(lambda v: torch.ones(2, 1, 1, 1)))
+    assert seen["conditions"]["sync"].flatten().tolist() == [0, 1] * 3  # text, negative, alone
+    told = seen["audio_text"]
+    assert told.states[:, 0, 0, 0].tolist() == [7, 7, 8, 8, 7, 7]
+    assert told.mask.sum((1, 2)).tolist() == [2, 2, 4, 4, 2, 2]

@@ -188,7 +188,7 @@ def test_the_generator_learns_two_clips_by_heart(latents: Path, tmp_path: Path) 
     @torch.no_grad()
     def made(prompt: Text, video: bool, audio: bool) -> Latents:
         guided = Guided(Denoiser(network), prompt, prompt, task.positions)  # type: ignore[attr-defined]
-        mask = Latents(torch.full((2, 1, 1, 1, 1), video), torch.full((2, 1, 1), audio))
+        mask = Latents(torch.full((2, 1, 1, 1, 1), video), torch.full((2, 1, 1, 1), audio))
         return euler(guided, noise, flow_sigmas(8, 3.0), Given(truth, mask))
 
     def distance(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -108,7 +108,7 @@ class NativeBackend:
         def hear(waveform: np.ndarray) -> Tensor:
             sound = torch.from_numpy(waveform).to(self.device)
             sound = torch.nn.functional.pad(sound, (0, grid.mel_frames * grid.geometry.mel_hop - sound.shape[-1]))
-            return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0]
+            return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0][:, None]
 
         return given_of(canvas, span, grid, self.parts.channels, self.device, see, hear)
 
@@ -120,7 +120,7 @@ class NativeBackend:
             whole = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             frames = rearrange(whole, "c t h w -> t h w c").cpu().numpy()
         if latents.audio is not None:
-            mel, _ = self.parts.audio_vae.decode(latents.audio)
+            mel, _ = self.parts.audio_vae.decode(latents.audio[:, 0])
             sound, _ = self.parts.vocoder(mel)
             waveform = sound[0, :, : grid.samples].float().clamp(-1, 1).cpu().numpy()
         return frames, waveform

@@ -144,8 +144,9 @@ class LatentStore:
         return int(self.facts["count"])
 
     def latents(self, name: str, rows: Sequence[int]) -> Tensor:
-        """float16 video latents [B, C, T, H, W] or audio latents [B, C, T]."""
-        return self.shards.rows(name, rows)
+        """float16 video latents [B, C, T, H, W] or audio latents [B, S, C, T]; earlier stores have one mix."""
+        found = self.shards.rows(name, rows)
+        return found[:, None] if name == "audio" and found.ndim == 3 else found
 
     def text(self, rows: Sequence[int | None]) -> Text:
         """Token states of the captions in float32, padded to the longest of these; None gives the empty prompt's."""

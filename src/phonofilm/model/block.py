@@ -16,7 +16,7 @@ from phonofilm.model.attention import Attention, KeyValue, Query, SkipMixing
 from phonofilm.model.config import StreamConfig, TransformerConfig
 from phonofilm.model.layers import FeedForward, Norm, modulate
 from phonofilm.model.rope import Places, Rotary
-from phonofilm.model.rows import Rows, gathered, updated
+from phonofilm.model.rows import Rows, gathered, parts, updated
 from phonofilm.types import Latents
 
 
@@ -43,8 +43,8 @@ class Conditioning(NamedTuple):
     Attributes:
         levels: [B, S, 6 or 9, D], from the stream's own noise levels: shift, scale, gate of the self-attention, of
             the feed-forward and, with text modulation, of the attention to the text.
-        text: [B, L, C] text states.
-        text_bias: [B, 1, 1, L], 0 for a token, very negative for padding.
+        text: [B, L, C] text states, or [B·S, L, C] where each of S stems has its own.
+        text_bias: [B or B·S, 1, 1, L], 0 for a token, very negative for padding.
         text_levels: [B, 1, 2, C] shift and scale of the text states, or None.
         places: where its tokens are.
         parts: its tokens, as many at once as are worked on at a time.
@@ -116,7 +116,14 @@ class StreamBlock(nn.Module):
         return self.read(x, given)
 
     def read(self, x: Tensor, given: Conditioning) -> Tensor:
-        """Attention to the text."""
+        """Attention to the text; stems with prompts of their own are read as clips of their own."""
+        stems = len(given.text) // len(x)
+        if stems == 1:
+            return self._read(x, given)
+        apart = x.reshape(len(x) * stems, -1, x.shape[-1])
+        return self._read(apart, _by_stem(given, apart, stems)).view_as(x)
+
+    def _read(self, x: Tensor, given: Conditioning) -> Tensor:
         layer, text, gate = self.text_attention, given.text, None
         if self.text_table is not None and given.text_levels is not None:
             text_shift, text_scale = with_table(self.text_table, given.text_levels)
@@ -216,6 +223,17 @@ def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Ten
     (gate,) = with_table(part.exchange_table[4:], told.gate)
     gate = gate if told.on is None else gate * told.on
     return updated(x, given.parts, lambda rows: part.exchange.attend(_asked(asked, rows), held), gate)
+
+
+def _by_stem(given: Conditioning, x: Tensor, stems: int) -> Conditioning:
+    """What all tokens are told, for stems folded into the batch: x is [B·S, N/S, D]."""
+    batch, runs = given.levels.shape[:2]
+    if runs % stems:  # one level for all stems
+        levels = given.levels.repeat_interleave(stems, 0)
+    else:
+        levels = given.levels.reshape(batch * stems, runs // stems, *given.levels.shape[2:])
+    text_levels = None if given.text_levels is None else given.text_levels.repeat_interleave(stems, 0)
+    return given._replace(levels=levels, text_levels=text_levels, parts=parts(x, levels.shape[1]))
 
 
 def _present(queries: Tensor, gate: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:

@@ -24,6 +24,8 @@ class StreamConfig:
             and pixels.
         text_width: channels of the text states it is given.
         text_projection: whether a two-layer projection brings the text to `width` first.
+        stems: how many kinds of sound there are (speech, effects, music), each with an embedding of its own; a
+            model of one mix has 1 and no embedding.
     """
 
     channels: int
@@ -35,6 +37,7 @@ class StreamConfig:
     extent: tuple[float, ...]
     text_width: int
     text_projection: bool = True
+    stems: int = 1
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):

@@ -27,7 +27,8 @@ class Norm(nn.Module):
         if x.device.type != "cpu":
             return F.rms_norm(x, self.shape, weight, self.eps)
         # On a CPU torch composes this of float32 passes over all of x; a norm per row needs none.
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        exact = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
         x = x * (length.square() / self.shape[0] + self.eps).rsqrt().to(x.dtype)
         return x if weight is None else x * weight
 

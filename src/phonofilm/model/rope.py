@@ -30,11 +30,13 @@ class Places(NamedTuple):
         alone: tables of the self-attention.
         exchange: tables of the time axis alone, for the attention between the streams.
         space: [N, features] of the place in the picture; no features for sound.
+        stems: numbers of the stems that the sound has; its N tokens are those of the first stem, then of the next.
     """
 
     alone: Rotary
     exchange: Rotary
     space: Tensor
+    stems: tuple[int, ...] = (0,)
 
 
 def rotary(

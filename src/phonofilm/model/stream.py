@@ -46,6 +46,7 @@ class Stream(nn.Module):
         placed = config.absolute_space and name == "video"
         self.patchify = nn.Linear(size, width)
         self.space = nn.Linear(4 * SPACE_FREQUENCIES, width) if placed else None
+        self.stems = nn.Parameter(torch.zeros(stream.stems, width)) if stream.stems > 1 else None
         self.text = TextProjection(stream.text_width, width) if stream.text_projection else None
         self.timestep = NoiseEmbedder(width)
         self.modulation = AdaLN(width, 9 if config.text_modulation else 6)
@@ -70,7 +71,7 @@ class Stream(nn.Module):
     def embed(
         self, latents: Tensor | None, sigma: Tensor | None, places: Places, conditions: Mapping[str, Tensor]
     ) -> StreamInput | None:
-        """Latents [B, C, ...] and their noise levels, as tokens; None where the stream is absent.
+        """Latents [B, C, T, H, W] or [B, S, C, T] and their noise levels, as tokens; None where the stream is absent.
 
         Raises:
             ValueError: latents that do not match the noise levels, the positions or the patches.
@@ -79,7 +80,7 @@ class Stream(nn.Module):
             return None
         if sigma is None:
             raise ValueError("latents need a noise level: give sigma for each stream that is present")
-        stream, shape, dtype = self.config, tuple(latents.shape[2:]), self.patchify.weight.dtype
+        stream, shape, dtype = self.config, _shape(latents), self.patchify.weight.dtype
         tokens = self.patchify(patchify(latents, stream.patch).to(dtype))
         if tokens.shape[1] != len(places.space):
             raise ValueError(
@@ -87,15 +88,25 @@ class Stream(nn.Module):
             )
         if self.space is not None:
             tokens = tokens + self.space(places.space)
+        tokens = self._with_stems(tokens, places.stems)
         levels = noise_levels(sigma, shape, stream.patch)
         embedded = self.timestep(levels)
-        for name, door in self.token_doors.items():
-            tokens = tokens + door(conditions[name].to(dtype)) if name in conditions else tokens
-        for name, door in self.modulation_doors.items():
+        for name, layer in self.token_doors.items():
+            tokens = tokens + layer(conditions[name].to(dtype)) if name in conditions else tokens
+        for name, layer in self.modulation_doors.items():
             if name in conditions:
                 spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
-                embedded = spelled_out + door(conditions[name].to(dtype))
+                embedded = spelled_out + layer(conditions[name].to(dtype))
         return StreamInput(tokens, levels, embedded)
+
+    def _with_stems(self, tokens: Tensor, stems: tuple[int, ...]) -> Tensor:
+        """Each stem's embedding added to its tokens."""
+        if wrong := [stem for stem in stems if not 0 <= stem < self.config.stems]:
+            raise ValueError(f"there is no stem {wrong[0]}: the model has {self.config.stems}, counted from 0")
+        if self.stems is None:
+            return tokens
+        embeddings = self.stems[list(stems)].to(tokens.dtype)
+        return (tokens.unflatten(1, (len(stems), -1)) + embeddings[:, None]).flatten(1, 2)
 
     def condition(
         self, own: StreamInput | None, other: StreamInput | None, text: Text, places: Places, exchange: Tensor | None
@@ -104,7 +115,11 @@ class Stream(nn.Module):
         if own is None:
             return None
         dtype = own.tokens.dtype
-        states = text.states.to(self.patchify.weight.dtype)
+        if text.states.ndim == 4 and text.states.shape[1] != len(places.stems):
+            raise ValueError(f"{text.states.shape[1]} prompts do not fit {len(places.stems)} stems")
+        states, mask = text.states.to(self.patchify.weight.dtype), text.mask
+        if states.ndim == 4:
+            states, mask = states.flatten(0, 1), mask.flatten(0, 1)
         text_levels, between = None, None
         if self.text_modulation is not None:
             text_levels = self.text_modulation((self.text_timestep or self.timestep)(own.noisiest))
@@ -116,7 +131,7 @@ class Stream(nn.Module):
         return Conditioning(
             levels=self.modulation(own.embedded),
             text=states if self.text is None else self.text(states),
-            text_bias=torch.where(text.mask, 0.0, -1e4).to(dtype)[:, None, None],
+            text_bias=torch.where(mask, 0.0, -1e4).to(dtype)[:, None, None],
             text_levels=text_levels,
             places=places,
             parts=parts(own.tokens, own.levels.shape[1]),
@@ -134,7 +149,12 @@ class Stream(nn.Module):
             return (self.out(modulate(normed, rows.of_levels(scale), rows.of_levels(shift))),)
 
         (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
-        return unpatchify(tokens, tuple(like.shape[2:]), self.config.patch).to(like.dtype)
+        return unpatchify(tokens, _shape(like), self.config.patch).to(like.dtype)
+
+
+def _shape(latents: Tensor) -> tuple[int, ...]:
+    """(T, H, W) of a picture's latents, (S, T) of a sound's."""
+    return tuple(latents.shape[2:]) if latents.ndim == 5 else (latents.shape[1], latents.shape[3])
 
 
 def _doors(condition_inputs: list[ConditionInput], width: int) -> nn.ModuleDict:

@@ -63,14 +63,16 @@ class AVTransformer(nn.Module):
         def tables(bounds: np.ndarray, extent: tuple[float, ...], heads: int, head_width: int) -> Rotary:
             return rotary(bounds, extent, heads, head_width, config.rotary_base, device, dtype)
 
-        def one(bounds: np.ndarray, stream: StreamConfig) -> Places:
+        def one(bounds: np.ndarray, stream: StreamConfig, stems: tuple[int, ...] = (0,)) -> Places:
+            bounds = np.tile(bounds, (len(stems), 1, 1))
             return Places(
                 alone=tables(bounds, stream.extent, stream.heads, stream.head_width),
                 exchange=tables(bounds[:, :1], seconds, config.exchange_heads, config.exchange_head_width),
                 space=fourier(bounds[:, 1:], SPACE_FREQUENCIES, device).to(dtype),
+                stems=stems,
             )
 
-        return one(positions.video, config.video), one(positions.audio, config.audio)
+        return one(positions.video, config.video), one(positions.audio, config.audio, positions.stems)
 
     def forward(
         self,
@@ -87,10 +89,12 @@ class AVTransformer(nn.Module):
         """Predict from noisy latents.
 
         Args:
-            latents: of both streams; an absent one is None, and the other then runs alone.
+            latents: of both streams; an absent one is None, and the other then runs alone. A stem that is absent
+                is left out of the latents and of the positions' `stems`.
             sigma: noise levels in [0, 1], as little expanded as they are known: [B, 1, 1, 1, 1] for one level per
-                sample, [B, 1, T, 1, 1] per time step, [B, 1, T, H, W] in full; for sound [B, 1, 1] or [B, 1, T].
+                sample, [B, 1, T, 1, 1] per time step, [B, 1, T, H, W] in full; for sound [B, S or 1, 1, T or 1].
             text: for both streams, or for the video alone where `audio_text` is given.
+            audio_text: one for all stems, or one for each.
             positions: of the tokens, or their `places`.
             exchange: bool [B], False where the streams of a sample must not see each other; None means all may.
             conditions: [B, tokens, width] for the condition inputs of the config, by name; one without a

@@ -219,10 +219,11 @@ class UNet3D(nn.Module):
             raise ValueError(f"the U-Net has no door for condition {sorted(conditions)}")
         towers = {"video": self.video, "audio": self.audio}
         given = {name: getattr(latents, name) for name in towers}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {name: _mixed(value) for name, value in given.items() if value is not None}
         if not given:
             raise ValueError("both streams are absent: give video latents, audio latents or both")
-        entered = {name: towers[name].embed(value, getattr(sigma, name), text) for name, value in given.items()}
+        levels = {name: _mixed(getattr(sigma, name)) for name in given}
+        entered = {name: towers[name].embed(value, levels[name], text) for name, value in given.items()}
         x = {name: features for name, (features, _) in entered.items()}
         skips: dict[str, list[Tensor]] = {name: [] for name in x}
         for index in range(len(self.video.levels)):
@@ -231,7 +232,8 @@ class UNet3D(nn.Module):
                 x = self._exchange(index, x["video"], x["audio"], exchange)
             x = {name: towers[name].move(index, x[name], skips[name]) for name in x}
         made = {name: towers[name].unembed(x[name], given[name]) for name in x}
-        return Latents(made.get("video"), made.get("audio"))
+        audio = made.get("audio")
+        return Latents(made.get("video"), None if audio is None else audio[:, None])
 
     def _exchange(self, index: int, video: Tensor, audio: Tensor, exchange: Tensor | None) -> dict[str, Tensor]:
         """Both from a snapshot, as in the transformer."""
@@ -241,3 +243,16 @@ class UNet3D(nn.Module):
         to_audio = on * self.audio.receive[index](seen.mT).mT
         to_video = on * self.video.receive[index](heard.mT).mT
         return {"video": video + to_video[..., None, None], "audio": audio + to_audio}
+
+
+def _mixed(values: Tensor) -> Tensor:
+    """A picture's as they are; a sound's [B, 1, C, T] without its one stem.
+
+    Raises:
+        ValueError: more than one stem.
+    """
+    if values.ndim == 5:
+        return values
+    if values.ndim != 4 or values.shape[1] != 1:
+        raise ValueError(f"the U-Net knows sound as one mix [B, 1, C, T], not {tuple(values.shape)}")
+    return values[:, 0]

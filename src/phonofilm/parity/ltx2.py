@@ -61,7 +61,7 @@ def drawn_inputs(fixture: Fixture) -> tuple[Latents, Text, Text]:
     }
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[1, :4] = False
-    latents = Latents(drawn["hidden_states"].mT.unflatten(2, TOKENS), drawn["audio_hidden_states"].mT)
+    latents = Latents(drawn["hidden_states"].mT.unflatten(2, TOKENS), drawn["audio_hidden_states"].mT[:, None])
     return latents, Text(drawn["encoder_hidden_states"], mask), Text(drawn["audio_encoder_hidden_states"], mask)
 
 
@@ -69,10 +69,10 @@ def noise(case: str) -> Latents:
     """Noise levels of a case: one per clip, or per token, with the first frame of the second clip clean."""
     video, audio = torch.tensor([0.7, 0.25]), torch.tensor([0.7, 0.25])
     if case != "per_token":
-        return Latents(video.view(2, 1, 1, 1, 1), audio.view(2, 1, 1))
+        return Latents(video.view(2, 1, 1, 1, 1), audio.view(2, 1, 1, 1))
     steps = video.view(2, 1, 1, 1, 1).repeat(1, 1, TOKENS[0], 1, 1)
     steps[1, 0, 0] = 0
-    return Latents(steps, torch.tensor([0.55, 0.9]).view(2, 1, 1))
+    return Latents(steps, torch.tensor([0.55, 0.9]).view(2, 1, 1, 1))
 
 
 def positions() -> Positions:
@@ -96,7 +96,7 @@ def transformer(preset: str) -> Runner:
             sigma = _on(device, noise(case))
             found = network(latents, sigma, text, theirs, exchange=exchange, audio_text=audio_text)
             suffix = "" if case == "uniform" else f"_{case}"
-            made |= {f"{stream}{suffix}": getattr(found, stream).flatten(2).mT for stream in ("video", "audio")}
+            made |= {f"{stream}{suffix}": tokens.mT for stream, tokens in _flat(found).items()}
         ours = positions()
         made |= {"video_coords": ours.video.transpose(1, 0, 2), "audio_coords": ours.audio.transpose(1, 0, 2)}
         return made | {
@@ -104,6 +104,13 @@ def transformer(preset: str) -> Runner:
         }
 
     return run
+
+
+def _flat(latents: Latents) -> dict[str, Any]:
+    """Channels by tokens [B, C, N] of each stream."""
+    assert latents.video is not None
+    assert latents.audio is not None
+    return {"video": latents.video.flatten(2), "audio": latents.audio[:, 0]}
 
 
 def _on(device: torch.device, part: Any) -> Any:

@@ -54,7 +54,8 @@ class Guided:
 
     Attributes:
         text, negative: encoded prompts, one for each clip of the batch.
-        options: more for the network, the same in every pass.
+        options: more for the network, the same in every pass: tensors have one row for each clip of the batch.
+        audio_text, audio_negative: prompts of the sound where they are others than the picture's (see `Text`).
     """
 
     denoiser: Denoiser
@@ -63,16 +64,20 @@ class Guided:
     positions: Positions
     guidance: Guidance = Guidance()
     options: dict[str, Any] | None = None
+    audio_text: Text | None = None
+    audio_negative: Text | None = None
 
     def __call__(self, x: Latents, sigma: Latents) -> Latents:
         """Guided clean estimate; a scale that is no guidance leaves a stream's estimate as it is."""
         weights, batch = self._weights(), len(self.text.states)
         passes = ["text", *weights]
-        if len(passes) == 1:
-            return self.denoiser(x, sigma, self.text, self.positions, **(self.options or {}))
+        count, options = len(passes), {**_repeated(self.options or {}, len(passes)), **self._switches(passes)}
+        if self.audio_text is not None:
+            heard = {"negative": self.audio_negative or self.audio_text}
+            options["audio_text"] = _join([heard.get(name, self.audio_text) for name in passes])
+        if count == 1:
+            return self.denoiser(x, sigma, self.text, self.positions, **options)
         texts = _join([self.negative if name == "negative" else self.text for name in passes])
-        options = {**(self.options or {}), **self._switches(passes)}
-        count = len(passes)
         found = self.denoiser(_repeat(x, count), _repeat(sigma, count), texts, self.positions, **options)
         estimates = [found.map(lambda e, i=i: e[i * batch : (i + 1) * batch]) for i in range(count)]
         terms = list(zip(weights.values(), estimates[1:], strict=True))
@@ -131,10 +136,21 @@ def _repeat(latents: Latents, count: int) -> Latents:
     return latents.map(lambda v: v.repeat(count, *(1 for _ in v.shape[1:])))
 
 
+def _repeated(options: Any, count: int) -> Any:
+    """Every tensor among the options, at any depth, with its rows once for each pass."""
+    if isinstance(options, Tensor):
+        return options.repeat(count, *(1 for _ in options.shape[1:]))
+    if isinstance(options, Latents):
+        return _repeat(options, count)
+    return {key: _repeated(value, count) for key, value in options.items()} if isinstance(options, dict) else options
+
+
 def _join(texts: list[Text]) -> Text:
     """Prompts of several batches as one, padded to the longest."""
-    longest = max(text.states.shape[1] for text in texts)
-    missing = [longest - text.states.shape[1] for text in texts]
+    if len(texts) == 1:
+        return texts[0]
+    longest = max(text.mask.shape[-1] for text in texts)
+    missing = [longest - text.mask.shape[-1] for text in texts]
     states = [F.pad(text.states, (0, 0, 0, m)) for text, m in zip(texts, missing, strict=True)]
     masks = [F.pad(text.mask, (0, m)) for text, m in zip(texts, missing, strict=True)]
     return Text(torch.cat(states), torch.cat(masks))

@@ -30,7 +30,7 @@ class Given:
     Attributes:
         values: clean latents, in the shapes of what is sampled (anything where nothing is given).
         mask: bool, True where given; one channel, as little expanded as is known: video [B, 1, 1, 1, 1]
-            for a picture given or made as a whole, up to [B, 1, T, H, W]; audio [B, 1, 1] or [B, 1, T].
+            for a picture given or made as a whole, up to [B, 1, T, H, W]; audio [B, S or 1, 1, T or 1].
     """
 
     values: Latents

@@ -37,7 +37,7 @@ def inputs(folder: Folder, seed: int = 3) -> tuple[Grid, Latents, Text]:
     width = text_width(folder.configs["transformer"])
     told = width + (config.audio.text_width if config.audio.text_projection else config.audio.width)
     video = torch.randn(1, config.video.channels, *grid.video_shape, generator=generator)
-    audio = torch.randn(1, config.audio.channels, grid.audio_length, generator=generator)
+    audio = torch.randn(1, 1, config.audio.channels, grid.audio_length, generator=generator)
     text = torch.randn(1, 16, told, generator=generator)
     return grid, Latents(video, audio), Text(text, torch.ones(1, 16, dtype=torch.bool))
 
@@ -47,7 +47,7 @@ def predictions(folder: Folder, first: float, video: float, audio: float) -> tup
     grid, latents, text = inputs(folder)
     steps = torch.full((1, 1, grid.video_shape[0], 1, 1), video)
     steps[:, :, 0] = first
-    sigma = Latents(steps, torch.full((1, 1, 1), audio))
+    sigma = Latents(steps, torch.full((1, 1, 1, 1), audio))
     width = text_width(folder.configs["transformer"])
     made = []
     for network in (load_network(folder), DiffusersNetwork(load_network(folder, network="diffusers"))):
@@ -76,7 +76,7 @@ def test_with_a_picture_given_the_conventions_differ(folder):
 def test_rows_of_a_batch_may_run_apart(folder):
     grid, latents, text = inputs(folder)
     latents, text = latents.map(lambda v: torch.cat([v, -v])), Text(text.states.repeat(2, 1, 1), text.mask.repeat(2, 1))
-    sigma = Latents(torch.full((2, 1, 1, 1, 1), 0.5), torch.full((2, 1, 1), 0.5))
+    sigma = Latents(torch.full((2, 1, 1, 1, 1), 0.5), torch.full((2, 1, 1, 1), 0.5))
     network, width = load_network(folder), text_width(folder.configs["transformer"])
     options = {"exchange": torch.tensor([True, False])}
     with torch.no_grad():
@@ -178,7 +178,7 @@ class TestSTG:
             latents.map(lambda v: v.repeat(2, *(1 for _ in v.shape[1:]))),
             Text(text.states.repeat(2, 1, 1), text.mask.repeat(2, 1)),
         )
-        sigma = Latents(torch.full((2, 1, 1, 1, 1), 0.5), torch.full((2, 1, 1), 0.5))
+        sigma = Latents(torch.full((2, 1, 1, 1, 1), 0.5), torch.full((2, 1, 1, 1), 0.5))
         second = torch.tensor([False, True])
         options = {"unmixed": {1: Latents(second, second)}}
         width = text_width(folder.configs["transformer"])

@@ -97,7 +97,7 @@ class TestPredictedIsMeasured:
         guidance, width = Guidance((3.0, 7.0), (3.0, 3.0), 0.7), text_width(folder.configs["transformer"])
         said = step_cost(folder, grid, (True, True), guidance, 1, width, device)
         network = load_network(folder)
-        x = Latents(torch.randn(1, 8, *grid.video_shape), torch.randn(1, 32, grid.audio_length))
+        x = Latents(torch.randn(1, 8, *grid.video_shape), torch.randn(1, 1, 32, grid.audio_length))
         sigma = x.map(lambda v: torch.full((1, 1, *(1 for _ in v.shape[2:])), 0.5))
         told = Text(torch.randn(1, MAX_TOKENS, 2 * width), torch.ones(1, MAX_TOKENS, dtype=torch.bool))
         denoise = Guided(

@@ -69,7 +69,7 @@ def test_enlarging_is_diffusers_own(two_stage):
 
 def test_the_second_stage_starts_within_the_distilled_schedule():
     assert DISTILLED_SIGMAS[-4:] == REFINING
-    clean, noise = (Latents(torch.full((1, 2, 1, 1, 1), v), torch.full((1, 2, 3), v)) for v in (3.0, -1.0))
+    clean, noise = (Latents(torch.full((1, 2, 1, 1, 1), v), torch.full((1, 1, 2, 3), v)) for v in (3.0, -1.0))
     start = start_of(clean, noise)
     expected = 3 * (1 - REFINING[0]) - REFINING[0]
     assert start.video.unique().tolist() == start.audio.unique().tolist() == pytest.approx([expected])

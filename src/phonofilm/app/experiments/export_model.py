@@ -47,7 +47,7 @@ def typical_error(
     for i in range(clips):
         frames = world.render([world.sample(("bounce", "strike")[i % 2], KNOWN_SEED + i)]).frames
         video = backend.parts.video_vae.encode(to_model_frames(frames, grid.model_frames))[0]
-        values = Latents(video, torch.zeros(1, channels, grid.audio_length))
+        values = Latents(video, torch.zeros(1, 1, channels, grid.audio_length))
         for found, known in zip(errors, (video.shape[2], 1), strict=True):
             mask = (torch.arange(video.shape[2]) < known)[None, None, :, None, None]
             given = Given(values, Latents(mask, torch.zeros(1, 1, 1, dtype=torch.bool)))

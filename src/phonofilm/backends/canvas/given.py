@@ -14,7 +14,7 @@ from phonofilm.sampling import Given, draw_noise
 from phonofilm.types import Grid, Latents, Request, causal_bounds
 
 Encode = Callable[[np.ndarray], Tensor]
-"""uint8 [T, H, W, 3] to latents [1, C, T', H', W'], or float32 [2, N] to latents [1, C, T']."""
+"""uint8 [T, H, W, 3] to latents [1, C, T', H', W'], or float32 [2, N] to latents [1, 1, C, T'], a mix."""
 
 
 def given_of(
@@ -73,16 +73,16 @@ def _seen(
 def _heard(
     canvas: Canvas, span: range, grid: Grid, channels: int, device: torch.device, hear: Encode
 ) -> tuple[Tensor, Tensor] | None:
-    """Latents [1, C, T] of the sound, and bool [1, 1, T]: which of them are given."""
+    """Latents [1, 1, C, T] of the sound, one mix, and bool [1, 1, 1, T]: which of them are given."""
     if canvas.waveform is None:
         return None
     place = slice(canvas.sample(span.start), canvas.sample(span.stop))
     hop = grid.geometry.mel_hop
     states = padded(canvas.sample_states[place] != MAKE, grid.mel_frames * hop)
     known = reduce(states, "(t hop) -> t", "min", hop=hop)
-    mask = _mask(known, grid.audio_length, grid.geometry.audio_time, device, grid.geometry.audio_head)
+    mask = _mask(known, grid.audio_length, grid.geometry.audio_time, device, grid.geometry.audio_head)[:, None]
     if not mask.any():
-        return torch.zeros(1, channels, grid.audio_length, device=device), mask
+        return torch.zeros(1, 1, channels, grid.audio_length, device=device), mask
     return hear(canvas.waveform[:, place]), mask
 
 

@@ -154,7 +154,7 @@ class LTX2Backend:
         def hear(waveform: np.ndarray) -> Tensor:
             sound = resample_audio(waveform, canvas.sample_rate, configs["audio_vae"]["sample_rate"])
             with self.parts.use("audio_vae") as vae:
-                return encode_audio(vae, torch.from_numpy(sound).to(device), grid.audio_length)
+                return encode_audio(vae, torch.from_numpy(sound).to(device), grid.audio_length)[:, None]
 
         return given_of(canvas, span, grid, channels, device, see, hear)
 
@@ -206,7 +206,7 @@ class LTX2Backend:
         moved = latents.map(lambda v: v.to(self.parts.device))
         if moved.audio is not None and (canvas.sample_states == MAKE).any():
             with self.parts.use("audio_vae") as vae, self.parts.use("vocoder") as vocoder:
-                waveform = decode_audio(vae, vocoder, moved.audio)[0, :, : grid.samples].cpu().numpy()
+                waveform = decode_audio(vae, vocoder, moved.audio[:, 0])[0, :, : grid.samples].cpu().numpy()
         if moved.video is not None and (canvas.frame_states == MAKE).any():
             with self.parts.use("vae") as vae:
                 tile = choose_tile(self.parts.folder, grid.video_shape, self.parts.device)

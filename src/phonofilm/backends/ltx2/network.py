@@ -196,15 +196,15 @@ class DiffusersNetwork(nn.Module):
         dtype, device = next(self.network.parameters()).dtype, video.device
         levels = noise_levels(sigma.video, tuple(video.shape[2:]), (1, 1, 1))
         steps = rearrange(video, "b c t h w -> b (t h w) c").shape[1]
-        audio_levels = noise_levels(sigma.audio, tuple(audio.shape[2:]), (1,))
+        audio_levels = noise_levels(sigma.audio, (1, audio.shape[3]), (1,))
         mask = text.mask.to(torch.int64)
         out, sound = self.network(
             hidden_states=rearrange(video, "b c t h w -> b (t h w) c").to(dtype),
-            audio_hidden_states=audio.mT.to(dtype),
+            audio_hidden_states=audio[:, 0].mT.to(dtype),
             encoder_hidden_states=text.states.to(dtype),
             audio_encoder_hidden_states=audio_text.states.to(dtype),
             timestep=1000 * levels.repeat_interleave(steps // levels.shape[1], 1),
-            audio_timestep=1000 * audio_levels.repeat_interleave(audio.shape[2] // audio_levels.shape[1], 1),
+            audio_timestep=1000 * audio_levels.repeat_interleave(audio.shape[3] // audio_levels.shape[1], 1),
             sigma=1000 * levels.amax(1),
             audio_sigma=1000 * audio_levels.amax(1),
             encoder_attention_mask=mask,
@@ -218,7 +218,7 @@ class DiffusersNetwork(nn.Module):
             return_dict=False,
         )
         t, h, w = video.shape[2:]
-        return Latents(rearrange(out, "b (t h w) c -> b c t h w", t=t, h=h, w=w).to(video), sound.mT.to(audio))
+        return Latents(rearrange(out, "b (t h w) c -> b c t h w", t=t, h=h, w=w).to(video), sound.mT[:, None].to(audio))
 
 
 def _perturbed(unmixed: Mapping[int, Latents] | None) -> Tensor | None:

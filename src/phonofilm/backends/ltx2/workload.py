@@ -66,7 +66,7 @@ def step_cost(
             quantize_blocks(network, quantize)
         x = Latents(
             torch.empty(1, channels[0], *grid.video_shape, dtype=torch.float32) if streams[0] else None,
-            torch.empty(1, channels[1], grid.audio_length, dtype=torch.float32) if streams[1] else None,
+            torch.empty(1, 1, channels[1], grid.audio_length, dtype=torch.float32) if streams[1] else None,
         )
         sigma = x.map(lambda v: torch.empty(1, 1, *(1 for _ in v.shape[2:]), dtype=torch.float32))
         text = Text(torch.empty(1, MAX_TOKENS, told), torch.ones(1, MAX_TOKENS, dtype=torch.bool))

@@ -86,7 +86,7 @@ class GeneratorTask:
         return self.network(self.config)
 
     def batch(self, step: int) -> Batch:
-        """video [B, C, T, H, W], audio [B, C, T], text [B, L, D], mask [B, L]; some prompts are the empty one."""
+        """video [B, C, T, H, W], audio [B, S, C, T], text [B, L, D], mask [B, L]; some prompts are the empty one."""
         run, held_out = self.recipe.run, self.recipe.data.held_out
         rows = [held_out + row for row in rows_at(run.seed, step, run.batch, len(self.store) - held_out)]
         dropped = draw_switches(self.recipe.noise.drop_text, len(rows), generator_for("text", run.seed, step))
@@ -144,7 +144,7 @@ class GeneratorTask:
             rows = list(range(start, min(start + 16, self.recipe.data.held_out)))
             batch = {name: tensor.to(device) for name, tensor in self.read(rows).items()}
             for name, (video, audio) in cases.items():
-                levels = Latents(torch.full((len(rows), 1, 1, 1, 1), video), torch.full((len(rows), 1, 1), audio))
+                levels = Latents(torch.full((len(rows), 1, 1, 1, 1), video), torch.full((len(rows), 1, 1, 1), audio))
                 generator = generator_for("validation", start, name)
                 for stream, value in self._loss(model, batch, levels, generator, None)[1].items():
                     if getattr(levels, stream).any():

@@ -76,7 +76,7 @@ def latent_times(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_levels(config: NoiseConfig, grid: Grid, batch: int, generator: torch.Generator) -> Latents:
-    """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, 1, Ta]; each sample has some above 0."""
+    """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, 1, 1, Ta]; each sample has some above 0."""
     mode = _choose([getattr(config.streams, name) for name in STREAMS], batch, generator)
     way = _choose([getattr(config.times, name) for name in TIMES], batch, generator)
     base = torch.sigmoid(config.mean + config.std * torch.randn(2, batch, generator=generator))
@@ -90,7 +90,7 @@ def draw_levels(config: NoiseConfig, grid: Grid, batch: int, generator: torch.Ge
     over_audio = _along(audio, way, start, end, times_audio)
     pictured = (way == TIMES.index("first_frame")) & (mode != STREAMS.index("video_absent"))
     over_video[pictured, 0] = 0.0
-    return Latents(over_video[:, None, :, None, None], over_audio[:, None])
+    return Latents(over_video[:, None, :, None, None], over_audio[:, None, None])
 
 
 def draw_switches(share: float, batch: int, generator: torch.Generator) -> Tensor:

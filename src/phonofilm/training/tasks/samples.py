@@ -98,7 +98,7 @@ def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents],
     audio = load_module(AudioVAE, codecs / "audio_vae.safetensors")
     vocoder = load_module(Vocoder, codecs / "vocoder.safetensors")
     films = [video.decode(x.video.cpu())[0] for x in (truth, joint, animate) if x.video is not None]
-    mels = [audio.decode(x.audio.cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
+    mels = [audio.decode(x.audio[:, 0].cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
     save_frames(stem.with_suffix(".png"), *films)
     save_mels(stem.with_name(f"{stem.name}-mel.png"), *mels)
     waveforms = vocoder(mels[1])[0][..., : task.grid.samples].clamp(-1, 1)
