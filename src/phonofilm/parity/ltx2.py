@@ -89,7 +89,8 @@ def transformer(preset: str) -> Runner:
         network.load_state_dict(from_published(fixture.weights(), network.state_dict()), strict=True)
         network.eval().to(device)
         latents, text, audio_text = (_on(device, part) for part in drawn_inputs(fixture))
-        theirs = Positions(*(fixture.outputs[f"{stream}_coords"].transpose(1, 0, 2) for stream in ("video", "audio")))
+        bounds = [fixture.outputs[f"{stream}_coords"].transpose(1, 0, 2) for stream in ("video", "audio")]
+        theirs = Positions(bounds[0], bounds[1])
         made: dict[str, Any] = {}
         for case in ("uniform", "isolated", "per_token"):
             exchange = torch.zeros(2, dtype=torch.bool, device=device) if case == "isolated" else None
