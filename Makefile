@@ -5,7 +5,7 @@ CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
 PROMPT ?= A red rubber ball falls and bounces in a small room.
 
-.PHONY: setup demo test test-slow check check-wheel results compare bench clean
+.PHONY: setup demo test test-slow fuzz check check-wheel results compare bench clean
 
 setup: $(DEV)
 
@@ -33,6 +33,10 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# 10,000 damaged films, sounds and pictures (and whatever else is read); minutes, and an interrupted run goes on
+fuzz: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m fuzz
 
 # a wheel, built and installed into a clean environment outside the checkout, makes a clip; minutes
 check-wheel: $(DEV)

@@ -78,6 +78,7 @@ class Clip:
         fps: exact frame rate, or None when there are no frames.
         waveform: float32 [C, N] in [-1, 1], or None for a silent film.
         sample_rate: samples per second, or None when there is no waveform.
+        layout: FFmpeg's name of each channel ("FL", "FR", "FC", "LFE", …); empty: the usual ones of their number.
         prompt: the text the clip was made from, or its caption.
         events: what happens in it, where that is known.
         stems: named parts of the sound ("speech", "effects", "music"), each like `waveform`.
@@ -92,6 +93,7 @@ class Clip:
     events: tuple[Event, ...] = ()
     stems: Mapping[str, np.ndarray] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    layout: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frames is not None:
@@ -379,7 +381,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     if isinstance(value, Clip):
-        return [_plain(value.frames), str(value.fps), _plain(value.waveform), value.sample_rate]
+        plain = [_plain(value.frames), str(value.fps), _plain(value.waveform), value.sample_rate]
+        return [*plain, list(value.layout)] if value.layout else plain
     if isinstance(value, Fraction):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

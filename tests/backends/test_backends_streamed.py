@@ -54,7 +54,7 @@ def test_a_long_film_gets_a_beep_at_every_flash(tmp_path):
 def test_one_window_is_the_foley_of_the_whole_clip(model, tmp_path):
     film = film_of(tmp_path / "film.mkv", 3, fps=25)
     request = check_film(Request("x", seed=4), film, tmp_path / "out.mkv")
-    (piece,) = sound_of(model, film, request)
+    (piece,) = sound_of(model, film, request, film.seconds)
     whole = model.generate("x", seed=4, task="foley", source=read_clip(film.path))
     assert (piece.waveform == whole.waveform).all()
 

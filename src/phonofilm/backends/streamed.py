@@ -75,7 +75,8 @@ def foley_film(
         PhonofilmError: damage in the film, or a file that cannot be written.
         Cancelled: `cancel` said so; nothing is left.
     """
-    made = sound_of(backend, film, request, progress, cancel)
+    seconds = film.seconds_in(output)
+    made = sound_of(backend, film, request, seconds, progress, cancel)
     first = next(made)
     assert first.waveform is not None
     assert first.sample_rate is not None
@@ -84,14 +85,19 @@ def foley_film(
     metadata["request"] = hashlib.sha256(f"{asked} {metadata['source_sha256']}".encode()).hexdigest()
     pieces = (clip.waveform for clip in chain([first], made) if clip.waveform is not None)
     copied = write_film(film, output, pieces, first.sample_rate, metadata)
-    samples = nearest(film.seconds * first.sample_rate)
+    samples = nearest(seconds * first.sample_rate)
     return Written(film, samples, len(first.waveform), first.sample_rate, copied, metadata)
 
 
 def sound_of(
-    backend: Backend, film: Film, request: Request, progress: Progress | None = None, cancel: Cancel | None = None
+    backend: Backend,
+    film: Film,
+    request: Request,
+    seconds: Fraction,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Iterator[Clip]:
-    """The sound of a film in pieces that follow each other without a gap, one a window.
+    """`seconds` of sound for a film, in pieces that follow each other without a gap, one a window.
 
     Every piece says in its metadata what made it, the first one also how many windows there are.
     """
@@ -111,7 +117,7 @@ def sound_of(
         assert made.waveform is not None
         assert made.sample_rate is not None
         rate = made.sample_rate
-        ends = nearest(film.seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)
+        ends = nearest(seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)
         length = ends - _sample(span.start, fps, rate)
         waveform = to_length(made.waveform, max(length, made.waveform.shape[1]))
         known = Clip(waveform=waveform[:, length:], sample_rate=rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,12 @@ from PIL import Image
 
 from phonofilm.media.resample import resample_frames
 from phonofilm.types import Clip, nearest
+
+PILLOW_ERRORS = (
+    OSError, ValueError, ArithmeticError, MemoryError, EOFError, SyntaxError, IndexError, struct.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
+"""What Pillow raises of damaged files, besides its own errors, which are all of these kinds."""
 
 SAMPLED = 1_000_000
 FASTEST = 50  # frames a second; browsers play anything faster at 10
@@ -50,9 +57,12 @@ def write_gif(clip: Clip, path: Path, comment: str = "") -> None:
 
 
 def gif_comment(path: Path) -> str:
-    """The comment that `write_gif` left, or an empty text."""
-    with Image.open(path) as image:
-        comment = image.info.get("comment", b"")
+    """The comment that `write_gif` left, or an empty text where there is none that can be read."""
+    try:
+        with Image.open(path) as image:
+            comment = image.info.get("comment", b"")
+    except PILLOW_ERRORS:
+        return ""
     return comment.decode("utf-8", "replace")
 
 

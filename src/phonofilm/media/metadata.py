@@ -32,6 +32,9 @@ def to_tags(clip: Clip, metadata: Mapping[str, str]) -> dict[str, str]:
         said.setdefault("prompt", clip.prompt)
     if clip.fps is not None:
         said["fps"] = str(clip.fps)
+    if clip.layout:
+        # some containers do not keep it, and some keep another one
+        said["layout"] = "+".join(clip.layout)
     if clip.events:
         events = [{k: v for k, v in asdict(event).items() if v is not None} for event in clip.events]
         said["events"] = json.dumps(events, ensure_ascii=False)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.media.decode import declared_seconds, decode, opened, streams
-from phonofilm.media.gif import gif_comment
+from phonofilm.media.container import declared_seconds, hints, opened, streams
+from phonofilm.media.decode import Decoded, decode
+from phonofilm.media.gif import PILLOW_ERRORS, gif_comment
+from phonofilm.media.layouts import EARS
 from phonofilm.media.metadata import from_tags, to_events
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, nearest, rational
@@ -70,9 +74,10 @@ def read_clip(
         metadata = _metadata(container, path)
     frames, rate = decoded.picture(None if fps is None else rational(fps), metadata.get("fps"))
     waveform = decoded.sound()
-    found_rate = decoded.sample_rate
+    found_rate, layout = decoded.sample_rate, _layout(metadata, decoded)
     if waveform is not None:
-        waveform = waveform if channels is None else mix(waveform, channels)
+        if channels is not None:
+            waveform, layout = mix(waveform, channels, layout), ()
         if sample_rate is not None:
             waveform, found_rate = resample_audio(waveform, found_rate, sample_rate), sample_rate
     if seconds is not None:
@@ -86,7 +91,8 @@ def read_clip(
         sample_rate=found_rate if waveform is not None else None,
         prompt=metadata.get("prompt"),
         events=to_events(metadata),
-        metadata={key: value for key, value in metadata.items() if key not in ("events", "fps")},
+        metadata={key: value for key, value in metadata.items() if key not in ("events", "fps", "layout")},
+        layout=layout,
     )
 
 
@@ -114,7 +120,7 @@ def probe(path: str | Path) -> Info:
             format=container.format.name,
             seconds=float(declared_seconds(container, video, audio) or 0),
             size=(video.codec_context.width, video.codec_context.height) if video else None,
-            fps=rational(video.average_rate or video.guessed_rate or 1) if video else None,
+            fps=next(iter(hints(video)), Fraction(1)) if video else None,
             video_codec=video.codec_context.name if video else None,
             sample_rate=audio.codec_context.sample_rate if audio else None,
             channels=audio.codec_context.layout.nb_channels if audio else None,
@@ -129,14 +135,41 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     Raises:
         PhonofilmError: a file that is missing or no picture.
     """
+    path = Path(path)
     try:
         with Image.open(path) as image:
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            pixels = _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise PhonofilmError(f"{path} is not a picture that can be read; use PNG, JPEG or WebP") from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise PhonofilmError(f"picture {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except PILLOW_ERRORS as error:
+        said = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        raise PhonofilmError(f"picture {path} cannot be read: {said}") from error
     return pixels if size is None else resize_frames(pixels[None], size)[0]
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """uint8 [H, W, 3] in sRGB: other colour profiles are converted, and 16 bits scaled to 8."""
+    if image.mode.startswith(("I;16", "I", "F")):
+        levels = np.asarray(image).astype(np.float64)
+        grey = (levels / (257 if levels.max(initial=0) > 255 else 1)).round().clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            bare = image.convert("RGB") if image.mode in ("P", "RGBA", "PA") else image
+            converted = ImageCms.profileToProfile(bare, found, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            image = image if converted is None else converted
+        except (ImageCms.PyCMSError, *PILLOW_ERRORS):  # a profile that says nothing: the colours as they are
+            pass
+    return np.asarray(image.convert("RGB"))
+
+
+def _layout(metadata: Mapping[str, str], decoded: Decoded) -> tuple[str, ...]:
+    """The channels that Phonofilm noted when it wrote the file, or else those that the file tells."""
+    names = tuple(metadata.get("layout", "").split("+"))
+    fits = decoded.blocks and len(names) == len(decoded.blocks[0].samples) and all(name in EARS for name in names)
+    return names if fits else decoded.layout
 
 
 def _metadata(container: Any, path: Path) -> dict[str, str]:

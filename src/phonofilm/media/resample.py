@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from phonofilm.media.layouts import STANDARD, fold, is_stereo, named
 from phonofilm.types import nearest
 
 FILTER_REACH = 48
@@ -64,32 +65,47 @@ def _lowpass(ratio: Fraction) -> np.ndarray:
     return firwin(2 * FILTER_REACH * slowest + 1, 0.95 / slowest, window=("kaiser", 8.0))
 
 
-# ITU-R BS.775 downmix of L R C LFE Ls Rs (and of its prefixes) to stereo; the LFE is left out
-_HALF = 0.5**0.5
-_TO_STEREO = {
-    3: [[1, 0, _HALF], [0, 1, _HALF]],
-    4: [[1, 0, _HALF, 0], [0, 1, 0, _HALF]],
-    5: [[1, 0, _HALF, _HALF, 0], [0, 1, _HALF, 0, _HALF]],
-    6: [[1, 0, _HALF, 0, _HALF, 0], [0, 1, _HALF, 0, 0, _HALF]],
-    8: [[1, 0, _HALF, 0, _HALF, 0, _HALF, 0], [0, 1, _HALF, 0, 0, _HALF, 0, _HALF]],
-}
+def mix(waveform: np.ndarray, channels: int, layout: Sequence[str] = ()) -> np.ndarray:
+    """float32 [C, N] as 1 or 2 channels: mono is doubled, stereo averaged, surround folded by ITU-R BS.775.
 
-
-def mix(waveform: np.ndarray, channels: int) -> np.ndarray:
-    """float32 [C, N] as 1 or 2 channels: mono is doubled, stereo averaged, surround folded by ITU-R BS.775."""
+    Args:
+        layout: FFmpeg's names of the channels (`Clip.layout`); without them the standard ones of their number.
+    """
     count = waveform.shape[0]
-    if count == channels:
-        return waveform
-    if channels not in (1, 2):
+    if channels not in (1, 2) and count != channels:
         raise ValueError(f"sound can be mixed to 1 or 2 channels, not {channels}")
-    if count == 1:
-        return np.repeat(waveform, 2, axis=0)
-    if count in _TO_STEREO:
-        matrix = np.asarray(_TO_STEREO[count], np.float32)
-        waveform = matrix / matrix.sum(axis=1, keepdims=True) @ waveform
-    elif count > 2:
-        waveform = np.stack([waveform[0::2].mean(axis=0), waveform[1::2].mean(axis=0)])
-    return waveform if channels == 2 else waveform.mean(axis=0, keepdims=True)
+    if count == 1 or count == channels != 2 or (count == 2 and is_stereo(count, layout)):
+        stereo = waveform
+    elif (matrix := fold(count, layout)) is not None:
+        stereo = matrix @ waveform
+    else:
+        stereo = np.stack([waveform[0::2].mean(axis=0), waveform[1::2].mean(axis=0)])
+    if len(stereo) == channels:
+        return stereo
+    return np.repeat(stereo, 2, axis=0) if len(stereo) == 1 else stereo.mean(axis=0, keepdims=True)
+
+
+_NEIGHBOURS = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
+
+
+def remix(waveform: np.ndarray, layout: Sequence[str], wanted: Sequence[str], channels: int) -> np.ndarray:
+    """float32 [C, N] as [channels, N]: by name where all channels have their place, else as left and right.
+
+    Args:
+        layout: names of the channels that are there. wanted: names of those to have.
+    """
+    have, want = named(len(waveform), layout), named(channels, wanted)
+    have = tuple(_NEIGHBOURS[name] if name not in want and name in _NEIGHBOURS else name for name in have)
+    if have == want and len(waveform) == channels:
+        return waveform
+    if channels in (1, 2) and want in (STANDARD[1], STANDARD[2]):
+        return mix(waveform, channels, layout)
+    if not have or not set(have) <= set(want):
+        have, waveform = STANDARD[2], mix(waveform, 2, layout)
+    made = np.zeros((channels, waveform.shape[1]), np.float32)
+    for index, name in enumerate(have):
+        made[want.index(name) if name in want else min(index, channels - 1)] += waveform[index]
+    return made
 
 
 def on_clock(times: Sequence[float], seconds: float, fps: Fraction, slack: float = 0.0) -> np.ndarray:

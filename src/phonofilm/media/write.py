@@ -6,26 +6,25 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, check_file
+from phonofilm.media.colour import SCALING
 from phonofilm.media.gif import slowed, write_gif
+from phonofilm.media.layouts import STANDARD, named
 from phonofilm.media.metadata import to_tags
-from phonofilm.media.resample import resample_audio
+from phonofilm.media.resample import mix, remix, resample_audio
 from phonofilm.types import Clip
 
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-SCALING = (
-    Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
-)
 BLOCK = 1024
+SAMPLE_FORMATS = {"aac": "fltp", "pcm_s24le": "s32"}
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,15 @@ def _check_content(clip: Clip, path: Path) -> None:
         raise PhonofilmError(f"{path.name}: the clip has no picture, which is all that .gif holds; use .wav")
     if not has_frames and not has_sound:
         raise PhonofilmError(f"{path.name}: the clip is empty, there is neither picture nor sound to write")
-    if clip.waveform is not None and not np.isfinite(clip.waveform).all():
-        raise PhonofilmError(f"{path.name}: the sound holds values that are not finite; nothing was written")
-    if clip.waveform is not None and clip.waveform.shape[0] not in LAYOUTS:
+    if clip.waveform is not None:
+        _check_finite(clip.waveform)
+    if clip.waveform is not None and clip.waveform.shape[0] not in STANDARD:
         raise PhonofilmError(f"{path.name}: {clip.waveform.shape[0]} channels of sound; 1 to 8 can be written")
+
+
+def _check_finite(samples: np.ndarray) -> None:
+    if not np.isfinite(samples).all():
+        raise PhonofilmError("the sound holds values that are not finite; nothing was written")
 
 
 Timed = tuple[Fraction, Any, Any]
@@ -159,8 +163,9 @@ def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> No
         tracks.append(partial(picture_track, frames=clip.frames, size=(width, height), fps=clip.fps, kind=kind))
     if clip.waveform is not None and clip.sample_rate and clip.waveform.shape[1]:
         rate = codec_rate(clip.sample_rate, kind)
-        waveform = resample_audio(clip.waveform, clip.sample_rate, rate)
-        tracks.append(partial(sound_track, pieces=[waveform], channels=len(waveform), rate=rate, kind=kind))
+        waveform, names = carried(clip.waveform, clip.layout, kind, rate)
+        waveform = resample_audio(waveform, clip.sample_rate, rate)
+        tracks.append(partial(sound_track, pieces=[waveform], names=names, rate=rate, kind=kind))
     mux(path, kind, tags, clip.sample_rate, tracks)
 
 
@@ -242,21 +247,56 @@ def codec_rate(rate: int, kind: Container) -> int:
     return next((r for r in kind.rates if r >= rate), kind.rates[-1])
 
 
+def carried(
+    waveform: np.ndarray, layout: Sequence[str], kind: Container, rate: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Sound [C, N] and the names of its channels as a codec takes them: as they are, or else mixed to stereo."""
+    names = named(len(waveform), layout)
+    if _takes(kind.audio, rate, names):
+        return waveform, names
+    usual = STANDARD[len(waveform)]
+    alike = {name.replace("S", "B") for name in names} == {name.replace("S", "B") for name in usual}
+    if alike and _takes(kind.audio, rate, usual):
+        return remix(waveform, names, usual, len(usual)), usual
+    return mix(waveform, 2, names), STANDARD[2]
+
+
+@lru_cache(maxsize=256)
+def _takes(codec: str, rate: int, names: tuple[str, ...]) -> bool:
+    """Whether an encoder has a place for each of these channels."""
+    context: Any = av.CodecContext.create(codec, "w")
+    context.sample_rate, context.layout, context.format = rate, _layout(names), SAMPLE_FORMATS.get(codec, "flt")
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _layout(names: Sequence[str]) -> str:
+    return {STANDARD[1]: "mono", STANDARD[2]: "stereo"}.get(tuple(names), "+".join(names))
+
+
 def sound_track(
-    output: Any, pieces: Iterable[np.ndarray], channels: int, rate: int, kind: Container
+    output: Any, pieces: Iterable[np.ndarray], names: tuple[str, ...], rate: int, kind: Container
 ) -> Iterator[Timed]:
-    """Sound float32 [C, any length] piece after piece, at a rate that the codec has."""
-    stream = output.add_stream(kind.audio, rate=rate, layout=LAYOUTS[channels], options=dict(kind.audio_options))
+    """Sound float32 [C, any length] piece after piece, at a rate and with channels that the codec has.
+
+    Raises:
+        PhonofilmError: sound that is not finite, which an encoder would make noise of.
+    """
+    stream = output.add_stream(kind.audio, rate=rate, layout=_layout(names), options=dict(kind.audio_options))
     if not kind.audio.startswith("pcm"):
         # AAC holds 6144 bits a channel and block at most
-        stream.bit_rate = channels * min(128_000, 6 * rate)
+        stream.bit_rate = len(names) * min(128_000, 6 * rate)
 
     def encode() -> Iterator[Timed]:
         start = 0
         for block in _blocks(pieces):
+            _check_finite(block)
             # interleaved: PyAV counts nine planes where there are eight
             samples = np.ascontiguousarray(np.clip(block, -1, 1).T).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=LAYOUTS[channels])
+            frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=_layout(names))
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             yield Fraction(start, rate), stream, frame
             start += block.shape[1]
