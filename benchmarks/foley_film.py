@@ -49,7 +49,7 @@ def draw_film(path: Path, seconds: float, size: tuple[int, int], fps: Fraction) 
 
 def measured(film: Path, seconds: float, model: str, output: Path) -> dict[str, float]:
     """Wall and processor seconds and the most memory, in MiB, of one run."""
-    command = [sys.executable, "-m", "phonofilm.app.cli", "foley", str(film), "-o", str(output), "--model", model]
+    command = [sys.executable, "-m", "phonofilm.app.cli.main", "foley", str(film), "-o", str(output), "--model", model]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as process:
         said, _ = process.communicate()
@@ -74,8 +74,12 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="where the films are kept, and taken from if they are there")
     given = parser.parse_args()
     width, height = (int(side) for side in given.size.split("x"))
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, model {given.model}, {given.size} at {given.fps} fps")
-    print("| film, min | wall, s | of the film | processor, s | of the film | memory, MiB | stages |\n" + "|---" * 7 + "|")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, model {given.model}, {given.size} at {given.fps} fps"
+    )
+    print(
+        "| film, min | wall, s | of the film | processor, s | of the film | memory, MiB | stages |\n" + "|---" * 7 + "|"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

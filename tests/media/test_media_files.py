@@ -268,3 +268,15 @@ def test_images(tmp_path: Path) -> None:
         read_image(tmp_path / "b.png")
     with pytest.raises(PhonofilmError, match="cannot be read"):
         read_image(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".mkv", ".wav", ".gif"])
+def test_sound_that_is_not_finite_is_written_nowhere(tmp_path: Path, suffix: str, value: float) -> None:
+    clip = noise()
+    waveform = clip.waveform.copy()
+    waveform[1, 5000] = value
+    path = tmp_path / f"clip{suffix}"
+    with pytest.raises(PhonofilmError, match="sound holds values that are not finite; nothing was written"):
+        write_clip(clip.with_(waveform=waveform), path)
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from phonofilm import Clip, PhonofilmError
 from phonofilm.media import read_clip, resample_audio, resize_frames, write_clip
 from phonofilm.media.film import Film, goes_into, write_film
 from phonofilm.media.resample import resample_stream
+from phonofilm.types import nearest
 
 
 def sound_of(clip: Clip, piece: int = 5000) -> list[np.ndarray]:
@@ -158,3 +159,62 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         with pytest.raises(PhonofilmError, match=message) as refused:
             Film.open(tmp_path / name)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".mkv", ".wav"])
+def test_sound_that_is_not_finite_is_written_nowhere(tmp_path: Path, suffix: str, number: int) -> None:
+    """Also where the picture is copied, and where it begins in a later piece."""
+    clip = flash_and_beep(25, seconds=2)
+    film = Film.open(write_clip(clip.with_(waveform=None, sample_rate=None), tmp_path / "silent.mp4"))
+    pieces = [piece.copy() for piece in sound_of(clip)]
+    pieces[number][0, 10] = np.nan
+    with pytest.raises(PhonofilmError, match="not finite; nothing was written"):
+        write_film(film, tmp_path / f"made{suffix}", pieces, 16_000, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["silent.mp4"]
+
+
+def varying(path: Path, codec: str, pixels: str) -> tuple[Path, Fraction]:
+    """A film of about four seconds whose frames last 1/30 to 1/10 s, and how long it is."""
+    generator, stamps = np.random.default_rng(0), [0]
+    while stamps[-1] < 3.9 * 90_000:
+        stamps.append(stamps[-1] + 90_000 // int(generator.choice([30, 24, 15, 10])))
+    with av.open(path, "w") as output:
+        stream = output.add_stream(codec, rate=30)
+        stream.width = stream.height = 64
+        stream.pix_fmt = pixels
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 90_000)
+        for number, (stamp, after) in enumerate(zip(stamps, stamps[1:], strict=False)):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 4 * number, np.uint8), format="rgb24")
+            made = frame.reformat(format=pixels)
+            made.pts, made.duration, made.time_base = stamp, after - stamp, Fraction(1, 90_000)
+            output.mux(stream.encode(made))
+        output.mux(stream.encode(None))
+    return path, Fraction(stamps[-1], 90_000)
+
+
+@pytest.mark.parametrize(("name", "codec", "pixels"), [
+    ("film.mp4", "libx264", "yuv420p"), ("film.mov", "mjpeg", "yuvj420p"), ("film.mkv", "ffv1", "bgr0"),
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".wav"])
+def test_sound_is_as_long_as_a_picture_of_varying_rate(
+    tmp_path: Path, name: str, codec: str, pixels: str, suffix: str
+) -> None:
+    path, seconds = varying(tmp_path / name, codec, pixels)
+    film, output = Film.open(path), tmp_path / f"made{suffix}"
+    lasts = film.seconds_in(output)
+    assert abs(lasts - seconds) < Fraction(1, 20)
+    samples = nearest(lasts * 16_000)
+    write_film(film, output, [np.full((2, samples), 0.1, np.float32)], 16_000, {})
+    with av.open(output) as container:
+        ends = {}
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream.type] = max(ends.get(packet.stream.type, Fraction(0)), end)
+        declared = {s.type: s.duration * s.time_base for s in container.streams if s.duration}
+    if "video" in ends:
+        assert abs(ends["video"] - lasts) <= Fraction(1, 200)
+    assert abs(ends["audio"] - lasts) <= Fraction(1024, 16_000)  # a codec's last block
+    if len(declared) == 2:
+        assert abs(declared["video"] - declared["audio"]) <= Fraction(1, 200)

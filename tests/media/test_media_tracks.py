@@ -72,8 +72,9 @@ def test_a_cover_is_no_picture(tmp_path: Path) -> None:
         cover, picture = output.add_stream("mjpeg", rate=10), output.add_stream("libx264", rate=10)
         cover.pix_fmt, cover.disposition = "yuvj420p", D.attached_pic
         picture.pix_fmt, picture.disposition = "yuv420p", D.default
-        for stream, level, count in ((cover, 60, 1), (picture, 120, 10)):
+        for stream in (cover, picture):
             stream.width, stream.height = 64, 32
+        for stream, level, count in ((cover, 60, 1), (picture, 120, 10)):
             frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), level, np.uint8), format="rgb24")
             for index in range(count):
                 made = frame.reformat(format=stream.pix_fmt)

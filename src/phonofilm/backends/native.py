@@ -20,6 +20,7 @@ from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_doma
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.requests import as_request
 from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.pixels import to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
 from phonofilm.types import Clip, Grid, Latents, Request
@@ -117,8 +118,7 @@ class NativeBackend:
         frames = waveform = None
         if latents.video is not None:
             pixels = decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames]
-            whole = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            frames = rearrange(whole, "c t h w -> t h w c").cpu().numpy()
+            frames = to_frames(pixels)
         if latents.audio is not None:
             mel, _ = self.parts.audio_vae.decode(latents.audio[:, 0])
             sound, _ = self.parts.vocoder(mel)

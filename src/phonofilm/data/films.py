@@ -60,7 +60,7 @@ class FilmSource:
             raise PhonofilmError(f"{path.name} has no clip of {seconds:g} s between {start:g} and {end:g} s")
         count = int((end - start - seconds) / step + 1e-6) + 1
         digest = file_sha256(path)
-        return FilmSource(clip.frames, mix(clip.waveform, 2), digest, seconds, fps, start, step, count)
+        return FilmSource(clip.frames, mix(clip.waveform, 2, clip.layout), digest, seconds, fps, start, step, count)
 
     def __len__(self) -> int:
         return self.count

@@ -175,9 +175,9 @@ def blur(clip: Clip, pixels: float, draw: Draw) -> Clip:
 def narrow(clip: Clip, width: float, draw: Draw) -> Clip:
     """Stereo drawn together: 1 as it is, 0 mono, −1 left and right exchanged."""
     waveform, _ = _sound(clip)
-    stereo = mix(waveform, 2)
+    stereo = mix(waveform, 2, clip.layout)
     middle, side = stereo.mean(axis=0), (stereo[0] - stereo[1]) / 2
-    return clip.with_(waveform=np.stack([middle + width * side, middle - width * side]).astype(np.float32))
+    return clip.with_(waveform=np.stack([middle + width * side, middle - width * side]).astype(np.float32), layout=())
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
     if job.sound is not None:
         canvas.waveform = np.zeros((2, samples), np.float32)
         if source.waveform is not None and source.sample_rate:
-            sound = resample_audio(mix(source.waveform, 2), source.sample_rate, rate)
+            sound = resample_audio(mix(source.waveform, 2, source.layout), source.sample_rate, rate)
             canvas.waveform[:] = to_length(sound, samples)
         canvas.sample_states[_between(_to_edge(job.sound, job, canvas), Fraction(rate), samples)] = MAKE
     return canvas
@@ -142,6 +142,7 @@ def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
 def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
     """The clip that was asked for; what was given and not to be made again is handed back untouched."""
     frames, waveform = _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+    untouched = waveform is not None and job.sound == NOTHING and job.source.waveform is not None
     return Clip(
         frames=frames,
         fps=None if frames is None else job.fps,
@@ -149,6 +150,7 @@ def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
         sample_rate=None if waveform is None else job.sample_rate,
         prompt=job.request.prompt or None,
         metadata=metadata,
+        layout=job.source.layout if untouched else (),
     )
 
 
@@ -177,7 +179,7 @@ def _deliver_sound(job: Job, canvas: Canvas) -> np.ndarray | None:
         return made
     keep = np.ones(job.samples, bool)
     keep[_between(job.sound, Fraction(job.sample_rate), job.samples)] = False
-    kept = to_length(mix(source, 2), job.samples)
+    kept = to_length(mix(source, 2, job.source.layout), job.samples)
     return crossfaded(kept, made, keep, nearest(FADE_SECONDS * job.sample_rate))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonofilm.codecs.pixels import to_frames
 from phonofilm.codecs.tiling import fades, places
 from phonofilm.errors import PhonofilmError
 
@@ -64,7 +65,7 @@ def decode_tiles(
             ramp = ((torch.arange(length) + 0.5) / length).view(1, -1, 1, 1)
             pixels[:, :length] = torch.lerp(before, pixels[:, :length], ramp)
         keep = pixels.shape[1] if end == count else spans[number + 1][0] * factor - first
-        frames[first : first + keep] = _whole(pixels[:, :keep])
+        frames[first : first + keep] = to_frames(pixels[:, :keep])
         before = pixels[:, keep:].clone()
         del pixels  # else it would be there while the next tile is decoded
     return frames
@@ -89,11 +90,6 @@ def _decode_space(decode: Decoder, latents: Tensor, space: int, tile: Tile) -> T
         del pixels  # else it would be there while the next tile is decoded
     assert made is not None  # there is at least one tile
     return made
-
-
-def _whole(pixels: Tensor) -> np.ndarray:
-    scaled = pixels.add(1).mul_(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(1, 2, 3, 0).numpy()
 
 
 def next_smaller(ladder: tuple[Tile, ...], tile: Tile, shape: tuple[int, int, int]) -> Tile:

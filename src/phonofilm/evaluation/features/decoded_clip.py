@@ -60,7 +60,8 @@ class Film:
     def sound(self) -> np.ndarray:
         if self.clip.waveform is None or not self.clip.waveform.shape[1]:
             raise UnfitError("there is no sound")
-        return mix(self.clip.waveform, 2) if len(self.clip.waveform) > 2 else self.clip.waveform
+        waveform, layout = self.clip.waveform, self.clip.layout
+        return mix(waveform, 2, layout) if len(waveform) > 2 or layout else waveform
 
     @property
     def sample_rate(self) -> int:

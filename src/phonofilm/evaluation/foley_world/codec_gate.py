@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 
 from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.pixels import to_frames
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.evaluation.foley_world.detect import observe
@@ -40,8 +40,7 @@ def recode(clip: Clip, video: VideoVAE, audio: AudioVAE, vocoder: Vocoder) -> Cl
     samples = torch.nn.functional.pad(samples, (0, grid.mel_frames * grid.geometry.mel_hop - samples.shape[-1]))
     mel = audio.decode(audio.encode(log_mel(samples, audio.config.mel))[0])[0]
     sound = vocoder(mel)[0][0, :, : grid.samples]
-    pixels = rearrange(((picture + 1) * 127.5).clamp(0, 255).round().to(torch.uint8), "c t h w -> t h w c")
-    return clip.with_(frames=pixels.numpy(), waveform=np.clip(sound.numpy(), -1, 1).astype(np.float32))
+    return clip.with_(frames=to_frames(picture), waveform=np.clip(sound.numpy(), -1, 1).astype(np.float32))
 
 
 def codec_gate(folder: str | Path, count: int = 128, families: Sequence[str] = ("bounce", "strike")) -> dict[str, Any]:

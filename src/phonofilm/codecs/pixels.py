@@ -1,0 +1,24 @@
+"""Between pictures as codecs take them, in [-1, 1], and as clips hold them, in 8 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phonofilm.errors import PhonofilmError
+
+
+def to_frames(pixels: Tensor) -> np.ndarray:
+    """uint8 [T, H, W, 3] of a decoder's float [3, T, H, W] in [-1, 1]; what lies beyond is cut.
+
+    Raises:
+        PhonofilmError: values that are not finite, of which 8 bits would make black.
+    """
+    if not torch.isfinite(pixels).all():
+        raise PhonofilmError(
+            "the picture holds values that are not finite; nothing was written: try another precision (--device cpu), "
+            "or check the weights"
+        )
+    scaled = pixels.float().add(1).mul_(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
