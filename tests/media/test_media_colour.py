@@ -18,7 +18,8 @@ from phonofilm.media.film import Film
 
 COLOURS = np.array([[200, 40, 60], [40, 180, 70], [50, 70, 210], [128, 128, 128], [235, 235, 235], [12, 12, 12]])
 # Kr and Kb of each matrix, by FFmpeg's number
-WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}  # fmt: skip
+SD = (0.299, 0.114)
+WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: SD, 6: SD, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 
 
 def coded(rgb: np.ndarray, matrix: int, full: bool, bits: int) -> np.ndarray:

@@ -21,41 +21,6 @@ LAYOUTS = """
 6.1(front) 7.0 7.0(front) 7.1 7.1(wide) 7.1(wide-side) 5.1.2 octagonal cube 5.1.4 7.1.2 7.1.4 7.2.3 9.1.4 hexadecagonal
 22.2
 """.split()  # noqa: SIM905
-    "2.1",
-    "3.0",
-    "3.0(back)",
-    "4.0",
-    "quad",
-    "quad(side)",
-    "3.1",
-    "5.0",
-    "5.0(side)",
-    "4.1",
-    "5.1",
-    "5.1(side)",
-    "6.0",
-    "6.0(front)",
-    "3.1.2",
-    "hexagonal",
-    "6.1",
-    "6.1(back)",
-    "6.1(front)",
-    "7.0",
-    "7.0(front)",
-    "7.1",
-    "7.1(wide)",
-    "7.1(wide-side)",
-    "5.1.2",
-    "octagonal",
-    "cube",
-    "5.1.4",
-    "7.1.2",
-    "7.1.4",
-    "7.2.3",
-    "9.1.4",
-    "hexadecagonal",
-    "22.2",
-]
 
 
 def place(name: str) -> str:
