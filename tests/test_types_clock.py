@@ -52,8 +52,9 @@ def test_a_clip_is_as_long_as_asked_to_half_a_frame(seconds: float, fps: float) 
 
 
 def counted(index: int, latents: int, factor: int, unit: Fraction) -> tuple[float, float]:
-    """Start and end of token `index`, which merges `latents` latents of `factor` units each."""
-    units = [u for latent in range(index * latents, (index + 1) * latents) for u in units_of_latent(latent, factor)]
+    """Start and end of token `index`, which merges `latents` latents of `factor` units each; the first is alone."""
+    merged = range(1) if index == 0 else range(1 + (index - 1) * latents, 1 + index * latents)
+    units = [u for latent in merged for u in units_of_latent(latent, factor)]
     return float(units[0] * unit), float((units[-1] + 1) * unit)
 
 
@@ -72,9 +73,9 @@ def test_what_a_model_works_on_covers_the_clip_and_no_more_than_it_must(grid: Gr
     factor, patch = grid.geometry.video_time, grid.geometry.patch[0]
     latents = (grid.model_frames - 1) // factor + 1
     assert (grid.model_frames - 1) % factor == 0
-    assert latents % patch == 0
+    assert (latents - 1) % patch == 0
     assert grid.frames <= grid.model_frames
-    assert grid.model_frames - factor * patch < grid.frames
+    assert grid.model_frames == 1 or grid.model_frames - factor * patch < grid.frames
     made = grid.mel_frames * grid.geometry.mel_hop
     assert (grid.mel_frames - 1) % grid.geometry.audio_time == 0
     assert grid.samples <= made

@@ -177,7 +177,7 @@ class Geometry:
     """How a family of models compresses picture and sound into latents and tokens.
 
     Both codecs are causal: the first latent stands for one frame (of sound: `audio_head` mel frames), each later one
-    for `*_time` frames. Latents of both streams end together where the first ones last equally long, and the later
+    for `*_time` frames. So are patches in time: the first latent alone, then `patch[0]` to a token. Latents of both streams end together where the first ones last equally long, and the later
     ones too: at 24 fps and 96 mel frames a second, 2 and 8 frames to a latent with a head of 4.
     """
 
@@ -270,7 +270,7 @@ class Grid:
         """Frames the video codec works on: 1 + k·n, trimmed to `frames` after decoding."""
         factor, patch = self.geometry.video_time, self.geometry.patch[0]
         latents = (causal_length(self.frames, factor) - 1) // factor + 1
-        return 1 + (math.ceil(latents / patch) * patch - 1) * factor
+        return 1 + (causal_length(latents, patch) - 1) * factor
 
     @property
     def mel_frames(self) -> int:
@@ -292,15 +292,15 @@ class Grid:
 
     @property
     def video_tokens(self) -> tuple[int, int, int]:
-        """(T, H, W) of the video tokens."""
-        t, h, w = (n // p for n, p in zip(self.video_shape, self.geometry.patch, strict=True))
-        return t, h, w
+        """(T, H, W) of the video tokens; the first latent has a row of its own."""
+        (latents, height, width), (t, h, w) = self.video_shape, self.geometry.patch
+        return 1 + (latents - 1) // t, height // h, width // w
 
     def video_times(self) -> np.ndarray:
         """float64 [T, 2]: start and end in seconds of each row of video tokens."""
         bounds = causal_bounds(self.video_shape[0], self.geometry.video_time)
-        patch = self.geometry.patch[0]
-        merged = np.stack([bounds[::patch, 0], bounds[patch - 1 :: patch, 1]], axis=-1)
+        rows = causal_bounds(self.video_tokens[0], self.geometry.patch[0])
+        merged = np.stack([bounds[rows[:, 0], 0], bounds[rows[:, 1] - 1, 1]], axis=-1)
         return merged * float(1 / self.fps)
 
     def audio_times(self) -> np.ndarray:

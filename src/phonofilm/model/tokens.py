@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from einops import rearrange, reduce
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def patchify(latents: Tensor, patch: tuple[int, ...]) -> Tensor:
     """Latents to tokens [B, N, C·patch]: of [B, C, T, H, W] ordered time, row, column; of [B, S, C, T] stem, time.
 
+    In time the first latent of a picture, which stands for a single frame, has tokens of its own, filled up with zeros.
+
     Raises:
         ValueError: the patches do not tile the latents.
     """
-    shape = latents.shape[-len(patch) :]
-    if any(size % step for size, step in zip(shape, patch, strict=True)):
-        raise ValueError(f"latents of {tuple(shape)} do not divide into patches of {patch}")
     if len(patch) == 1:
+        if latents.shape[-1] % patch[0]:
+            raise ValueError(f"latents of {tuple(latents.shape[-1:])} do not divide into patches of {patch}")
         return rearrange(latents, "b s c (t p) -> b (s t) (c p)", p=patch[0])
+    steps, *sizes = latents.shape[-3:]
+    if (steps - 1) % patch[0] or any(size % step for size, step in zip(sizes, patch[1:], strict=True)):
+        raise ValueError(f"latents of {(steps, *sizes)} do not divide into patches of {patch}")
+    latents = _filled_up(latents, patch[0])
     pt, ph, pw = patch
     return rearrange(latents, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
 
@@ -27,7 +33,7 @@ def unpatchify(tokens: Tensor, shape: tuple[int, ...], patch: tuple[int, ...]) -
         return rearrange(tokens, "b (s t) (c p) -> b s c (t p)", p=patch[0], s=shape[0])
     (pt, ph, pw), (_, h, w) = patch, shape
     pattern = "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)"
-    return rearrange(tokens, pattern, h=h // ph, w=w // pw, pt=pt, ph=ph, pw=pw)
+    return rearrange(tokens, pattern, h=h // ph, w=w // pw, pt=pt, ph=ph, pw=pw)[:, :, pt - 1 :]
 
 
 def noise_levels(sigma: Tensor, shape: tuple[int, ...], patch: tuple[int, ...]) -> Tensor:
@@ -48,8 +54,13 @@ def noise_levels(sigma: Tensor, shape: tuple[int, ...], patch: tuple[int, ...]) 
     if sigma[0, 0].numel() == 1:
         return sigma.flatten(1)
     if sigma[0, 0].numel() == sigma.shape[2]:
-        return reduce(sigma, "b 1 (t p) 1 1 -> b t", "max", p=patch[0])
+        return reduce(_filled_up(sigma, patch[0]), "b 1 (t p) 1 1 -> b t", "max", p=patch[0])
     return patchify(sigma.expand(-1, -1, *shape), patch).amax(-1)
+
+
+def _filled_up(x: Tensor, step: int) -> Tensor:
+    """x [B, C, T, H, W] with zeros before its first time step, so that this one fills a patch of `step` alone."""
+    return F.pad(x, (0, 0, 0, 0, step - 1, 0)) if step > 1 else x
 
 
 def _levels_of_sound(sigma: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:

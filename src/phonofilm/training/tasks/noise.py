@@ -72,7 +72,8 @@ TIMES = ("whole", "first_frame", "past", "gap", "block")
 
 def latent_times(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Start and end in seconds of each video latent [Tv, 2] (those of its row of tokens) and audio latent [Ta, 2]."""
-    return np.repeat(grid.video_times(), grid.geometry.patch[0], axis=0), grid.audio_times()
+    patch = grid.geometry.patch[0]
+    return np.repeat(grid.video_times(), patch, axis=0)[patch - 1 :], grid.audio_times()
 
 
 def draw_levels(config: NoiseConfig, grid: Grid, batch: int, generator: torch.Generator) -> Latents:

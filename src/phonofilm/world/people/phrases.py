@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parents[1] / "assets" / "speech"
+DECODED = FOLDER / "decoded.npz"
+"""All recordings as samples, where a package was made for a machine without a media library."""
 BREATH = 0.005  # s between grains where there is no pitch
 
 
@@ -74,9 +76,27 @@ def sample_rate() -> int:
     return int(_table()["facts"]["rate"])
 
 
+@lru_cache(maxsize=1)
+def _decoded() -> dict[str, np.ndarray]:
+    """int16 [N] by the recording's file; empty where they are decoded when they are needed."""
+    if not DECODED.is_file():
+        return {}
+    with np.load(DECODED) as stored:
+        return dict(stored)
+
+
+def save_decoded(path: Path) -> None:
+    """Write all recordings as samples."""
+    rate = sample_rate()
+    sounds = {phrase.file: _recording(phrase.file, round(phrase.seconds * rate)) for phrase in phrases()}
+    np.savez_compressed(path, **sounds)  # type: ignore[arg-type]
+
+
 @cache
 def _recording(file: str, samples: int) -> np.ndarray:
     """int16 [N]."""
+    if file in _decoded():
+        return _decoded()[file]
     from phonofilm.media import read_clip
 
     heard = read_clip(FOLDER / file, sample_rate=sample_rate(), channels=1).waveform
