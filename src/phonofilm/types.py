@@ -177,8 +177,9 @@ class Geometry:
     """How a family of models compresses picture and sound into latents and tokens.
 
     Both codecs are causal: the first latent stands for one frame (of sound: `audio_head` mel frames), each later one
-    for `*_time` frames. So are patches in time: the first latent alone, then `patch[0]` to a token. Latents of both streams end together where the first ones last equally long, and the later
-    ones too: at 24 fps and 96 mel frames a second, 2 and 8 frames to a latent with a head of 4.
+    for `*_time` frames. So are patches in time: the first latent alone, then `patch[0]` to a token. Latents of both
+    streams end together where the first ones last equally long, and the later ones too: at 24 fps and 96 mel frames
+    a second, 2 and 8 frames to a latent with a head of 4.
     """
 
     video_time: int = 2

@@ -26,7 +26,8 @@ RUN = """#!/bin/sh
 here=$(cd "$(dirname "$0")" && pwd)
 site=${TMPDIR:-/tmp}/phonofilm-site
 if ls "$here"/wheels/*.whl >/dev/null 2>&1; then
-    python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$site" "$here"/wheels/*.whl || exit 1
+    install="python3 -m pip install -q --no-index --no-deps --no-compile --upgrade"
+    $install --target "$site" "$here"/wheels/*.whl || exit 1
 fi
 PYTHONPATH="$here/src:$site" exec python3 -m phonofilm.training.grow "$@"
 """

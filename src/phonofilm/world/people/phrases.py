@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parents[1] / "assets" / "speech"
+FOLDER = Path(__file__).parents[2] / "assets" / "speech"
 DECODED = FOLDER / "decoded.npz"
 """All recordings as samples, where a package was made for a machine without a media library."""
 BREATH = 0.005  # s between grains where there is no pitch
