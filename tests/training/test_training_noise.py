@@ -30,8 +30,8 @@ def only(stream: str, time: str) -> NoiseConfig:
 def levels(config: NoiseConfig, batch: int = 400, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     drawn = draw_levels(config, GRID, batch, torch.Generator().manual_seed(seed))
     assert drawn.video.shape == (batch, 1, GRID.video_shape[0], 1, 1)
-    assert drawn.audio.shape == (batch, 1, GRID.audio_length)
-    return drawn.video[:, 0, :, 0, 0], drawn.audio[:, 0]
+    assert drawn.audio.shape == (batch, 1, 1, GRID.audio_length)
+    return drawn.video[:, 0, :, 0, 0], drawn.audio[:, 0, 0]
 
 
 @pytest.mark.parametrize("stream", STREAMS)
