@@ -39,13 +39,27 @@ def test_what_cannot_be_made_is_said_before(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(PhonofilmError, match="is a file; name a folder"):
         check_folder(tmp_path / "file")
-    with pytest.raises(PhonofilmError, match="create it first: mkdir -p"):
-        check_folder(tmp_path / "no" / "folder")
+    with pytest.raises(PhonofilmError, match="file is a file; name a folder"):
+        check_folder(tmp_path / "file" / "folder")
+    with pytest.raises(PhonofilmError, match="file is a file; name a folder"):
+        check_file(tmp_path / "file" / "folder" / "out.mp4")
+    assert os.listdir(tmp_path) == ["file"]
     with pytest.raises(PhonofilmError, match="is a folder; name a file"):
         check_file(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(PhonofilmError, match=r"lets nobody write; choose another one for out\.mp4"):
+    with pytest.raises(PhonofilmError, match=r"is not writable; choose another one for out\.mp4"):
         check_file(tmp_path / "out.mp4")
+
+
+def test_missing_folders_are_made_and_those_that_an_error_leaves_empty_are_removed(tmp_path):
+    write_bytes(tmp_path / "a" / "b" / "file", b"x")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"x"
+    with pytest.raises(PhonofilmError, match="the disk is full"), atomic(tmp_path / "c" / "d" / "out") as temporary:
+        failing(temporary, errno.ENOSPC)
+    with pytest.raises(KeyboardInterrupt), folder_for(tmp_path / "a" / "e" / "f"):
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(tmp_path / "a") == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ import phonofilm
 
 SOURCE = Path(__file__).parents[1] / "src" / "phonofilm"
 RANKS = {
+    "choices": 0,
     "errors": 0,
-    "types": 0,
+    "types": 0.1,
+    "extras": 0.2,
     "__init__": 0.2,
     "files": 0.2,
     "config": 0.2,

@@ -23,6 +23,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"phonofilm.{_ROOMS.get(name, 'types')}"), name)
 
 
+def __dir__() -> list[str]:
+    """The public names alone, for completion in a shell or a notebook."""
+    return sorted([*__all__, "__version__", "__doc__"])
+
+
 def load(model: str = "nano", device: str = "auto", **options: Any) -> Backend:
     """Load a model that turns a `Request` into a `Clip`; see `phonofilm.backends.base.load`."""
     from phonofilm.backends.base import load as load_backend

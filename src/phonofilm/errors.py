@@ -7,3 +7,7 @@ class PhonofilmError(Exception):
 
 class Cancelled(PhonofilmError):
     """The job was stopped before it was done; nothing was left half-written."""
+
+
+class Unwritable(PhonofilmError):
+    """A file could not be written, as where the disk is full; another one of the same folder could not be either."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import PhonofilmError, Unwritable
 
 OF_WRITING = (errno.EFBIG, errno.EDQUOT)
 """Only who writes meets these, whichever file the error names, if any."""
@@ -19,36 +19,36 @@ OF_WRITING = (errno.EFBIG, errno.EDQUOT)
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, with its suffix; it becomes `path` when all went well.
 
-    Whatever goes wrong, an interrupt included, the temporary file is removed and `path` is as it was.
+    Missing folders are made. Whatever goes wrong, an interrupt included, the temporary file and the folders made are
+    removed, and `path` is as it was.
 
     Raises:
-        PhonofilmError: the folder is not there or cannot be written, or the disk is full.
+        PhonofilmError: the folder cannot be made or written, or the disk is full.
         OSError: no fault of the file's, such as one of another file that was read meanwhile.
     """
     target = check_file(path)
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}{target.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with folder_for(target.parent):
+            try:
+                yield temporary
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _readable(error, target, temporary) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_file(path: str | Path) -> Path:
     """The path, once it is known that a file could be made of this name; ask before hours of work, not after.
 
     Raises:
-        PhonofilmError: a folder of this name, one that is not there to make it in, or one that lets nobody write.
+        PhonofilmError: a folder of this name, or a folder above it that is a file or is not writable.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise PhonofilmError(f"folder {path.parent} does not exist; create it first: mkdir -p {path.parent}")
     if path.is_dir():
         raise PhonofilmError(f"{path} is a folder; name a file to write")
-    if not os.access(path.parent, os.W_OK):
-        raise PhonofilmError(f"folder {path.parent} lets nobody write; choose another one for {path.name}")
+    _check_place(path.parent, path.name)
     return path
 
 
@@ -56,32 +56,38 @@ def check_folder(path: str | Path) -> Path:
     """The path, once it is known to be a folder or that one could be made; ask before hours of work, not after.
 
     Raises:
-        PhonofilmError: a file of this name, or nothing to make it in.
+        PhonofilmError: it or a folder above it is a file or is not writable.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise PhonofilmError(f"{path} is a file; name a folder")
-    if not path.parent.is_dir():
-        raise PhonofilmError(f"folder {path.parent} does not exist; create it first: mkdir -p {path.parent}")
+    _check_place(path, path.name)
     return path
+
+
+def _check_place(folder: Path, name: str) -> None:
+    """Refuse a folder in which nothing could be written; missing ones will be made in the nearest that is there."""
+    place = next(part for part in (folder, *folder.parents) if part.exists() or part == part.parent)
+    if not place.is_dir():
+        raise PhonofilmError(f"{place} is a file; name a folder")
+    if not os.access(place, os.W_OK):
+        raise PhonofilmError(f"folder {place} is not writable; choose another one for {name}")
 
 
 @contextmanager
 def folder_for(path: str | Path) -> Iterator[Path]:
-    """A folder to write several files into, made if need be; where an error leaves it empty it is not left at all.
+    """A folder to write into, made with those above it if need be; those that an error leaves empty are removed.
 
     Raises:
-        PhonofilmError: a file of this name, or nothing to make it in.
+        PhonofilmError: it or a folder above it is a file or is not writable.
     """
     folder = check_folder(path)
-    made = not folder.exists()
-    folder.mkdir(exist_ok=True)
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         yield folder
     except BaseException:
-        if made:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+        for part in made:
+            with suppress(OSError):  # it is not empty, or was never made
+                part.rmdir()
         raise
 
 
@@ -94,9 +100,9 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 def _readable(error: OSError, target: Path, temporary: Path) -> Exception:
     if error.errno == errno.ENOSPC:
-        return PhonofilmError(f"the disk is full: {target} was not written; free some space and try again")
+        return Unwritable(f"the disk is full: {target} was not written; free some space and try again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return PhonofilmError(f"{target} cannot be written: {error.strerror}; choose another folder")
+        return Unwritable(f"{target} cannot be written: {error.strerror}; choose another folder")
     if error.errno in OF_WRITING or str(error.filename) in (str(target), str(temporary)):
-        return PhonofilmError(f"{target} cannot be written: {error.strerror}; choose another name or folder")
+        return Unwritable(f"{target} cannot be written: {error.strerror}; choose another name or folder")
     return error

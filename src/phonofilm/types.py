@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phonofilm.choices import Modality, SamplerName, Task
+
 if TYPE_CHECKING:
     import torch
-
-Task = Literal["generate", "foley", "animate", "extend", "retake"]
-SamplerName = Literal["euler", "heun", "multistep", "unipc"]
 
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
@@ -107,6 +106,21 @@ class Clip:
                 raise ValueError(f"waveform must be float32 [C, N], not {self.waveform.dtype} {self.waveform.shape}")
             if self.sample_rate is None:
                 raise ValueError("a waveform needs a sample rate: pass sample_rate")
+
+    def __repr__(self) -> str:
+        """One line: what there is, not the arrays."""
+        parts = []
+        if self.frames is not None:
+            count, height, width, _ = self.frames.shape
+            parts.append(f"{count} frames {width}x{height} at {float(self.fps or 0):.5g} fps")
+        if self.waveform is not None:
+            channels = {1: "mono", 2: "stereo"}.get(len(self.waveform), f"{len(self.waveform)} channels")
+            parts.append(f"{channels} at {self.sample_rate} Hz")
+        parts = [*parts, f"{self.seconds:.4g} s"] if parts else ["empty"]
+        parts += [f"prompt={self.prompt!r}"] if self.prompt else []
+        parts += [f"{len(self.events)} events"] if self.events else []
+        parts += [f"stems {' '.join(self.stems)}"] if self.stems else []
+        return f"Clip({', '.join(parts)})"
 
     @property
     def seconds(self) -> float:
@@ -367,9 +381,16 @@ class Request:
     image: np.ndarray | None = None
     source: Clip | None = None
     span: tuple[float, float] | None = None
-    only: Literal["audio", "video"] | None = None
+    only: Modality | None = None
     sampler: SamplerName | None = None
     model: str = "nano"
+
+    def __repr__(self) -> str:
+        """One line: the fields that are not as by default, and of an image its size alone."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given |= {"image": None if self.image is None else f"{self.image.shape[1]}x{self.image.shape[0]}"}
+        said = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
+        return f"Request({', '.join(said)})"
 
     @property
     def digest(self) -> str:

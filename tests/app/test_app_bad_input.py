@@ -53,8 +53,8 @@ UNHEARD = {("info", "tail.mp4"), ("calibrate", "tail.mp4"), ("calibrate", "cut.m
 WRITERS = {name: f"{command} {FAKE}" for name, command in MAKERS.items()}
 WRITERS |= {"distort": "study distort film.mp4 --kind blur --level 2"}
 OUTPUTS = {
-    "nowhere/out.mp4": "folder nowhere does not exist; create it first: mkdir -p nowhere",
-    "text.mp4/out.mp4": "folder text.mp4 does not exist",
+    "text.mp4/out.mp4": "text.mp4 is a file; name a folder",
+    "text.mp4/sub/out.mp4": "text.mp4 is a file; name a folder",
     "out.avi": "out.avi: unknown output format .avi; use .mp4",
     "out": "out: unknown output format (none); use .mp4",
     "folder.mp4": "folder.mp4 is a folder; name a file to write",
@@ -68,7 +68,7 @@ FILLERS = {
     "study new": "study new clips",
 }
 FOLDERS = {
-    "nowhere/out": "folder nowhere does not exist; create it first: mkdir -p nowhere",
+    "text.mp4/out": "text.mp4 is a file; name a folder",
     "text.mp4": "text.mp4 is a file; name a folder",
 }
 WEIGHTS = {
@@ -90,8 +90,8 @@ OPTIONS = {
     "--guidance 1,2,3": "a guidance of '1,2,3' is not possible",
     "--guidance nan": "a guidance of nan is not possible; choose 0 to 100 (1 is none)",
     "--stg -3": "a guidance of -3 is not possible; choose 0 to 100 (0 is none)",
-    "--offload x": "--offload x is not possible; choose one of none",
-    "--quantize int3": "--quantize int3 is not possible; choose one of int8",
+    "--offload x": "offload: 'x' is not possible; choose one of none",
+    "--quantize int3": "quantize: 'int3' is not possible; choose one of int8",
     "--device gpu --model nano": "unknown device 'gpu'; choose one of auto, cpu, cuda, mps",
     "--lora no.safetensors": "is for public models such as ltx2, not for fake",
     "--dry-run": "fake needs no plan",
@@ -102,6 +102,12 @@ ROWS = {
     "generate -o out.mp4": "the prompt is empty; say what to make",
     "generate ' ' -o out.mp4": "the prompt is empty",
     "generate x": "say what to write: -o clip.mp4",
+    "generate x -p y -o out.mp4": "give the prompt once, as PROMPT or with -p",
+    "generate x -o - --model fake": "-o - and --json both write to standard output",
+    "generate x -n 2 -o - --model fake": "standard output takes one clip",
+    "generate x -o -.avi": "-o - and --json both write",
+    "generate x --seconds -1 --steps 0 -o out.mp4": "s; steps: 0 steps are not possible",
+    "generate --prompts good.jsonl -o -": "--prompts writes a folder of clips; name one",
     "generate x y -o out.mp4": "unexpected extra argument",
     "generate \udcff -o out.mp4 --model fake": "the prompt is not text in UTF-8",
     "generate x -o out.mp4 --seconds -3": "a duration of -3 s is not possible; choose more than 0, up to 600 s",
@@ -125,12 +131,12 @@ ROWS = {
     "generate --prompts no.jsonl -o out": "no.jsonl cannot be read",
     "generate --prompts folder.mp4 -o out": "folder.mp4 cannot be read: Is a directory",
     "generate --prompts empty.mp4 -o out": "empty.mp4 holds no prompts",
-    "generate --prompts text.mp4 -o out": "text.mp4 line 1 is not JSON",
+    "generate --prompts text.mp4 -o out": "text.mp4 line 1: it is not JSON",
     "generate --prompts film.mp4 -o out": "film.mp4 is not text",
     "generate --prompts number.jsonl -o out": "number.jsonl line 2: a job is a string, or an object",
-    "generate --prompts field.jsonl -o out": "field.jsonl line 1: unknown field 'chess'; there are prompt",
-    "generate --prompts escape.jsonl -o out": "the name '../x' cannot be part of a file's name",
-    "generate --prompts negative.jsonl -o out": "negative.jsonl line 1: a duration of -1 s",
+    "generate --prompts field.jsonl -o out": "field.jsonl line 1: chess: unknown field 'chess'; there are prompt",
+    "generate --prompts escape.jsonl -o out": "name: '../x' cannot be the name of a file",
+    "generate --prompts negative.jsonl -o out": "negative.jsonl line 1: seconds: a duration of -1 s",
     f"generate --prompts good.jsonl -o out {FAKE} --sampler rk9": "unknown sampler 'rk9'",
     "foley film.mp4 -o out.gif --model fake": ".gif holds no sound",
     "foley sound.wav -o out.mp4 --model fake": "foley needs a picture, and sound.wav has none; try animate",
@@ -144,7 +150,7 @@ ROWS = {
     "retake film.mp4 --from 9 --to 10 -o out.mp4": "starts after the clip's end at 2.00 s",
     "retake film.mp4 --from 0 --to 1 --audio-only --video-only -o out.mp4": "exclude each other",
     "sheet film.mp4 -o out.jpg": "out.jpg: a sheet is a picture; name it .png",
-    "sheet film.mp4 -o nowhere/out.png": "folder nowhere does not exist",
+    "sheet film.mp4 -o text.mp4/out.png": "text.mp4 is a file; name a folder",
     "sheet film.mp4 -o folder.png": "folder.png is a folder; name a file to write",
     "info": "Missing argument 'CLIP'",
     "weights get mega": "no public model named 'mega'; there are ltx2",
@@ -361,15 +367,14 @@ def test_a_disk_that_takes_no_more(capsys, here, monkeypatch, output):
     assert "cannot be written: File too large; choose another name or folder" in said
 
 
-def test_a_batch_says_which_clip_was_too_much_and_keeps_the_whole_ones(capsys, tmp_path, tiny_model, monkeypatch):
+def test_a_batch_checks_the_length_of_prompts_before_the_first_is_made(capsys, tmp_path, tiny_model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "jobs").write_text(f'{{"prompt": "{LONG}", "name": "long"}}\n')
     arguments = ["generate", "--prompts", "jobs", "-o", "out", "--model", str(tiny_model), "--steps", "1"]
     said = refused(capsys, tmp_path, arguments)
-    assert said.startswith("clip 0000-long: the prompt")
+    assert said.startswith("jobs line 1: the prompt")
     assert "402 tokens" in said
-    (tmp_path / "jobs").write_text(f'{{"prompt": "x", "seconds": 0.5}}\n"{LONG}"\n')
+    (tmp_path / "jobs").write_text(f'"{LONG}"\n{{"prompt": "x", "seconds": 0.5}}\n')
     assert main(arguments) == 1
-    assert "clip 0001: the prompt" in capsys.readouterr().err
-    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".mp4"]
-    assert os.listdir(tmp_path / "out")[0].startswith("0000-")
+    assert "phonofilm: jobs line 1: the prompt" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path / "out")) == ["0001.mp4", "index.jsonl"]

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from phonofilm.choices import QUANTIZATIONS
 from phonofilm.model import PRESETS, AVTransformer
 from phonofilm.model.quantized import (
     GROUP,
-    QUANTIZATIONS,
     QuantizedLinear,
     bytes_of,
     dequantize,

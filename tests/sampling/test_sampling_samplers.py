@@ -7,9 +7,10 @@ from typing import get_args
 import pytest
 import torch
 
+from phonofilm.choices import SamplerName
 from phonofilm.errors import Cancelled
 from phonofilm.sampling import SAMPLERS, Given, Watch, draw_noise, euler, flow_sigmas, steps_for, unipc
-from phonofilm.types import Latents, SamplerName
+from phonofilm.types import Latents
 
 MEAN, SPREAD = 0.7, 0.4
 

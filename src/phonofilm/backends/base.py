@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from phonofilm.choices import DEVICES
 from phonofilm.errors import Cancelled, PhonofilmError
+from phonofilm.extras import lacking
 from phonofilm.types import Clip, Request
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ _ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 PUBLIC_OPTIONS = {"offload", "network", "loras", "components", "upsample", "quantize"}
 
 
@@ -47,12 +48,24 @@ class Backend(Protocol):
             Cancelled: `cancel` said so.
         """
 
+    def check(self, request: Request) -> None:
+        """Refuse what this model cannot do, before anything is computed.
+
+        Raises:
+            PhonofilmError: with what is wrong and what to do.
+        """
+
 
 class JobContext:
     """The job's line to whoever waits for it: it reports progress and notices, and hears of a cancel."""
 
-    def __init__(self, progress: Progress | None = None, cancel: Cancel | None = None) -> None:
-        self.progress, self.cancel = progress, cancel
+    def __init__(
+        self,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.progress, self.cancel, self.tell = progress, cancel, tell
         self.notices: list[str] = []
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -71,9 +84,11 @@ class JobContext:
         return lambda done, total: self(stage, part * total + done, parts * total)
 
     def warn(self, line: str) -> None:
-        """Note what the user should know, once."""
+        """Note what the user should know, once; `tell` is told at once."""
         if line not in self.notices:
             self.notices.append(line)
+            if self.tell is not None:
+                self.tell(line)
 
 
 def load(model: str | Path = "nano", device: str = "auto", **options: Any) -> Backend:
@@ -162,7 +177,7 @@ def public_backend(model: str | Path, options: dict[str, Any]) -> Any:
     if found is None:
         return None
     if importlib.util.find_spec("diffusers") is None:
-        raise PhonofilmError(f"{model} needs the extra for public models: pip install 'phonofilm[public]'")
+        raise lacking("diffusers", str(model))
     if found == "wan":
         from phonofilm.backends.wan import WanBackend
 

@@ -54,6 +54,10 @@ class Cascade:
         """What the model of the sound looks at in one go."""
         return window_of(self.sound)
 
+    def check(self, request: Request) -> None:
+        """See `Backend.check`."""
+        (self.sound if _is_sound_alone(request) else self.picture).check(request)
+
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
@@ -63,7 +67,7 @@ class Cascade:
         the sound alone is to make, they are for the sound.
         """
         request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
-        if request.task == "foley" or (request.task == "retake" and request.only == "audio"):
+        if _is_sound_alone(request):
             return self.sound.generate(request, progress, cancel)
         film = self.picture.generate(request, progress, cancel)
         monitor("sound", 0, 1)
@@ -78,6 +82,11 @@ class Cascade:
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
         weights = join_hashes([part.metadata.get("weights", "") for part in (film, clip)])
         return clip.with_(metadata=provenance_metadata(request, self.name, weights, notices))
+
+
+def _is_sound_alone(request: Request) -> bool:
+    """Whether the picture stays as it is."""
+    return request.task == "foley" or (request.task == "retake" and request.only == "audio")
 
 
 def pair_of(model: str | Path) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from phonofilm.backends.base import Cancel, JobContext, Progress, provenance_met
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
 from phonofilm.backends.canvas.windows import Window
-from phonofilm.backends.requests import as_request
+from phonofilm.backends.requests import as_request, check
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Event, Request, nearest
 
@@ -34,6 +34,11 @@ class FakeBackend:
     @property
     def window(self) -> Window:
         return self.trained.window
+
+    def check(self, request: Request) -> None:
+        """See `Backend.check`."""
+        check(request)
+        work_out(request, self.trained)
 
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any

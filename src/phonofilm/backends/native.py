@@ -18,7 +18,7 @@ from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.parts import Parts
-from phonofilm.backends.requests import as_request
+from phonofilm.backends.requests import as_request, check
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import to_frames
 from phonofilm.codecs.tiling import decode_tiled
@@ -60,6 +60,14 @@ class NativeBackend:
     def window(self) -> Window:
         """What it looks at in one go; see `backends.streamed`."""
         return self.parts.trained.window
+
+    def check(self, request: Request) -> None:
+        """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
+        check(request)
+        for prompt in (request.prompt, request.negative):
+            self.parts.text.check(prompt)
+        self.parts.trained.guidance_of(request)
+        work_out(request, self.parts.trained)
 
     @torch.inference_mode()
     def generate(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from phonofilm.choices import MODALITIES, SAMPLERS, TASKS
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Clip, Request, SamplerName, rational
+from phonofilm.types import Clip, Request, rational
 
 MAX_SECONDS = 600
 SIDES = (16, 4096)
 RATES = (1, 120)
 MAX_STEPS = 1000
-TASKS = ("generate", "foley", "animate", "extend", "retake")
-SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 
 def as_request(request: Request | str, fields: dict[str, Any]) -> Request:
@@ -63,80 +63,112 @@ def frame_rate(fps: float | int | str | Fraction) -> Fraction:
     return rate
 
 
+class Fault(NamedTuple):
+    """What is wrong with one field of a request: where it is, as `guidance[1]`, and what to do."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
 def check(request: Request) -> None:
     """Refuse what no model can do.
 
     Raises:
         PhonofilmError: with what is wrong and what to do.
     """
+    for fault in (*value_faults(request), *source_faults(request)):
+        raise PhonofilmError(fault.message)
+
+
+def value_faults(request: Request) -> Iterator[Fault]:
+    """All that is wrong with a request whatever its source is; an image counts as far as it is there."""
     if request.task not in TASKS:
-        raise PhonofilmError(f"unknown task {request.task!r}; choose one of {', '.join(TASKS)}")
-    _check_numbers(request)
-    _check_source(request)
-    if request.image is not None and (
-        request.image.dtype != np.uint8 or request.image.ndim != 3 or request.image.shape[-1] != 3
-    ):
-        raise PhonofilmError(f"an image must be uint8 [H, W, 3], not {request.image.dtype} {request.image.shape}")
-    if request.image is not None and request.task not in ("generate", "animate"):
-        raise PhonofilmError(f"{request.task} has a picture of its own; an image goes with generate and animate")
-    for text in (request.prompt, request.negative):
+        yield Fault("task", f"unknown task {request.task!r}; choose one of {', '.join(TASKS)}")
+    yield from _number_faults(request)
+    if request.sampler not in (None, *SAMPLERS):
+        yield Fault("sampler", f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    if request.only not in (None, *MODALITIES):
+        yield Fault("only", f"retake only audio or only video, not {request.only!r}")
+    yield from _text_faults(request)
+    image = request.image
+    if image is not None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3):
+        yield Fault("image", f"an image must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
+    if image is not None and request.task not in ("generate", "animate"):
+        yield Fault("image", f"{request.task} has a picture of its own; an image goes with generate and animate")
+    if request.task == "extend" and request.seconds is None:
+        yield Fault("seconds", "extend needs to know by how much; pass seconds")
+    if request.task == "retake":
+        yield from _span_faults(request)
+
+
+def _text_faults(request: Request) -> Iterator[Fault]:
+    for path, text in (("prompt", request.prompt), ("negative", request.negative)):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise PhonofilmError("the prompt is not text in UTF-8; type it again, or check the file that it is from")
+            yield Fault(path, "the prompt is not text in UTF-8; type it again, or check the file that it is from")
     if request.task == "generate" and not request.prompt.strip():
-        raise PhonofilmError('the prompt is empty; say what to make, for example "a red ball bounces on wood"')
+        yield Fault("prompt", 'the prompt is empty; say what to make, for example "a red ball bounces on wood"')
 
 
-def _check_numbers(request: Request) -> None:
+def _number_faults(request: Request) -> Iterator[Fault]:
     seconds = request.seconds
     if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS):
-        raise PhonofilmError(f"a duration of {seconds:g} s is not possible; choose more than 0, up to {MAX_SECONDS} s")
-    for side in request.size or ():
+        yield Fault(
+            "seconds", f"a duration of {seconds:g} s is not possible; choose more than 0, up to {MAX_SECONDS} s"
+        )
+    for number, side in enumerate(request.size or ()):
         if not SIDES[0] <= side <= SIDES[1]:
-            raise PhonofilmError(f"a side of {side} pixels is not possible; choose {SIDES[0]} to {SIDES[1]}")
+            yield Fault(f"size[{number}]", f"a side of {side} pixels is not possible; choose {SIDES[0]} to {SIDES[1]}")
     if request.fps is not None:
-        frame_rate(request.fps)
+        try:
+            frame_rate(request.fps)
+        except PhonofilmError as error:
+            yield Fault("fps", str(error))
     if request.steps is not None and not 1 <= request.steps <= MAX_STEPS:
-        raise PhonofilmError(f"{request.steps} steps are not possible; choose 1 to {MAX_STEPS}")
-    for seed in (request.seed, request.video_seed, request.audio_seed):
+        yield Fault("steps", f"{request.steps} steps are not possible; choose 1 to {MAX_STEPS}")
+    for path in ("seed", "video_seed", "audio_seed"):
+        seed = getattr(request, path)
         if seed is not None and not 0 <= seed < 2**63:
-            raise PhonofilmError(f"a seed of {seed} is not possible; choose 0 to {2**63 - 1}")
-    for scales, none in ((request.guidance, 1), (request.modality_guidance, 1), (request.stg, 0)):
-        for scale in scales or ():
+            yield Fault(path, f"a seed of {seed} is not possible; choose 0 to {2**63 - 1}")
+    for path, none in (("guidance", 1), ("modality_guidance", 1), ("stg", 0)):
+        for number, scale in enumerate(getattr(request, path) or ()):
             if not (math.isfinite(scale) and 0 <= scale <= 100):
-                raise PhonofilmError(f"a guidance of {scale:g} is not possible; choose 0 to 100 ({none} is none)")
-    if request.sampler not in (None, *SAMPLERS):
-        raise PhonofilmError(f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
-    if request.only not in (None, "audio", "video"):
-        raise PhonofilmError(f"retake only audio or only video, not {request.only!r}")
+                said = f"a guidance of {scale:g} is not possible; choose 0 to 100 ({none} is none)"
+                yield Fault(f"{path}[{number}]", said)
 
 
-def _check_source(request: Request) -> None:
-    if request.task == "generate":
-        if request.source is not None:
-            raise PhonofilmError("generate takes no source clip; foley, animate, extend and retake do")
-        return
-    source = request.source
-    if source is None or source.seconds <= 0:
-        raise PhonofilmError(f"{request.task} needs a clip to work on; pass source=Clip(...)")
-    if request.task == "foley" and source.frames is None:
-        raise PhonofilmError("foley needs a picture, and this clip has none; try animate for sound alone")
-    if request.task == "animate" and source.waveform is None:
-        raise PhonofilmError("animate needs sound, and this clip has none; try foley for a silent film")
-    if request.task == "extend" and request.seconds is None:
-        raise PhonofilmError("extend needs to know by how much; pass seconds")
-    if request.task == "retake":
-        _check_span(request, source)
-
-
-def _check_span(request: Request, source: Clip) -> None:
+def _span_faults(request: Request) -> Iterator[Fault]:
     if request.span is None:
-        raise PhonofilmError("retake needs to know what to make again; pass span=(from, to) in seconds")
+        yield Fault("span", "retake needs to know what to make again; pass span=(from, to) in seconds")
+        return
     start, end = request.span
     if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-        raise PhonofilmError(f"a retake from {start:g} to {end:g} s is not possible; choose 0 <= from < to")
-    if start >= source.seconds:
-        raise PhonofilmError(f"a retake from {start:g} s starts after the clip's end at {source.seconds:.2f} s")
+        yield Fault("span", f"a retake from {start:g} to {end:g} s is not possible; choose 0 <= from < to")
+
+
+def source_faults(request: Request) -> Iterator[Fault]:
+    """What is wrong between a task and the clip it works on."""
+    source = request.source
+    if request.task == "generate":
+        if source is not None:
+            yield Fault("source", "generate takes no source clip; foley, animate, extend and retake do")
+    elif source is None or source.seconds <= 0:
+        yield Fault("source", f"{request.task} needs a clip to work on; pass source=Clip(...)")
+    elif request.task == "foley" and source.frames is None:
+        yield Fault("source", "foley needs a picture, and this clip has none; try animate for sound alone")
+    elif request.task == "animate" and source.waveform is None:
+        yield Fault("source", "animate needs sound, and this clip has none; try foley for a silent film")
+    elif request.task == "retake":
+        yield from _retake_faults(request, source)
+
+
+def _retake_faults(request: Request, source: Clip) -> Iterator[Fault]:
+    if request.span is not None and request.span[0] >= source.seconds:
+        start, end = request.span[0], source.seconds
+        yield Fault("span[0]", f"a retake from {start:g} s starts after the clip's end at {end:.2f} s")
     if request.only == "audio" and source.waveform is None:
-        raise PhonofilmError("this clip has no sound to retake; foley makes some")
+        yield Fault("only", "this clip has no sound to retake; foley makes some")
     if request.only == "video" and source.frames is None:
-        raise PhonofilmError("this clip has no picture to retake; animate makes one")
+        yield Fault("only", "this clip has no picture to retake; animate makes one")

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from phonofilm.backends.canvas.windows import Window
+from phonofilm.choices import SamplerName
 from phonofilm.config import from_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Guidance
-from phonofilm.types import Geometry, Grid, Request, SamplerName, nearest
+from phonofilm.types import Geometry, Grid, Request, nearest
 
 KEY = "trained"
 """The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""

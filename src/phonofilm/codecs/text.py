@@ -127,6 +127,17 @@ class TextEncoder:
         """Tokens of a prompt, the two that begin and end it included."""
         return len(self.tokenizer.encode(prompt).ids)
 
+    def check(self, prompt: str) -> None:
+        """Refuse a prompt that is too long.
+
+        Raises:
+            PhonofilmError: it is over `max_tokens`.
+        """
+        if (count := self.count(prompt)) > self.max_tokens:
+            raise PhonofilmError(
+                f'the prompt "{prompt[:40]}…" has {count} tokens, at most {self.max_tokens} fit: shorten it'
+            )
+
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Text:
         """Token states [B, L, 384], padded with zeros to the longest; an empty prompt has two tokens.
@@ -147,11 +158,8 @@ class TextEncoder:
         if isinstance(prompts, str) or not prompts:
             raise PhonofilmError("nothing to encode: pass a list of one or more prompts")
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch(list(prompts))]
-        for row, prompt in zip(rows, prompts, strict=True):
-            if len(row) > self.max_tokens:
-                raise PhonofilmError(
-                    f'the prompt "{prompt[:40]}…" has {len(row)} tokens, at most {self.max_tokens} fit: shorten it'
-                )
+        for prompt in prompts:
+            self.check(prompt)
         length = max(len(row) for row in rows)
         tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=self.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.device)

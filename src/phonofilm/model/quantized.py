@@ -10,16 +10,13 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Quantization = Literal["int8", "fp8", "nf4"]
-"""8-bit integers and 8-bit floats with a scale for each output; 4 bits with a scale for each 64 weights."""
+from phonofilm.choices import Quantization
 
-QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 GROUP = 64
 ROWS = 512
 """So many outputs' weights are quantised at once,"""

@@ -16,8 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from phonofilm.choices import SamplerName
 from phonofilm.errors import Cancelled
-from phonofilm.types import Latents, SamplerName
+from phonofilm.types import Latents
 
 Denoise = Callable[[Latents, Latents], Latents]
 """(x, sigma) -> clean estimate; sigma has one channel and broadcasts to x."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.extras import lacking
 from phonofilm.types import Clip, nearest, rational
 from phonofilm.world.scene import Truth
 
@@ -49,7 +50,7 @@ def family(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "pymunk":
             raise
-        raise PhonofilmError("Foley World needs pymunk: pip install 'phonofilm[world]'") from error
+        raise lacking("pymunk", "Foley World") from error
 
 
 def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = None) -> Truth:

@@ -17,10 +17,11 @@ from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.network import load_network
 from phonofilm.backends.ltx2.plan import make_plan
 from phonofilm.backends.ltx2.quantize import load_quantized, network_bytes
+from phonofilm.choices import QUANTIZATIONS
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import read_clip
 from phonofilm.model.names import PREFIX, published_name
-from phonofilm.model.quantized import QUANTIZATIONS, QuantizedLinear, bytes_of, dequantize, quantize
+from phonofilm.model.quantized import QuantizedLinear, bytes_of, dequantize, quantize
 from phonofilm.types import Request
 
 ERRORS = {"int8": 0.02, "fp8": 0.05, "nf4": 0.2}

@@ -15,9 +15,10 @@ from phonofilm.backends.published.parts import load_diffusers
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.plan import make_plan
 from phonofilm.backends.wan.quantize import expert_bytes, load_quantized
+from phonofilm.choices import QUANTIZATIONS
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import read_clip
-from phonofilm.model.quantized import QUANTIZATIONS, QuantizedLinear, bytes_of, dequantize
+from phonofilm.model.quantized import QuantizedLinear, bytes_of, dequantize
 from phonofilm.types import Request
 
 CPU = torch.device("cpu")

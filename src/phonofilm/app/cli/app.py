@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from phonofilm.app.cli.calibrate import calibrate
+from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.cli.data import score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
@@ -15,10 +16,9 @@ from phonofilm.app.cli.parity import parity
 from phonofilm.app.cli.study import study
 from phonofilm.app.cli.weights import models, weights
 
-app = typer.Typer(
+app = CommandLine(
     name="phonofilm",
     rich_markup_mode="rich",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.evaluate import _session, _split
-from phonofilm.app.cli.options import Debug, Json
-from phonofilm.app.cli.session import Report
+from phonofilm.app.cli.evaluate import _split
+from phonofilm.app.cli.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
 from phonofilm.workers import cores
@@ -42,8 +41,6 @@ def calibrate(
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where results are kept; default ~/.cache/phonofilm/features.")
     ] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Measure the metrics: known changes to clips whose truth is known, and the curves that must come out.
 
@@ -61,7 +58,7 @@ def calibrate(
     from phonofilm.evaluation.suite.registry import choose
     from phonofilm.evaluation.suite.runner import write_json
 
-    with _session(ctx).report("calibrate") as report:
+    with Session.of(ctx).report("calibrate") as report:
         _check(seeds, workers, film_seconds, film or [])
         for folder in (output, cache):
             if folder is not None:
@@ -77,7 +74,7 @@ def calibrate(
             workers=workers or cores(),
         )
         result = run(settings, report.progress)
-        output.mkdir(exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
         write_json(result, output / "calibration.json")
         plots = {}
         knobs = [knob for knob in TITLES if any(curve["knob"] == knob for curve in result["curves"])]

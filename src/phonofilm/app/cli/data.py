@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json, parse_size
 from phonofilm.app.cli.session import Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.extras import optional
 from phonofilm.files import check_folder
-
-EXTRA_OF = {"pymunk": "world", "tensorboard": "train"}
 
 
 def world(
@@ -30,8 +26,6 @@ def world(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first clip of each family.")] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that draw.")] = 1,
     mp4: Annotated[bool, typer.Option("--mp4", help="Write films to look at instead of shards to train on.")] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Draw clips of Foley World, with their exact truth: shards and a manifest, resumable.
 
@@ -39,18 +33,19 @@ def world(
     [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
     [dim]$[/] phonofilm world pass blast rain talk -n 8 --mp4 --size 512x384 --fps 30 -o look/
     """
+    from phonofilm.app.jobs.fields import size as read_size
     from phonofilm.app.jobs.render_world import write_films, write_shards
     from phonofilm.backends.requests import MAX_SECONDS, RATES, SIDES
     from phonofilm.world import FAMILIES
 
-    with Session.of(ctx).report("world") as report, extras():
+    with Session.of(ctx).report("world") as report, optional():
         for family in families:
             if family not in FAMILIES:
                 raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
-        sides = parse_size(size)
+        sides = read_size(size, "size")
         if count < 1 or workers < 1 or seed < 0 or not 0 < seconds <= MAX_SECONDS:
             raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
-        if sides is None or not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
+        if not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
             raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
         check_folder(output)
         if mp4:
@@ -68,8 +63,6 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as run.steps=100.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Train what a recipe says, on one CPU or one GPU, and print where the weights are.
 
@@ -79,7 +72,7 @@ def train(
     """
     from phonofilm.training import train as run
 
-    with Session.of(ctx).report("train") as report, extras():
+    with Session.of(ctx).report("train") as report, optional():
         weights = run(recipe, settings or [], resume)
         report.set_fields(weights=str(weights))
         report.print_line(str(weights))
@@ -89,15 +82,13 @@ def score(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips, made by anyone.")],
     truth: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of true clips of the same names.")] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Score clips from their files alone: sync, colour, material, pitch, pan, silence, flicker.
 
     [dim]$[/] phonofilm score clips/
     [dim]$[/] phonofilm score clips/ --truth held-out/ --json
     """
-    with Session.of(ctx).report("score") as report, extras():
+    with Session.of(ctx).report("score") as report, optional():
         if not folder.is_dir():
             problem = "is a file" if folder.exists() else "does not exist"
             raise PhonofilmError(f"folder {folder} {problem}; name a folder of clips")
@@ -108,22 +99,3 @@ def score(
         report.set_fields(scores=scores)
         for line in lines(scores):
             report.print_line(line)
-
-
-@contextmanager
-def extras() -> Iterator[None]:
-    """Turn the absence of an optional package into one line that says how to get it.
-
-    Raises:
-        PhonofilmError: such a package is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in EXTRA_OF:
-            raise
-        extra = EXTRA_OF[package]
-        raise PhonofilmError(
-            f"this needs {package}, which is not installed: pip install 'phonofilm[{extra}]'"
-        ) from error

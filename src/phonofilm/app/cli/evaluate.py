@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json
 from phonofilm.app.cli.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
@@ -50,8 +49,6 @@ def evaluate(
     ] = False,
     worst: Annotated[int, typer.Option(metavar="N", help="Clips to show in the report, the worst first.")] = 10,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the shuffled control and the intervals.")] = 0,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Measure a folder of clips: sync, space, picture, sound, speech, distance to real clips.
 
@@ -68,7 +65,7 @@ def evaluate(
     from phonofilm.evaluation.suite.runner import Settings, write_json
     from phonofilm.evaluation.suite.runner import evaluate as run
 
-    with _session(ctx).report("evaluate") as report:
+    with Session.of(ctx).report("evaluate") as report:
         if workers < 0 or worst < 0 or seed < 0:
             raise PhonofilmError("--workers, --worst and --seed start at 0")
         folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
@@ -88,7 +85,7 @@ def evaluate(
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
         result = run(generated, reference, prompts, settings, report.progress)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(result, folder / "results.json")
         write_page(result, folder / "report.html", worst, report.progress)
         report.set_fields(results=str(folder / "results.json"), report=str(folder / "report.html"), **result)
@@ -101,8 +98,6 @@ def compare(
     ctx: typer.Context,
     first: Annotated[Path, typer.Argument(metavar="A.json", help="results.json of one evaluation.")],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="results.json of another one.")],
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Say where two systems really differ: paired tests over the same clips, corrected for how many there are.
 
@@ -114,7 +109,7 @@ def compare(
     from phonofilm.evaluation.suite.compare import compare as run
     from phonofilm.evaluation.suite.compare import read_result
 
-    with _session(ctx).report("compare") as report:
+    with Session.of(ctx).report("compare") as report:
         differences = run(read_result(first), read_result(second))
         if not differences:
             raise PhonofilmError(
@@ -152,7 +147,3 @@ def _weights(given: Sequence[str]) -> dict[str, Path]:
     if any(not separator or not path for _, separator, path in pairs):
         raise PhonofilmError("--weights takes NAME=FILE, as in --weights i3d=i3d.pt")
     return {name.strip(): Path(path) for name, _, path in pairs}
-
-
-def _session(ctx: typer.Context) -> Session:
-    return ctx.obj if isinstance(ctx.obj, Session) else Session()

@@ -1,16 +1,20 @@
-"""The commands that make film: each builds one `Request`, and all hand it to the same few lines."""
+"""The commands that make film: each builds one `RequestSpec`, and all hand it to the same few lines."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import Fps, GenerationOptions, Image, Output, Prompt, Size, expand_options, parse_size
+from phonofilm.app.cli.options import FORMATS_HELP, Fps, GenerationOptions, Image, Output, Prompt, Size, expand_options
+from phonofilm.app.cli.output import destination, is_pipe
 from phonofilm.app.cli.session import Report, Session
 from phonofilm.errors import PhonofilmError
+
+if TYPE_CHECKING:
+    from phonofilm.app.jobs.spec import RequestSpec
 
 MAX_COUNT = 10_000
 SourceArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
@@ -22,9 +26,14 @@ def generate(
     prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", help="What is seen and heard, in prose.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE|DIR", help="What to write: .mp4 .webm .mkv .mov .m4v .wav .gif"),
+        typer.Option(
+            "--output", "-o", metavar="FILE|DIR", help=f"What to write: {FORMATS_HELP}; - is standard output."
+        ),
     ] = None,
     *,
+    said: Annotated[
+        str | None, typer.Option("--prompt", "-p", metavar="TEXT", help="The same as PROMPT, as for every command.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(metavar="S", help="How long; longer than 4 s is continued.")] = None,
     size: Size = None,
     fps: Fps = None,
@@ -33,10 +42,11 @@ def generate(
     ] = 1,
     image: Image = None,
     prompts: Annotated[
-        Path | None, typer.Option(metavar="JSONL", help="Many jobs: one a line, a prompt or {prompt, name, seed, …}.")
+        Path | None,
+        typer.Option(metavar="JSONL", help="Many jobs: one a line, a prompt or {prompt, name, task, seed, …}."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="With --prompts: keep what is there already.")] = False,
-    making: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     """Make a clip with sound from a prompt.
 
@@ -46,34 +56,23 @@ def generate(
     [dim]$[/] phonofilm generate "the ball falls" --image first.png -o falls.mkv
     [dim]$[/] phonofilm generate --prompts jobs.jsonl -o clips/ --resume
     """
-    from phonofilm.app.jobs.batch import run_batch
-    from phonofilm.types import Request
-
-    session = Session.of(ctx)
-    with session.report("generate") as report:
+    with Session.of(ctx).report("generate") as report:
         if output is None:
             raise PhonofilmError("say what to write: -o clip.mp4")
-        request = Request(
-            prompt=prompt or "",
-            seconds=seconds,
-            size=parse_size(size),
-            fps=_rate(fps),
-            image=_picture(image),
-            **making.request(),
-        )
-        loading = making.loading()
-        if not 1 <= count <= MAX_COUNT:
-            raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
+        if prompt is not None and said is not None:
+            raise PhonofilmError("give the prompt once, as PROMPT or with -p")
+        prompt = said if prompt is None else prompt
+        given = {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
         if prompts is not None:
             if prompt is not None:
                 raise PhonofilmError("give one prompt or --prompts, not both")
-            if making.dry_run:
-                raise PhonofilmError("--dry-run plans one clip; leave --prompts away")
-            return run_batch(session, report, request, prompts, output, count, making.device, resume, loading)
-        if resume:
+            _make_batch(report, options, given, prompts, output, count, resume)
+        elif resume:
             raise PhonofilmError("--resume goes with --prompts")
-        _make(session, report, [replace(request, seed=making.seed + n) for n in range(count)], output, making)
-    return None
+        else:
+            _make(report, options, output, count, prompt=prompt or "", **given)
+    if report.errors:
+        raise typer.Exit(1)
 
 
 @expand_options
@@ -83,7 +82,7 @@ def foley(
     output: Output,
     *,
     prompt: Prompt = "",
-    making: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     """Make the sound of a film of any length; its picture stays as it is, copied where the new file takes it.
 
@@ -91,25 +90,7 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     """
-    from phonofilm.app.jobs.runner import Maker, say_plan
-    from phonofilm.backends.streamed import check_film
-    from phonofilm.media import check_output
-    from phonofilm.media.film import Film
-    from phonofilm.types import Request
-
-    session = Session.of(ctx)
-    with session.report("foley") as report:
-        check_output(output)
-        report.progress("reading", 0, 1)
-        film = Film.open(video)
-        request = check_film(Request(prompt=prompt, **making.request()), film, output)
-        if making.dry_run:
-            return say_plan(report, request, making.device, making.loading())
-        maker = Maker(session, report, making.model, making.device, making.loading())
-        made = maker.add_sound(film, request, output)
-        report.print_line(str(output))
-        report.set_fields(outputs=[made], model=making.model)
-    return None
+    _rework(ctx, "foley", video, output, options, prompt=prompt)
 
 
 @expand_options
@@ -122,15 +103,14 @@ def animate(
     image: Image = None,
     size: Size = None,
     fps: Fps = None,
-    making: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     """Make the picture of a sound; the sound stays as it is.
 
     [dim]$[/] phonofilm animate knocks.wav -o film.mp4
     [dim]$[/] phonofilm animate knocks.wav -p "a green ball bounces" --image first.png -o film.mp4
     """
-    picture = {"image": _picture(image), "size": parse_size(size), "fps": _rate(fps)}
-    _rework(ctx, "animate", audio, output, making, prompt=prompt, **picture)
+    _rework(ctx, "animate", audio, output, options, prompt=prompt, image=_text(image), size=size, fps=fps)
 
 
 @expand_options
@@ -141,14 +121,14 @@ def extend(
     *,
     seconds: Annotated[float, typer.Option(metavar="S", help="How much to add at the end.")],
     prompt: Prompt = "",
-    making: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     """Go on where a clip ends, picture and sound. Without a prompt, the clip's own is used.
 
     [dim]$[/] phonofilm extend ball.mp4 --seconds 4 -o longer.mp4
     [dim]$[/] phonofilm extend ball.mp4 --seconds 2 -p "the ball comes to rest" -o longer.mp4
     """
-    _rework(ctx, "extend", clip, output, making, prompt=prompt, seconds=seconds)
+    _rework(ctx, "extend", clip, output, options, prompt=prompt, seconds=seconds)
 
 
 @expand_options
@@ -162,7 +142,7 @@ def retake(
     audio_only: Annotated[bool, typer.Option("--audio-only", help="Keep the picture.")] = False,
     video_only: Annotated[bool, typer.Option("--video-only", help="Keep the sound.")] = False,
     prompt: Prompt = "",
-    making: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     """Make a part of a clip again; the rest stays as it is. Without a prompt, the clip's own is used.
 
@@ -170,55 +150,87 @@ def retake(
     [dim]$[/] phonofilm retake ball.mp4 --from 0 --to 4 --audio-only -o other-sound.mp4
     """
     if audio_only and video_only:
-        raise PhonofilmError("--audio-only and --video-only exclude each other; leave both away to make both again")
-    only: Literal["audio", "video"] | None = "audio" if audio_only else "video" if video_only else None
-    _rework(ctx, "retake", clip, output, making, prompt=prompt, span=(start, end), only=only)
+        raise PhonofilmError("--audio-only and --video-only exclude each other; without them both are made again")
+    only = "audio" if audio_only else "video" if video_only else None
+    _rework(ctx, "retake", clip, output, options, prompt=prompt, span=[start, end], only=only)
 
 
-def _picture(path: Path | None) -> Any:
-    if path is None:
-        return None
-    from phonofilm.media import read_image
-
-    return read_image(path)
-
-
-def _rate(text: str | None) -> Any:
-    from phonofilm.backends.requests import frame_rate
-
-    return None if text is None else frame_rate(text)
-
-
-def _rework(ctx: typer.Context, task: Any, path: Path, output: Path, making: GenerationOptions, **fields: Any) -> None:
+def _rework(
+    ctx: typer.Context, task: str, source: Path, output: Path, options: GenerationOptions, **fields: Any
+) -> None:
     """The common part of the commands that work on a clip."""
-    from phonofilm.media import check_output, read_clip
-    from phonofilm.types import Request
-
-    session = Session.of(ctx)
-    with session.report(task) as report:
-        check_output(output)
-        report.progress("reading", 0, 1)
-        source = read_clip(path)
-        if task in ("extend", "retake"):
-            fields["prompt"] = fields["prompt"] or source.prompt or ""
-        _make(session, report, [Request(task=task, source=source, **fields, **making.request())], output, making)
+    with Session.of(ctx).report(task) as report:
+        _make(report, options, output, task=task, source=str(source), **fields)
 
 
-def _make(session: Session, report: Report, requests: list[Any], output: Path, making: GenerationOptions) -> None:
-    """Check everything that can be checked before a model is loaded, then make and write one clip after another."""
-    from phonofilm.app.jobs.runner import Maker, numbered, say_plan
-    from phonofilm.backends.requests import check
+def _make(report: Report, options: GenerationOptions, output: Path, count: int = 1, **fields: Any) -> None:
+    """Check what can be checked, then make one clip after another; with --dry-run say what that would take."""
+    from phonofilm.app.jobs.pool import BackendPool
+    from phonofilm.app.jobs.runner import numbered, run
+    from phonofilm.app.jobs.spec import RequestSpec
     from phonofilm.media import check_output
 
-    paths = numbered(output, len(requests))
-    for request, path in zip(requests, paths, strict=True):
-        check(request)
-        check_output(path)
-    if making.dry_run:
-        return say_plan(report, requests[0], making.device, making.loading())
-    maker = Maker(session, report, making.model, making.device, making.loading())
-    made = [maker.make(request, path) for request, path in zip(requests, paths, strict=True)]
-    for path in paths:
-        report.print_line(str(path))
-    report.set_fields(outputs=made, model=making.model)
+    if not 1 <= count <= MAX_COUNT:
+        raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
+    if count > 1 and is_pipe(output):
+        raise PhonofilmError("standard output takes one clip; leave out -n, or name a file")
+    spec = RequestSpec.from_json(options.values() | fields)
+    with destination(output, report) as target:
+        paths = [check_output(path) for path in numbered(target, count)]
+        if options.dry_run:
+            return _say_plan(report, spec)
+        pool, made = BackendPool(), []
+        report.begin()
+        for number, path in enumerate(paths):
+            job = report.job(path.name if count > 1 else "")
+            made.append(run(replace(spec, seed=spec.seed + number), path, job, pool))
+            if count > 1:
+                report.finished(path.name, number + 1, count)
+    names = ["-"] if is_pipe(output) else [str(path) for path in paths]
+    for facts, name in zip(made, names, strict=True):
+        report.print_line(name)
+        facts["path"] = name
+    report.set_fields(outputs=made, model=options.model)
     return None
+
+
+def _make_batch(
+    report: Report,
+    options: GenerationOptions,
+    given: dict[str, Any],
+    prompts: Path,
+    folder: Path,
+    count: int,
+    resume: bool,
+) -> None:
+    from phonofilm.app.jobs.batch import run_batch
+    from phonofilm.app.jobs.spec import RequestSpec
+
+    if options.dry_run:
+        raise PhonofilmError("--dry-run plans one clip; leave out --prompts")
+    if is_pipe(folder):
+        raise PhonofilmError("--prompts writes a folder of clips; name one")
+    if not 1 <= count <= MAX_COUNT:
+        raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
+    # a prompt, which each line has for itself, is all that the options may lack
+    base = RequestSpec.from_json(options.values() | given | {"prompt": "-"})
+    run_batch(report, replace(base, prompt=""), prompts, folder, count, resume)
+
+
+def _say_plan(report: Report, spec: RequestSpec) -> None:
+    """What making a clip with a public model would take on this machine.
+
+    Raises:
+        PhonofilmError: a model of our own, which needs no plan, or one that is not here.
+    """
+    from phonofilm.backends.base import plan
+
+    report.progress("planning", 0, 1)
+    found = plan(spec.outline(), spec.device, **dict(spec.loading.options))
+    report.set_fields(plan=found.facts(), model=spec.model)
+    for line in found.lines():
+        report.print_line(line)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json
 from phonofilm.app.cli.session import Session
 from phonofilm.errors import PhonofilmError
 
@@ -19,8 +18,6 @@ def sheet(
     ctx: typer.Context,
     clip: ClipArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PNG", help="The picture to write.")],
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Draw a clip on one page: frames on a time axis, waveform, spectrogram, events.
 
@@ -40,7 +37,7 @@ def sheet(
         report.print_line(str(output))
 
 
-def info(ctx: typer.Context, clip: ClipArgument, json: Json = False, debug: Debug = False) -> None:
+def info(ctx: typer.Context, clip: ClipArgument) -> None:
     """Say what is in a file and what made it: prompt, seed, model, weights.
 
     [dim]$[/] phonofilm info ball.mp4
@@ -64,7 +61,7 @@ def info(ctx: typer.Context, clip: ClipArgument, json: Json = False, debug: Debu
                 report.print_line(f"{name.replace('_', ' '):>14}  {line}")
 
 
-def doctor(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
+def doctor(ctx: typer.Context) -> None:
     """Say what works on this machine, and for what does not, how to get it.
 
     [dim]$[/] phonofilm doctor

@@ -18,7 +18,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0, 1 failed, 2 misused, 130 interrupted)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    session = Session(arguments)
+    session = Session()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     with session.interruptible():
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BaseException as error:
             if session.cancelled():  # a library turned the interrupt into an error of its own
                 return _stopped(session)
+            if hasattr(error, "format_message"):  # the parser's own errors
+                _obey_flags(session, arguments)
             return _failed(session, error)
         return _stopped(session) if session.cancelled() or code == INTERRUPTED else code
 
@@ -43,6 +45,18 @@ def _run(session: Session, arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _obey_flags(session: Session, arguments: list[str]) -> None:
+    """A command line that could not be parsed still says whether it wants its error as JSON."""
+    from typer.main import get_command
+
+    from phonofilm.app.cli.app import app
+    from phonofilm.app.cli.command import flags_in
+
+    flags = flags_in(get_command(app), arguments)
+    session.json |= "--json" in flags
+    session.debug |= "--debug" in flags
+
+
 def _stopped(session: Session) -> int:
     return session.fail("interrupted; nothing was left half-written", 128 + (session.signal or signal.SIGINT))
 
@@ -54,7 +68,7 @@ def _failed(session: Session, error: BaseException) -> int:
         traceback.print_exception(error)
     if isinstance(error, PhonofilmError):
         return session.fail(str(error), INTERRUPTED if isinstance(error, Cancelled) else FAILED)
-    if hasattr(error, "format_message"):  # the parser's own errors
+    if hasattr(error, "format_message"):
         return session.fail(_misuse(error), MISUSED)
     if isinstance(error, OSError):
         drop_untold()

@@ -7,65 +7,23 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from phonofilm.errors import PhonofilmError
-
-if TYPE_CHECKING:
-    from phonofilm.types import SamplerName
+from phonofilm.app.cli.command import complete
+from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS
 
 SAMPLING, MODEL = "How to sample", "Which model, and where"
-OFFLOADS = ("none", "model", "sequential", "disk")
-NETWORKS = ("phonofilm", "diffusers")
-QUANTIZATIONS = ("int8", "fp8", "nf4")
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
 
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help=f"What to write; its name says how: {FORMATS_HELP}")
+    Path, typer.Option("--output", "-o", metavar="FILE", help=f"What to write: {FORMATS_HELP}; - is standard output.")
 ]
 Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What is seen and heard, in prose.")]
 Image = Annotated[Path | None, typer.Option(metavar="FILE", help="A picture that becomes the first frame.")]
 Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x180 or one side of a square.")]
 Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and no progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(width, height) from "320x180" or "64".
-
-    Raises:
-        PhonofilmError: it is neither.
-    """
-    if text is None:
-        return None
-    sides = text.lower().replace("×", "x").split("x")
-    try:
-        numbers = [int(side) for side in sides]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise PhonofilmError(f"a size of {text!r} is not possible; write WxH as in 320x180, or one side as in 64")
-    return numbers[0], numbers[-1]
-
-
-def parse_guidance(text: str | None) -> tuple[float, float] | None:
-    """(video, audio) scales from "3" or "3,7".
-
-    Raises:
-        PhonofilmError: it is neither.
-    """
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise PhonofilmError(f"a guidance of {text!r} is not possible; write one number, or video,audio as in 3,7")
-    return numbers[0], numbers[-1]
 
 
 @dataclass(frozen=True)
@@ -85,8 +43,9 @@ class GenerationOptions:
     sampler: Annotated[
         str | None,
         typer.Option(
-            metavar="euler|heun|multistep|unipc",
-            help="How the steps are taken; left away, as suits the model.",
+            metavar="|".join(SAMPLERS),
+            autocompletion=complete(*SAMPLERS),
+            help="How the steps are taken; by default as suits the model.",
             rich_help_panel=SAMPLING,
         ),
     ] = None
@@ -132,7 +91,13 @@ class GenerationOptions:
         ),
     ] = None
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=MODEL)
+        str,
+        typer.Option(
+            metavar="|".join(DEVICES),
+            autocompletion=complete(*DEVICES),
+            help="Where to compute.",
+            rich_help_panel=MODEL,
+        ),
     ] = "auto"
     lora: Annotated[
         list[str] | None,
@@ -143,7 +108,8 @@ class GenerationOptions:
     offload: Annotated[
         str | None,
         typer.Option(
-            metavar="none|model|sequential|disk",
+            metavar="|".join(OFFLOADS),
+            autocompletion=complete(*OFFLOADS),
             help="Where the parts of a public model wait; chosen if left.",
             rich_help_panel=MODEL,
         ),
@@ -151,7 +117,8 @@ class GenerationOptions:
     quantize: Annotated[
         str | None,
         typer.Option(
-            metavar="int8|fp8|nf4",
+            metavar="|".join(QUANTIZATIONS),
+            autocompletion=complete(*QUANTIZATIONS),
             help="Keep the weights of a public model's transformers in 8 or 4 bits.",
             rich_help_panel=MODEL,
         ),
@@ -159,7 +126,8 @@ class GenerationOptions:
     network: Annotated[
         str | None,
         typer.Option(
-            metavar="phonofilm|diffusers",
+            metavar="|".join(NETWORKS),
+            autocompletion=complete(*NETWORKS),
             help="Which code runs a public model's transformer.",
             rich_help_panel=MODEL,
         ),
@@ -170,46 +138,11 @@ class GenerationOptions:
             "--dry-run", help="Say what a public model would take here, and load nothing.", rich_help_panel=MODEL
         ),
     ] = False
-    json: Json = False  # these two are read by `Session`, so that they hold for errors in the options themselves
-    debug: Debug = False
 
-    def request(self) -> dict[str, Any]:
-        """Fields of a `Request`.
-
-        Raises:
-            PhonofilmError: a guidance that is none.
-        """
-        return {
-            "seed": self.seed,
-            "steps": self.steps,
-            "sampler": cast("SamplerName | None", self.sampler),  # checked with the rest of the request
-            "guidance": parse_guidance(self.guidance),
-            "stg": parse_guidance(self.stg),
-            "negative": self.negative,
-            "model": self.model,
-        }
-
-    def loading(self) -> dict[str, Any]:
-        """Options of `backends.load`, those that were given.
-
-        Raises:
-            PhonofilmError: a choice that there is not.
-        """
-        for name, value, known in (
-            ("--offload", self.offload, OFFLOADS),
-            ("--network", self.network, NETWORKS),
-            ("--quantize", self.quantize, QUANTIZATIONS),
-        ):
-            if value is not None and value not in known:
-                raise PhonofilmError(f"{name} {value} is not possible; choose one of {', '.join(known)}")
-        given: dict[str, Any] = {"offload": self.offload, "network": self.network}
-        given |= {
-            "loras": tuple(self.lora or ()) or None,
-            "quantize": self.quantize,
-            "components": self.components,
-            "upsample": self.upsample or None,
-        }
-        return {name: value for name, value in given.items() if value is not None}
+    def values(self) -> dict[str, Any]:
+        """Fields of a `RequestSpec`, those that were given."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dry_run"}
+        return {"loras": given.pop("lora"), **given}
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:

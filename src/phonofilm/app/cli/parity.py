@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json
 from phonofilm.app.cli.session import Session
 
 
@@ -19,8 +18,6 @@ def parity(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of fixtures, NAME.json with NAME.npz each.")],
     only: Annotated[str | None, typer.Option(metavar="A,B…", help="Only the fixtures of these names.")] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "cpu",
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Check our ports of published networks against their references' outputs, under weights drawn by a recipe.
 

@@ -8,15 +8,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from phonofilm.backends.base import JobContext
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOG_SECONDS = 10
+"""Where there is no terminal, a stage that takes long is told of this often."""
+OVERALL = "clips"
 
 
 class Session:
@@ -28,17 +33,17 @@ class Session:
         signal: the signal that asked to stop, if any did.
     """
 
-    def __init__(self, arguments: Sequence[str] = ()) -> None:
+    def __init__(self) -> None:
         self.started = time.perf_counter()
-        # errors in the options themselves must obey these two as well, so they are not left to the parser
-        self.json = "--json" in arguments
-        self.debug = "--debug" in arguments
+        self.json = self.debug = False
         self.signal: int | None = None
 
     @staticmethod
     def of(context: Any) -> Session:
         """The session of a command, which its context carries."""
-        return context.obj if isinstance(context.obj, Session) else Session()
+        if not isinstance(context.obj, Session):
+            context.obj = Session()
+        return context.obj
 
     def cancelled(self) -> bool:
         """Whether somebody asked to stop, even where a library swallowed the exception that said so."""
@@ -92,31 +97,80 @@ class Report:
         self.result: dict[str, Any] = {"ok": True, "command": command}
         self.stages: dict[str, float] = {}
         self.notices: list[str] = []
+        self.errors: list[str] = []
+        self.results_to: TextIO | None = None
         self._lines: list[str] = []
+        self._logged = time.perf_counter()
         self._stage, self._since = "start-up", session.started
         self._bar: Progress | None = None
         self._tasks: dict[str, Any] = {}
+        self._began = session.started
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Note where the work is: `done` of `total` steps of a stage."""
         if stage != self._stage:
             self._clock(stage)
-        if self.session.json or not sys.stderr.isatty():
+        if self.session.json:
+            return
+        if not sys.stderr.isatty():
+            self._log_stage(stage, done, total)
             return
         bar = self._bar = self._bar or _bar()
         if stage not in self._tasks:
             self._tasks[stage] = bar.add_task(stage, total=max(total, 1))
         bar.update(self._tasks[stage], completed=done, total=max(total, 1))
         for name, task in self._tasks.items():
-            bar.update(task, visible=name == stage)
+            bar.update(task, visible=name in (stage, OVERALL))
 
     def warn(self, line: str) -> None:
         """One line that the user should read, once, and that stops nothing."""
         if line in self.notices:
             return
         self.notices.append(line)
+        self._tell(f"note: {line}")
+
+    def error(self, line: str) -> None:
+        """One part of the work that is not possible, while the rest goes on; the command will have failed."""
+        self.errors.append(line)
+        self._tell(f"phonofilm: {line}")
+
+    def finished(self, what: str, done: int, total: int) -> None:
+        """Note that one of several equal pieces of work is done: a bar, or a line where there is no terminal."""
+        left = (time.perf_counter() - self._began) / max(done, 1) * (total - done)
+        if self.session.json:
+            return
+        if sys.stderr.isatty():
+            bar = self._bar = self._bar or _bar()
+            if OVERALL not in self._tasks:
+                self._tasks[OVERALL] = bar.add_task(OVERALL, total=total)
+            bar.update(self._tasks[OVERALL], completed=done, total=total)
+        else:
+            _to_stderr(f"{done} of {total}: {what}{f', about {_time(left)} left' if done < total else ''}")
+
+    def begin(self) -> None:
+        """From now on `finished` counts the time that a piece takes."""
+        self._began = time.perf_counter()
+
+    def job(self, name: str = "") -> JobContext:
+        """What a job reports to; its notices begin with its name."""
+        from phonofilm.backends.base import JobContext
+
+        def tell(line: str) -> None:
+            self.warn(f"{name}: {line}" if name else line)
+
+        return JobContext(self.progress, self.session.cancelled, tell)
+
+    def _tell(self, line: str) -> None:
         if not self.session.json:
-            (self._bar.console.print if self._bar else _to_stderr)(f"note: {line}")
+            (self._bar.console.print if self._bar else _to_stderr)(line)
+
+    def _log_stage(self, stage: str, done: int, total: int) -> None:
+        """Where there is no terminal, a line now and then about a stage that takes long."""
+        now = time.perf_counter()
+        if done and now - max(self._since, self._logged) >= LOG_SECONDS:
+            self._logged = now
+            left = (now - self._since) / done * (total - done)
+            _to_stderr(f"{stage} {done} of {total}, about {_time(left)} left")
 
     def print_line(self, line: str) -> None:
         """A line of the result, for people."""
@@ -137,10 +191,13 @@ class Report:
         """Print the result."""
         if self.session.json:
             stages = {name: round(seconds, 3) for name, seconds in self.stages.items()}
-            print_json({**self.result, "notices": self.notices, "stages": stages})
+            facts = {**self.result, "notices": self.notices, "stages": stages}
+            if self.errors:
+                facts |= {"ok": False, "error": self.errors[0], "errors": self.errors, "exit_code": 1}
+            print_json(facts)
             return
         for line in self._lines:
-            print(line)
+            print(line, file=self.results_to)
         if len(self.stages) > 1:
             total = sum(self.stages.values())
             parts = " · ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
@@ -169,6 +226,12 @@ def drop_untold() -> None:
         print(end="", flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _to_stderr(line: str) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json
+from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.cli.session import Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.extras import optional
 
 if TYPE_CHECKING:
     from phonofilm.evaluation.study.protocol import Rules
 
-study = typer.Typer(
+study = CommandLine(
     name="study",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -70,8 +69,6 @@ def new(
         typer.Option("--rule", metavar="NAME=VALUE", help="A rule of exclusion, fixed from now on; see docs/study.md."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Decides blinded names, orders and control trials.")] = 0,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Build a blinded study from folders of clips that share their names.
 
@@ -80,7 +77,7 @@ def new(
     """
     from phonofilm.app.study.build import Plan, build, read_prompts
 
-    with _session(ctx).report("study new") as report:
+    with Session.of(ctx).report("study new") as report:
         if min(pairs, catches, duplicates, likert or 0, anchors or 0) < 0 or raters < 1:
             raise PhonofilmError("counts of trials cannot be negative, and --raters starts at 1")
         plan = Plan(
@@ -114,8 +111,6 @@ def serve(
     folder: Folder,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="0 takes any free one.")] = 8719,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Run a study: send raters the address it prints. Stop and start it as you like; no answer is lost.
 
@@ -124,7 +119,7 @@ def serve(
     [dim]$[/] phonofilm study serve study/
     [dim]$[/] phonofilm study serve study/ --host 0.0.0.0 --port 80
     """
-    with _session(ctx).report("study serve") as report, _extra():
+    with Session.of(ctx).report("study serve") as report, optional():
         from phonofilm.app.study.server import serve as run
 
         def started(host: str, port: int) -> None:
@@ -146,8 +141,6 @@ def report_command(
             metavar="CSV", help="Metrics to hold against people: columns system, clip, and one for each metric."
         ),
     ] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Say what raters said: mean opinions, differences, preferences, agreement, who was left out and why.
 
@@ -156,7 +149,7 @@ def report_command(
     """
     from phonofilm.app.study.report import report as write
 
-    with _session(ctx).report("study report") as report:
+    with Session.of(ctx).report("study report") as report:
         report.progress("analysing", 0, 1)
         found = write(folder, output, metrics)
         report.set_fields(path=str(output), results=found)
@@ -174,8 +167,6 @@ def export(
     ctx: typer.Context,
     folder: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="JSON", help="The file to write.")],
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write everything raw: study, seed, hash, every rating and every event with its time.
 
@@ -183,7 +174,7 @@ def export(
     """
     from phonofilm.app.study.report import export as write
 
-    with _session(ctx).report("study export") as report:
+    with Session.of(ctx).report("study export") as report:
         counts = write(folder, output)
         report.set_fields(path=str(output), **counts)
         report.print_line(
@@ -203,8 +194,6 @@ def power(
     rater_sd: Annotated[float, typer.Option(metavar="SD", help="How differently raters see a difference.")] = 0.3,
     scene_sd: Annotated[float, typer.Option(metavar="SD", help="How differently scenes show it.")] = 0.3,
     noise_sd: Annotated[float, typer.Option(metavar="SD", help="Spread of a single rating.")] = 0.8,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Say how many raters a study needs before you run it.
 
@@ -213,7 +202,7 @@ def power(
     from phonofilm.evaluation.study.mean_opinion import Spread, raters_needed
     from phonofilm.evaluation.study.mean_opinion import power as found
 
-    with _session(ctx).report("study power") as report:
+    with Session.of(ctx).report("study power") as report:
         if not all(math.isfinite(number) for number in (effect, ratings, rater_sd, scene_sd, noise_sd)):
             raise PhonofilmError("a power needs finite numbers; see phonofilm study power --help")
         if systems < 2 or min(rater_sd, scene_sd, noise_sd) < 0 or effect == 0:
@@ -251,8 +240,6 @@ def distort(
         float, typer.Option(metavar="X", help="How much: seconds, times the speed, hertz, dB, bits, pixels.")
     ],
     seed: Annotated[int, typer.Option(metavar="N", help="Decides where gaps and pieces fall.")] = 0,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Damage a clip in one known way, by one of PEAVS' nine distortions or five more.
 
@@ -262,7 +249,7 @@ def distort(
     from phonofilm.evaluation.distortions import distort as damage
     from phonofilm.media import check_output, read_clip, write_clip
 
-    with _session(ctx).report("study distort") as report:
+    with Session.of(ctx).report("study distort") as report:
         check_output(output)
         report.progress("reading", 0, 1)
         source = read_clip(clip)
@@ -299,19 +286,3 @@ def _rules(settings: list[str]) -> Rules:
         except ValueError as error:
             raise PhonofilmError(f"rule {text!r} must read NAME=NUMBER, as catches_missed=1") from error
     return from_dict(Rules, values, "rule ")
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette", "pydantic"):
-            raise
-        raise PhonofilmError(
-            f"this needs {error.name}, which is not installed: pip install 'phonofilm[study]'"
-        ) from error
-
-
-def _session(ctx: typer.Context) -> Session:
-    return ctx.obj if isinstance(ctx.obj, Session) else Session()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import Debug, Json
+from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.cli.session import Session
 from phonofilm.errors import PhonofilmError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from phonofilm.weights import Judge, PublicModel, Published
     from phonofilm.weights.hub import Listing
 
-weights = typer.Typer(
+weights = CommandLine(
     name="weights",
     help="Fetch the weights of public models, and of the networks that judge clips.",
     rich_markup_mode="rich",
@@ -27,8 +27,6 @@ def get(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A public model or a judge; see phonofilm models.")],
     yes: Annotated[bool, typer.Option("--yes", help="I have read its license and accept it.")] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Fetch a public model or a network that judges, its license accepted and every hash checked; resumes.
 
@@ -82,7 +80,7 @@ def _accept(session: Session, listing: Listing, yes: bool) -> None:
         raise PhonofilmError("nothing was fetched")
 
 
-def models(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
+def models(ctx: typer.Context) -> None:
     """List the models that --model takes and the networks that judge: size, license, use, and whether they are here.
 
     [dim]$[/] phonofilm models
@@ -134,7 +132,7 @@ def _state(row: dict[str, Any]) -> str:
 
 def _shipped(name: str) -> dict[str, Any]:
     from phonofilm.backends.familiar import TRAINED_DOMAIN
-    from phonofilm.backends.requests import TASKS
+    from phonofilm.choices import TASKS
     from phonofilm.weights import digest, locate
 
     row: dict[str, Any] = {

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonofilm.app.experiments.results import FAMILIES
-from phonofilm.backends.requests import SAMPLERS
+from phonofilm.choices import SAMPLERS, SamplerName
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Request, SamplerName
+from phonofilm.types import Request
 
 if TYPE_CHECKING:
     from phonofilm.backends.native import NativeBackend

@@ -1,1 +1,1 @@
-"""Jobs: one request, a batch, or a set of scenes, carried out and written to files."""
+"""Jobs: what a request is in JSON, and running one without a terminal."""

@@ -1,153 +1,255 @@
-"""Many jobs from one file: a line is a prompt, or a JSON object with a prompt and its own options."""
+"""Many jobs from one file: a line is a prompt, or a JSON object with any field of a `RequestSpec`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from phonofilm.app.cli.options import parse_guidance, parse_size
-from phonofilm.app.cli.session import Report, Session
-from phonofilm.app.jobs.runner import Maker
+from phonofilm.app.cli.session import Report
+from phonofilm.app.jobs.pool import BackendPool, Loading
+from phonofilm.app.jobs.runner import check_job, numbered, run
+from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
 from phonofilm.backends.base import fingerprint
-from phonofilm.backends.requests import as_request
-from phonofilm.errors import Cancelled, PhonofilmError
+from phonofilm.checkpoint import file_sha256
+from phonofilm.errors import Cancelled, PhonofilmError, Unwritable
 from phonofilm.files import check_folder, folder_for, write_bytes
-from phonofilm.types import Request
+from phonofilm.media import FORMATS, check_output
 
-FIELDS = ("prompt", "name", "seconds", "size", "fps", "seed", "steps", "sampler", "guidance", "negative", "image")
 SUFFIX = ".mp4"
 INDEX = "index.jsonl"
+MAX_COUNT = 10_000
+NAME, COUNT = "name", "count"
+"""Fields of a line besides those of a `RequestSpec`: the name of its file, and how many to make of it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One job of a batch: the name that its file begins with, and its request."""
+    """One clip of a batch.
 
-    name: str
-    request: Request
+    Attributes:
+        where: file and line of its job, for messages.
+        digest: names all that decides the content of the clip.
+    """
 
-    def path(self, folder: Path, weights: str) -> Path:
-        """Named by all that decides the content, so that a file that is there is the one that is wanted."""
-        decided = hashlib.sha256(f"{self.request.digest} {weights}".encode()).hexdigest()
-        return folder / f"{self.name}-{decided[:10]}{SUFFIX}"
+    where: str
+    path: Path
+    spec: RequestSpec
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
 
 
 def run_batch(
-    session: Session,
-    report: Report,
-    base: Request,
-    prompts: Path,
-    folder: Path,
-    count: int,
-    device: str,
-    resume: bool,
-    options: Mapping[str, Any] = {},
+    report: Report, base: RequestSpec, prompts: Path, folder: Path, count: int = 1, resume: bool = False
 ) -> None:
-    """Make every clip of a batch; with `resume` those that are there are kept.
+    """Make every clip of a batch. All lines are checked first; those that are wrong are reported, the rest is made.
+
+    Args:
+        base: what a line does not say.
+        count: clips of each line that does not say so itself, with seeds from its own on.
+        resume: keep files that an earlier run made of the same job.
 
     Raises:
-        PhonofilmError: a line that is no job, or a folder that cannot be made; nothing is written then.
+        PhonofilmError: no line can be made, the folder cannot be written, or the disk is full.
+        Cancelled: the session was interrupted; whole clips stay.
     """
-    items = [
-        Item(item.name, replace(item.request, seed=item.request.seed + n))
-        for item in read_items(prompts, base)
-        for n in range(count)
-    ]
     check_folder(folder)
-    weights = fingerprint(base.model, **options)
-    paths = [item.path(folder, weights) for item in items]
-    wanted = [(item, path) for item, path in zip(items, paths, strict=True) if not (resume and path.exists())]
-    kept = len(items) - len(wanted)
+    items, faults = read_items(prompts, base, folder, count)
+    items, unknown = _named(items)
+    known = _indexed(folder) if resume else {}
+    kept = [item for item in items if item.path.exists() and known.get(item.path.name) == item.digest]
+    there = {item.path for item in kept}
+    pool = BackendPool()
+    wanted, refused = _possible([item for item in items if item.path not in there], pool, report)
+    faults += unknown + refused
+    if faults and not wanted and not kept:
+        raise PhonofilmError(faults[0] + (f"; and {len(faults) - 1} more" if len(faults) > 1 else ""))
+    for fault in faults:
+        report.error(fault)
     if kept:
-        report.warn(f"{kept} of {len(items)} clips are there already and kept")
-    maker = Maker(session, report, base.model, device, options) if wanted else None
-    with folder_for(folder):
-        made = [_made(maker, item, path, kept + n) for n, (item, path) in enumerate(wanted) if maker is not None]
-        _write_index(folder, items, paths)
+        report.warn(f"{len(kept)} of {len(items)} clips are there already and kept")
+    made = _make(wanted, folder, pool, report) if wanted else []
+    there |= {Path(facts["path"]) for facts in made}
+    rows = [_row(item) + "\n" for item in items if item.path in there]
+    write_bytes(folder / INDEX, "".join(rows).encode())
     for facts in made:
         report.print_line(facts["path"])
-    report.set_fields(outputs=made, model=base.model, kept=kept, index=str(folder / INDEX))
+    report.set_fields(outputs=made, model=base.model, kept=len(kept), index=str(folder / INDEX))
 
 
-def _made(maker: Maker, item: Item, path: Path, whole: int) -> dict[str, Any]:
-    """One clip of a batch; `whole` of them are there already."""
-    try:
-        return maker.make(item.request, path)
-    except Cancelled:
-        raise
-    except PhonofilmError as error:
-        raise PhonofilmError(f"clip {item.name}: {error}; with --resume the {whole} before it are kept") from error
+def _make(items: Sequence[Item], folder: Path, pool: BackendPool, report: Report) -> list[dict[str, Any]]:
+    """The facts of the clips that could be made; the others are reported."""
+    made: list[dict[str, Any]] = []
+    report.begin()
+    with folder_for(folder):
+        for number, item in enumerate(items, start=1):
+            try:
+                made.append(run(item.spec, item.path, report.job(item.name), pool))
+            except Unwritable as error:
+                raise Unwritable(f"{error}; with --resume the {len(made)} clips before it are kept") from error
+            except Cancelled:
+                raise
+            except PhonofilmError as error:
+                report.error(f"{item.where}, {item.name}: {error}")
+                continue
+            with (folder / INDEX).open("a", encoding="utf-8") as index:
+                index.write(_row(item) + "\n")
+            report.finished(item.path.name, number, len(items))
+    return made
 
 
-def read_items(path: Path, base: Request) -> list[Item]:
-    """The jobs of a JSONL file; what a line does not say is taken from `base`.
+def _named(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """The clips with their digests, and a line for each whose model is not here."""
+    named: list[Item] = []
+    faults: list[str] = []
+    weights: dict[Loading, str | PhonofilmError] = {}
+    for item in items:
+        loading = item.spec.loading
+        if loading not in weights:
+            try:
+                weights[loading] = fingerprint(loading.model, **dict(loading.options))
+            except PhonofilmError as error:
+                weights[loading] = error
+        if isinstance(found := weights[loading], PhonofilmError):
+            faults.append(f"{item.where}: {found}")
+        else:
+            named.append(replace(item, digest=_digest(item.spec, found)))
+    return named, faults
+
+
+def _possible(items: Sequence[Item], pool: BackendPool, report: Report) -> tuple[list[Item], list[str]]:
+    """Those that their models can make, model by model, and a line for each of the others."""
+    possible: list[Item] = []
+    faults: list[str] = []
+    job = report.job()
+    for loading in dict.fromkeys(item.spec.loading for item in items):
+        for item in (item for item in items if item.spec.loading == loading):
+            try:
+                with pool.use(loading, job) as backend:
+                    check_job(item.spec, backend)
+            except Cancelled:
+                raise
+            except PhonofilmError as error:
+                faults.append(f"{item.where}: {error}")
+            else:
+                possible.append(item)
+    return possible, faults
+
+
+def read_items(path: Path, base: RequestSpec, folder: Path, count: int = 1) -> tuple[list[Item], list[str]]:
+    """The clips of a JSONL file, and one line for each line of it that is no job.
 
     Raises:
-        PhonofilmError: with the number of the first line that is no job.
+        PhonofilmError: a file that cannot be read, is not text, or is empty.
     """
+    items: list[Item] = []
+    faults: list[str] = []
+    taken: dict[str, str] = {}
+    for number, (line, text) in enumerate(_lines(path)):
+        where = f"{path} line {line}"
+        try:
+            made = _items(_parsed(text), where, f"{number:04d}", base, folder, count)
+            for item in made:
+                if (other := taken.get(item.path.name.casefold())) is not None:
+                    raise PhonofilmError(f"name: {item.path.name!r} is the name of {other} already")
+            taken |= {item.path.name.casefold(): f"line {line}" for item in made}
+            items += made
+        except InvalidRequest as error:
+            faults += [f"{where}: {fault}" for fault in error.faults]
+        except PhonofilmError as error:
+            faults.append(f"{where}: {error}")
+    if not items and not faults:
+        raise PhonofilmError(f"{path} holds no prompts; write one JSON object or string a line")
+    return items, faults
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Number and text of each line that is not blank; only a line feed ends one, as in JSON itself."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PhonofilmError(f"{path} is not text; write one JSON object or string a line") from error
     except OSError as error:
         raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
-    items: list[Item] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                items.append(_item(json.loads(line), f"{len(items):04d}", base))
-            except json.JSONDecodeError as error:
-                raise PhonofilmError(f"{path} line {number} is not JSON: {error.msg}") from error
-            except PhonofilmError as error:
-                raise PhonofilmError(f"{path} line {number}: {error}") from error
-    if not items:
-        raise PhonofilmError(f"{path} holds no prompts; write one JSON object or string a line")
-    return items
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def _item(values: Any, number: str, base: Request) -> Item:
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PhonofilmError(f"it is not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
+        raise PhonofilmError(f"it is not JSON that can be read: {error}") from error
     values = {"prompt": values} if isinstance(values, str) else values
     if not isinstance(values, dict):
         raise PhonofilmError('a job is a string, or an object as {"prompt": "…", "seed": 1}')
-    unknown = sorted(values.keys() - set(FIELDS))
-    if unknown:
-        raise PhonofilmError(f"unknown field {unknown[0]!r}; there are {', '.join(FIELDS)}")
-    fields = {key: _field(key, value) for key, value in values.items() if value is not None}
-    name = fields.pop("name", "")
-    if any(character in name for character in '/\\\0"*?<>|:') or name.startswith("."):
-        raise PhonofilmError(f"the name {name!r} cannot be part of a file's name")
-    return Item(f"{number}-{name}" if name else number, as_request(base, fields))
+    return values
 
 
-def _field(key: str, value: Any) -> Any:
-    kinds: dict[str, tuple[type, ...]] = {
-        "seconds": (int, float),
-        "seed": (int,),
-        "steps": (int,),
-        "guidance": (int, float, str),
-    }
-    kinds |= {"size": (int, str), "fps": (int, float, str)}
-    if isinstance(value, bool) or not isinstance(value, kinds.get(key, (str,))):
-        raise PhonofilmError(f"{key} cannot be {json.dumps(value)}")
-    if key == "size":
-        return parse_size(str(value))
-    if key == "guidance":
-        return parse_guidance(str(value))
-    if key == "image":
-        from phonofilm.media import read_image
-
-        return read_image(str(value))
-    return value
+def _items(
+    values: Mapping[str, Any], where: str, number: str, base: RequestSpec, folder: Path, count: int
+) -> list[Item]:
+    """The clips of one line."""
+    job = {key: value for key, value in values.items() if key not in (NAME, COUNT)}
+    spec = RequestSpec.from_json(job, base)
+    wanted = values.get(COUNT)
+    wanted = count if wanted is None else wanted
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MAX_COUNT:
+        raise PhonofilmError(f"count: {json.dumps(wanted)} is not possible; choose 1 to {MAX_COUNT}")
+    paths = numbered(folder / _file_name(values.get(NAME), number), wanted)
+    return [Item(where, check_output(path), replace(spec, seed=spec.seed + extra)) for extra, path in enumerate(paths)]
 
 
-def _write_index(folder: Path, items: list[Item], paths: list[Path]) -> None:
-    """Which file came from which prompt and seed, for whoever scores or shows the folder."""
-    rows = [
-        {"path": path.name, "name": item.name, "prompt": item.request.prompt, "seed": item.request.seed}
-        for item, path in zip(items, paths, strict=True)
-    ]
-    write_bytes(folder / INDEX, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+def _file_name(name: Any, number: str) -> str:
+    """The name of a file: as given, with .mp4 where it says no format."""
+    if name is None or name == "":
+        return number + SUFFIX
+    if not isinstance(name, str):
+        raise PhonofilmError(f"name: {json.dumps(name)} is not text")
+    if (
+        any(letter in '/\\"*?<>|:' or not letter.isprintable() for letter in name)
+        or name[0] in ".- "
+        or len(name) > 200
+    ):
+        raise PhonofilmError(f"name: {name[:60]!r} cannot be the name of a file")
+    if name.casefold() == INDEX:
+        raise PhonofilmError(f"name: {name!r} is the name of the batch's own list")
+    return name if Path(name).suffix.lower() in FORMATS else name + SUFFIX
+
+
+def _digest(spec: RequestSpec, weights: str) -> str:
+    """Names all that decides the content of a clip: the job, the files that it reads, and the weights."""
+    job = {key: value for key, value in spec.to_json().items() if key not in ("device", *LOADING)}
+    for name in ("image", "source"):
+        if name in job and Path(job[name]).is_file():
+            job[name] = file_sha256(job[name])
+    return hashlib.sha256(json.dumps([job, weights], sort_keys=True).encode()).hexdigest()
+
+
+def _row(item: Item) -> str:
+    """What the index says of a clip: which file came from which job."""
+    row = {"path": item.path.name, "name": item.name, "prompt": item.spec.prompt, "seed": item.spec.seed}
+    return json.dumps({**row, "digest": item.digest}, ensure_ascii=False)
+
+
+def _indexed(folder: Path) -> dict[str, str]:
+    """The digest of each file that an earlier run noted, the last one where a file was made again."""
+    found: dict[str, str] = {}
+    try:
+        lines = (folder / INDEX).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return found
+    for line in lines:
+        try:
+            row = json.loads(line)
+            found[str(row["path"])] = str(row["digest"])
+        except (ValueError, KeyError, TypeError, RecursionError):  # a line cut off as a run was stopped
+            continue
+    return found

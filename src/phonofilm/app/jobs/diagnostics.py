@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from phonofilm.errors import PhonofilmError
-
-EXTRAS = {"world": ("pymunk",), "train": ("pymunk", "tensorboard"), "study": ("fastapi", "uvicorn")}
+from phonofilm.extras import EXTRAS, install_command, missing
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ def examine() -> list[Check]:
     needed = {"python": _python, "torch": _torch, "media": _media, "text encoder": _text, "weights": _weights}
     checks = [_look(name, True, look) for name, look in needed.items()]
     checks += [_look(f"device {name}", False, look) for name, look in {"cuda": _cuda, "mps": _mps}.items()]
-    checks += [_extra(name, modules) for name, modules in EXTRAS.items()]
+    checks += [_extra(name) for name in EXTRAS]
     checks.append(Check("ffmpeg", False, True, "not needed: PyAV brings its own libraries"))
     free = shutil.disk_usage(".").free / 1e9
     return [*checks, Check("disk", False, free > 1, f"{free:.1f} GB free in this folder")]
@@ -89,7 +87,7 @@ def _weights() -> str:
     return f"nano, {digest(locate('nano'))[:16]}"
 
 
-def _extra(name: str, modules: tuple[str, ...]) -> Check:
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    advice = f"not installed ({', '.join(missing)}): pip install 'phonofilm[{name}]'"
-    return Check(f"extra {name}", False, not missing, advice if missing else "installed")
+def _extra(name: str) -> Check:
+    absent = missing(name)
+    advice = f"not installed ({', '.join(absent)}): {install_command(name)}"
+    return Check(f"extra {name}", False, not absent, advice if absent else "installed")

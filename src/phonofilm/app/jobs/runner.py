@@ -1,72 +1,75 @@
-"""One request becomes one file, and the facts about it."""
+"""One job becomes one file, and the facts about it; no terminal is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from phonofilm.app.cli.session import Report, Session
+from phonofilm.app.jobs.pool import BackendPool, Loading
+from phonofilm.app.jobs.spec import RequestSpec
+from phonofilm.backends.base import Backend, JobContext
 from phonofilm.types import Clip, Request
 
-if TYPE_CHECKING:
+
+def run(
+    request: Request | RequestSpec, path: str | Path, job: JobContext | None = None, pool: BackendPool | None = None
+) -> dict[str, Any]:
+    """Do a job and write its file; returns the facts about what was written.
+
+    Args:
+        job: told of progress and notices, and asked between steps whether to stop.
+        pool: models that are loaded, or are loaded here, and stay so for the next job.
+
+    Raises:
+        PhonofilmError: the request, or the writing, is not possible; nothing is left half-written.
+        Cancelled: `job` said so.
+    """
+    from phonofilm.media import check_output, write_clip
+
+    job, pool, path = job or JobContext(), pool or BackendPool(), check_output(path)
+    if isinstance(request, RequestSpec) and request.task == "foley":
+        return _add_sound(request, path, job, pool)
+    loading = request.loading if isinstance(request, RequestSpec) else Loading(request.model)
+    if isinstance(request, RequestSpec):
+        if request.source is not None or request.image is not None:
+            job("reading", 0, 1)
+        request = request.open()
+    with pool.use(loading, job) as backend:
+        clip = backend.generate(request, job.progress, job.cancel)
+    _tell(clip.metadata, job)
+    job("writing", 0, 1)
+    write_clip(clip, path)
+    return facts(clip, path, request.seed)
+
+
+def _add_sound(spec: RequestSpec, path: Path, job: JobContext, pool: BackendPool) -> dict[str, Any]:
+    """The sound of a film of any length, read and written window by window."""
+    from phonofilm.backends.streamed import check_film, foley_film
     from phonofilm.media.film import Film
 
+    job("reading", 0, 1)
+    film = Film.open(spec.source or "")
+    request = check_film(spec.bare(), film, path)
+    with pool.use(spec.loading, job) as backend:
+        made = foley_film(backend, film, path, request, job.progress, job.cancel)
+    _tell(made.metadata, job)
+    known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
+    if path.suffix.lower() != ".wav":
+        width, height = film.size
+        known |= {"frames": film.ticks, "width": width, "height": height, "fps": str(film.fps)}
+        known |= {"picture": "copied" if made.copied else "encoded again"}
+    known |= {"samples": made.samples, "channels": made.channels, "sample_rate": made.sample_rate}
+    return known | _origin(made.metadata)
 
-def numbered(output: Path, count: int) -> list[Path]:
-    """The names of `count` outputs: the one given, or that with -1, -2, … before its suffix."""
-    if count == 1:
-        return [output]
-    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
 
+def check_job(spec: RequestSpec, backend: Backend) -> None:
+    """Refuse what a loaded model cannot do, before anything is computed; of a source only its header is read.
 
-class Maker:
-    """A model that is loaded once and makes clip after clip."""
-
-    def __init__(
-        self, session: Session, report: Report, model: str, device: str, options: Mapping[str, Any] = {}
-    ) -> None:
-        from phonofilm.backends import load
-
-        self.session, self.report = session, report
-        report.progress("loading", 0, 1)
-        self.backend = load(model, device=device, **options)
-
-    def make(self, request: Request, path: Path) -> dict[str, Any]:
-        """Generate and write; returns the facts about what was written.
-
-        Raises:
-            Cancelled: the session was interrupted.
-            PhonofilmError: the request, or the writing, is not possible.
-        """
-        from phonofilm.media import write_clip
-
-        clip = self.backend.generate(request, self.report.progress, self.session.cancelled)
-        for line in clip.metadata.get("notices", "").splitlines():
-            self.report.warn(line)
-        self.report.progress("writing", 0, 1)
-        write_clip(clip, path)
-        return facts(clip, path, request.seed)
-
-    def add_sound(self, film: Film, request: Request, path: Path) -> dict[str, Any]:
-        """Write a film with the sound that the model makes of it; returns the facts about what was written.
-
-        Raises:
-            Cancelled: the session was interrupted.
-            PhonofilmError: damage in the film, or the writing is not possible.
-        """
-        from phonofilm.backends.streamed import foley_film
-
-        made = foley_film(self.backend, film, path, request, self.report.progress, self.session.cancelled)
-        for line in made.metadata.get("notices", "").splitlines():
-            self.report.warn(line)
-        known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
-        if path.suffix.lower() != ".wav":
-            width, height = film.size
-            known |= {"frames": film.ticks, "width": width, "height": height, "fps": str(film.fps)}
-            known |= {"picture": "copied" if made.copied else "encoded again"}
-        known |= {"samples": made.samples, "channels": made.channels, "sample_rate": made.sample_rate}
-        return known | _origin(made.metadata)
+    Raises:
+        PhonofilmError: with what is wrong and what to do.
+    """
+    backend.check(spec.outline())
 
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
@@ -81,20 +84,17 @@ def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
     return known | _origin(clip.metadata)
 
 
+def numbered(output: Path, count: int) -> list[Path]:
+    """The names of `count` outputs: the one given, or that with -1, -2, … before its suffix."""
+    if count == 1:
+        return [output]
+    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
+
+
+def _tell(metadata: Mapping[str, str], job: JobContext) -> None:
+    for line in metadata.get("notices", "").splitlines():
+        job.warn(line)
+
+
 def _origin(metadata: Mapping[str, str]) -> dict[str, str]:
     return {name: metadata[name] for name in ("prompt", "model", "weights") if name in metadata}
-
-
-def say_plan(report: Report, request: Request, device: str, options: Mapping[str, Any]) -> None:
-    """What making a clip with a public model would take on this machine.
-
-    Raises:
-        PhonofilmError: a model of our own, which needs no plan, or one that is not here.
-    """
-    from phonofilm.backends.base import plan
-
-    report.progress("planning", 0, 1)
-    found = plan(request, device, **options)
-    report.set_fields(plan=found.facts(), model=request.model)
-    for line in found.lines():
-        report.print_line(line)

@@ -17,7 +17,7 @@ from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.distortions import ANCHORS, distort, with_sound_of
 from phonofilm.evaluation.study.protocol import CATCH_SECONDS, Rules, Stimulus, StimulusKind, Study, save_study
-from phonofilm.files import check_folder
+from phonofilm.files import check_folder, folder_for
 from phonofilm.media import FORMATS, read_clip, write_clip
 from phonofilm.types import Clip
 
@@ -67,7 +67,10 @@ def build(
     sources = dict(systems) | ({REFERENCE: reference} if reference is not None else {})
     files = {name: _films(path) for name, path in sources.items()}
     items, left_out = _shared(files)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as workshop:
+    with (
+        folder_for(folder.parent),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as workshop,
+    ):
         room = Path(workshop) / "study"
         (room / CLIPS).mkdir(parents=True)
         items, spoilt = _usable(files, items, progress)

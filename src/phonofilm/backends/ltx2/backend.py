@@ -23,17 +23,17 @@ from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.memory import choose_offload, choose_tile
-from phonofilm.backends.ltx2.network import NetworkName, PairedText
-from phonofilm.backends.ltx2.parts import Offload, Parts
+from phonofilm.backends.ltx2.network import PairedText
+from phonofilm.backends.ltx2.parts import Parts
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, check_upsampler, enlarged, half, start_of
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
-from phonofilm.backends.requests import as_request
+from phonofilm.backends.requests import as_request, check
 from phonofilm.backends.trained import ModelDefaults
+from phonofilm.choices import NetworkName, Offload, Quantization
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames
-from phonofilm.model.quantized import Quantization
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, euler
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
@@ -89,6 +89,13 @@ class LTX2Backend:
         """Names the weights, the LoRA files among them."""
         loras = (*self.parts.loras, *([self.parts.refining] if self.parts.refining is not None else []))
         return fingerprint(self.parts.folder, loras, self.parts.network, self.stages, self.parts.quantize)
+
+    def check(self, request: Request) -> None:
+        """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
+        check(request)
+        fitted(request, self.trained, stages=self.stages)
+        self.trained.guidance_of(request)
+        self._tokens([request.prompt, request.negative])
 
     @torch.inference_mode()
     def generate(

@@ -12,10 +12,10 @@ import torch
 
 from phonofilm.backends.ltx2.decode import LADDER, Tile
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
-from phonofilm.backends.ltx2.parts import Offload, component_bytes, component_class, stored_dtype_of
+from phonofilm.backends.ltx2.parts import component_bytes, component_class, stored_dtype_of
 from phonofilm.backends.published.planning.footprint import Cost, cost
 from phonofilm.backends.published.tiles import next_smaller
-from phonofilm.model.quantized import Quantization
+from phonofilm.choices import Offload, Quantization
 
 HEADROOM = 0.9
 """Of what is free, so much is planned with."""

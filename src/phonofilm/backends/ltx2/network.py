@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -16,13 +16,13 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, merge
 from phonofilm.backends.published.files import stored_dtype as published_dtype
 from phonofilm.backends.published.parts import load_diffusers
+from phonofilm.choices import NetworkName
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.tokens import noise_levels
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.types import Latents, Positions, Text
 
-NetworkName = Literal["phonofilm", "diffusers"]
 SCALES = (".weight_scale", ".scale_weight")
 """Endings of what an 8-bit matrix is multiplied by."""
 BESIDE = (*SCALES, ".input_scale", ".scale_input")

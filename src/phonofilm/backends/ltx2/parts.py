@@ -10,14 +10,14 @@ from torch import nn
 
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
-from phonofilm.backends.ltx2.network import DiffusersNetwork, NetworkName, load_network
+from phonofilm.backends.ltx2.network import DiffusersNetwork, load_network
 from phonofilm.backends.ltx2.quantize import load_quantized, network_bytes
 from phonofilm.backends.ltx2.text import load_text_encoder
 from phonofilm.backends.published.files import stored_dtype
-from phonofilm.backends.published.parts import OFFLOADS, Offload, PublishedParts, load_diffusers
-from phonofilm.model.quantized import Quantization
+from phonofilm.backends.published.parts import PublishedParts, load_diffusers
+from phonofilm.choices import NetworkName, Offload, Quantization
 
-__all__ = ["OFFLOADS", "Offload", "Parts", "component_class", "stored_dtype_of"]
+__all__ = ["Parts", "component_class", "stored_dtype_of"]
 
 
 @dataclass

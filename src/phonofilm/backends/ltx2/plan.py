@@ -16,13 +16,14 @@ from phonofilm.backends.ltx2.decode import Tile
 from phonofilm.backends.ltx2.fitting import fitted
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.memory import HEADROOM, available, choose_tile, decode_cost, decode_peak
-from phonofilm.backends.ltx2.parts import Offload, Parts
+from phonofilm.backends.ltx2.parts import Parts
 from phonofilm.backends.ltx2.probe import Speed, resident
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
 from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
 from phonofilm.backends.published.planning.footprint import Cost
 from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.requests import check
+from phonofilm.choices import Offload
 from phonofilm.codecs.tiling import places
 from phonofilm.sampling import Guidance
 from phonofilm.types import Grid, Request

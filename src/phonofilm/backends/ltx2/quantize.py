@@ -14,16 +14,11 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, additions
 from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
 from phonofilm.backends.published.stored import Stored, give_back, stored_tensors
+from phonofilm.choices import Quantization
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import TransformerConfig
 from phonofilm.model.names import PREFIX, from_published
-from phonofilm.model.quantized import (
-    Quantization,
-    QuantizedLinear,
-    bytes_of,
-    quantizable,
-    quantize_blocks,
-)
+from phonofilm.model.quantized import QuantizedLinear, bytes_of, quantizable, quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 
 

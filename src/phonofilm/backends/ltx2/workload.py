@@ -15,7 +15,8 @@ from phonofilm.backends.ltx2.parts import component_class, stored_dtype_of
 from phonofilm.backends.ltx2.refine import UPSAMPLER
 from phonofilm.backends.ltx2.text import MAX_TOKENS, connect, states_of
 from phonofilm.backends.published.planning.footprint import Cost, cost, cost_by_layers
-from phonofilm.model.quantized import Quantization, quantize_blocks
+from phonofilm.choices import Quantization
+from phonofilm.model.quantized import quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.sampling import Denoiser, Guidance, Guided
 from phonofilm.types import Grid, Latents, Text

@@ -6,19 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import nn
 
 from phonofilm.backends.published.quiet import quiet
+from phonofilm.choices import Offload
 from phonofilm.errors import PhonofilmError
-
-Offload = Literal["none", "model", "sequential", "disk"]
-"""Where a component waits: on the device; in main memory; there, with the blocks of the large networks fetched one by
-one while they work; or on disk, read again for each stage."""
-
-OFFLOADS: tuple[Offload, ...] = get_args(Offload)
 
 
 class PublishedParts(ABC):

@@ -16,10 +16,9 @@ from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.ltx2.memory import pick_offload
-from phonofilm.backends.published.parts import Offload
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
-from phonofilm.backends.requests import as_request
+from phonofilm.backends.requests import as_request, check
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels, pixels_of
 from phonofilm.backends.wan.fitting import check_task, fitted, schedule
@@ -28,7 +27,7 @@ from phonofilm.backends.wan.memory import choose_tile
 from phonofilm.backends.wan.network import Experts, GuidedByLevel
 from phonofilm.backends.wan.parts import WanParts, component_bytes
 from phonofilm.backends.wan.text import Tokens, cleaned, states_of
-from phonofilm.model.quantized import Quantization
+from phonofilm.choices import Offload, Quantization
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
@@ -78,6 +77,13 @@ class WanBackend:
         """Names the weights, and what they are kept in."""
         return self.parts.folder.fingerprint(self.parts.quantize or "")
 
+    def check(self, request: Request) -> None:
+        """See `Backend.check`: the task, the prompt's length, the memory for the clip."""
+        check(request)
+        check_task(request, self.name, self.parts.folder.settings)
+        fitted(request, self.trained, self.name)
+        self._tokens([cleaned(request.prompt), cleaned(request.negative)])
+
     @torch.inference_mode()
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
@@ -103,11 +109,16 @@ class WanBackend:
     def _tell(self, request: Request, monitor: JobContext) -> tuple[Text, Text]:
         """The prompt and what to steer away from."""
         monitor("text", 0, 1)
-        tokens = Tokens(self.parts.folder.path / "tokenizer")
-        ids, mask = (t.to(self.parts.device) for t in tokens([cleaned(request.prompt), cleaned(request.negative)]))
+        ids, mask = (
+            t.to(self.parts.device) for t in self._tokens([cleaned(request.prompt), cleaned(request.negative)])
+        )
         with self.parts.use("text_encoder") as encoder:
             one, other = (states_of(encoder, ids[row : row + 1], mask[row : row + 1]) for row in (0, 1))
         return one, other
+
+    @property
+    def _tokens(self) -> Tokens:
+        return Tokens(self.parts.folder.path / "tokenizer")
 
     def _sample(self, request: Request, canvas: Canvas, grid: Grid, monitor: JobContext) -> Latents:
         settings, device = self.parts.folder.settings, self.parts.device

@@ -17,8 +17,9 @@ from phonofilm.backends.wan.codecs import LADDER
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.network import velocity
 from phonofilm.backends.wan.text import MAX_TOKENS, states_of
+from phonofilm.choices import Quantization
 from phonofilm.codecs.tiling import places
-from phonofilm.model.quantized import Quantization, quantize_blocks
+from phonofilm.model.quantized import quantize_blocks
 from phonofilm.sampling import Denoiser, Guidance, Guided
 from phonofilm.types import Grid, Latents, Positions, Text
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from phonofilm.backends.published.parts import Offload, PublishedParts, load_diffusers
+from phonofilm.backends.published.parts import PublishedParts, load_diffusers
 from phonofilm.backends.published.text import load_text_encoder
 from phonofilm.backends.wan.folder import EXPERTS, WanFolder
 from phonofilm.backends.wan.quantize import expert_bytes, load_quantized
-from phonofilm.model.quantized import Quantization
+from phonofilm.choices import Offload, Quantization
 
 
 @dataclass

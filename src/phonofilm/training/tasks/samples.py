@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.checkpoint import load_module, read_metadata
+from phonofilm.choices import SamplerName
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.media import write_clip
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, draw_noise, flow_sigmas, steps_for
 from phonofilm.training.tasks.previews import save_frames, save_mels
-from phonofilm.types import Clip, Latents, SamplerName, Text
+from phonofilm.types import Clip, Latents, Text
 from phonofilm.weights import codecs_folder
 
 if TYPE_CHECKING:

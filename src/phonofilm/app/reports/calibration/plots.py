@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.errors import PhonofilmError
+from phonofilm.extras import lacking
 from phonofilm.files import atomic
 
 GOOD, BAD, PLAIN, SHADE = "#1f7a5c", "#b3402a", "#3d4f66", "#cfe3da"
@@ -26,7 +26,7 @@ def draw(knob: str, title: str, unit: str, curves: Sequence[Mapping[str, Any]], 
     try:
         import matplotlib as mpl
     except ModuleNotFoundError as error:
-        raise PhonofilmError("drawing needs matplotlib: pip install 'phonofilm[evaluation]'") from error
+        raise lacking("matplotlib", "drawing") from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,0 +1,112 @@
+"""What every command has: --json and --debug, told to the session as they are parsed, and values of which it completes.
+
+The parser alone says what is an option and what is the value of one: a prompt may be the text "--json".
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from phonofilm.app.cli.session import Session
+
+
+class CommandLine(typer.Typer):
+    """A group of commands, each of which takes --json and --debug besides its own options."""
+
+    def command(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
+        """Register a function as a command; the function itself stays as it is."""
+        register = super().command(*arguments, **settings)
+
+        def registered(function: Callable[..., None]) -> Callable[..., None]:
+            register(with_flags(function))
+            return function
+
+        return registered
+
+
+def with_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """A command with --json and --debug, which its session is told of."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> Any:
+        return function(**{name: value for name, value in given.items() if name not in FLAGS})
+
+    hints = get_type_hints(function, include_extras=True)
+    parameters = [
+        parameter.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(parameter.name, parameter.annotation)
+        )
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in FLAGS.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _set_json(context: typer.Context, value: bool) -> bool:
+    Session.of(context).json |= value
+    return value
+
+
+def _set_debug(context: typer.Context, value: bool) -> bool:
+    Session.of(context).debug |= value
+    return value
+
+
+# eager: they hold for the errors in the values of all other options
+FLAGS: dict[str, Any] = {
+    "json": Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object on standard output, and no progress.",
+            callback=_set_json,
+            is_eager=True,
+        ),
+    ],
+    "debug": Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
+    ],
+}
+
+
+def flags_in(command: Any, arguments: Sequence[str]) -> set[str]:
+    """The long options in a command line that the parser refused as a whole, before it told of any of them.
+
+    What follows an option that takes a value is its value, and what follows "--" are arguments.
+    """
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    valued = {name for option in options if not (option.is_flag or option.count) for name in option.opts}
+    found: set[str] = set()
+    rest = list(arguments)
+    while rest and (argument := rest.pop(0)) != "--":
+        if argument in getattr(command, "commands", {}):
+            return found | flags_in(command.commands[argument], rest)
+        if argument.startswith("--"):
+            name, equals, _ = argument.partition("=")
+            found.add(name)
+            takes_next = name in valued and not equals
+        else:  # short options may stand together, the last one with its value
+            letters = argument[1:] if argument.startswith("-") else ""
+            first = next((place for place, letter in enumerate(letters) if f"-{letter}" in valued), None)
+            takes_next = first is not None and first == len(letters) - 1
+        rest = rest[takes_next:]
+    return found
+
+
+def complete(*values: str) -> Callable[[str], list[str]]:
+    """Completion in the shell of an option that takes one of these values."""
+
+    def matching(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return matching

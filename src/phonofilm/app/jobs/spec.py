@@ -1,0 +1,229 @@
+"""A job in JSON: what a command line, a line of a batch and the body of an HTTP request have in common."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonofilm.app.jobs.fields import READERS, Invalid, plain
+from phonofilm.app.jobs.pool import Loading
+from phonofilm.backends.requests import Fault, check, value_faults
+from phonofilm.choices import (
+    DEVICES,
+    NETWORKS,
+    OFFLOADS,
+    QUANTIZATIONS,
+    Modality,
+    NetworkName,
+    Offload,
+    Quantization,
+    SamplerName,
+    Task,
+)
+from phonofilm.errors import PhonofilmError
+from phonofilm.types import Clip, Request, nearest
+
+DATA_URL = "data:image/png;base64,"
+LOADING = ("offload", "network", "loras", "components", "upsample", "quantize")
+"""The fields that are options of `backends.load`."""
+
+
+class InvalidRequest(PhonofilmError):
+    """A job that cannot be done as it is written; `faults` has one line for each thing that is wrong."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True)
+class RequestSpec:
+    """A `Request` whose image and source are files, with the model's options; see there for what is not said here.
+
+    Attributes:
+        image: a file, or a data URL.
+        source: a file.
+        device: "auto", "cpu", "cuda" or "mps".
+        offload, network, loras, components, upsample, quantize: options of `backends.load`.
+    """
+
+    prompt: str = ""
+    task: Task = "generate"
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    seed: int = 0
+    video_seed: int | None = None
+    audio_seed: int | None = None
+    steps: int | None = None
+    guidance: tuple[float, float] | None = None
+    modality_guidance: tuple[float, float] | None = None
+    stg: tuple[float, float] | None = None
+    negative: str = ""
+    image: str | None = None
+    source: str | None = None
+    span: tuple[float, float] | None = None
+    only: Modality | None = None
+    sampler: SamplerName | None = None
+    model: str = "nano"
+    device: str = "auto"
+    offload: Offload | None = None
+    network: NetworkName | None = None
+    loras: tuple[str, ...] = ()
+    components: str | None = None
+    upsample: bool = False
+    quantize: Quantization | None = None
+
+    @staticmethod
+    def from_json(values: Any, base: RequestSpec | None = None) -> RequestSpec:
+        """Read and check a job; what the object leaves out, or has as null, is as in `base`.
+
+        Raises:
+            InvalidRequest: with one line for each field that is unknown or wrong.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidRequest([Fault("request", 'a job is an object, as {"prompt": "…", "seed": 1}')])
+        read: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for name, value in values.items():
+            if name not in READERS:
+                faults.append(Fault(str(name), _unknown(str(name))))
+            elif value is not None:
+                try:
+                    read[name] = READERS[name](value, name)
+                except Invalid as error:
+                    faults.append(error.fault)
+        spec = replace(base or RequestSpec(), **read)
+        wrong = {fault.path for fault in faults}
+        faults += [fault for fault in spec.faults() if fault.path.partition("[")[0] not in wrong]
+        if faults:
+            raise InvalidRequest(faults)
+        return spec
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values of all fields that are not as by default: `from_json(to_json())` is the same job."""
+        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+    @staticmethod
+    def of(request: Request, source: str | Path | None = None) -> RequestSpec:
+        """The job of a request; its image is written into a data URL, and its source is a file that you name.
+
+        Raises:
+            PhonofilmError: a source that has no file.
+        """
+        if request.source is not None and source is None:
+            raise PhonofilmError("a source clip has no JSON; save it and name its file: RequestSpec.of(request, path)")
+        shared = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in ("image", "source")}
+        image = None if request.image is None else _data_url(request.image)
+        return RequestSpec(**shared, image=image, source=None if source is None else str(source))
+
+    def faults(self) -> Iterator[Fault]:
+        """All that can be seen to be wrong before a file is opened."""
+        image = np.zeros((1, 1, 3), np.uint8) if self.image is not None else None
+        yield from value_faults(replace(self.bare(), image=image))
+        if self.task == "generate" and self.source is not None:
+            yield Fault("source", "generate takes no source clip; foley, animate, extend and retake do")
+        if self.task != "generate" and not self.source:
+            yield Fault("source", f"{self.task} needs a clip to work on; name its file")
+        if self.device.split(":")[0] not in DEVICES:
+            yield Fault("device", f"unknown device {self.device!r}; choose one of {', '.join(DEVICES)}")
+        choices = {"offload": OFFLOADS, "network": NETWORKS, "quantize": QUANTIZATIONS}
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in (None, *known):
+                yield Fault(name, f"{value!r} is not possible; choose one of {', '.join(known)}")
+
+    @property
+    def loading(self) -> Loading:
+        """The model and what it is loaded with."""
+        given = {name: getattr(self, name) for name in LOADING}
+        return Loading(self.model, self.device, tuple((name, value) for name, value in given.items() if value))
+
+    def bare(self) -> Request:
+        """The request without its image and its source."""
+        return Request(**{f.name: getattr(self, f.name) for f in fields(Request) if f.name not in ("image", "source")})
+
+    def open(self) -> Request:
+        """The request, its files read; extend and retake without a prompt take that of the clip.
+
+        Raises:
+            PhonofilmError: a file that cannot be read, or a clip on which the task is not possible.
+        """
+        from phonofilm.media import read_clip
+
+        return self._with(read_clip(self.source) if self.source is not None else None)
+
+    def outline(self) -> Request:
+        """As `open`, with a stand-in of the source's sizes that takes no memory: enough to check the request.
+
+        Raises:
+            PhonofilmError: as for `open`, as far as the header of the source tells.
+        """
+        return self._with(_stand_in(self.source) if self.source is not None else None)
+
+    def _with(self, source: Clip | None) -> Request:
+        request = replace(self.bare(), source=source, image=_read_image(self.image))
+        if self.task in ("extend", "retake") and source is not None and not self.prompt:
+            request = replace(request, prompt=source.prompt or "")
+        check(request)
+        return request
+
+
+def _unknown(name: str) -> str:
+    close = get_close_matches(name, READERS, n=1, cutoff=0.7)
+    return f"unknown field {name!r}; " + (f"did you mean {close[0]}?" if close else f"there are {', '.join(READERS)}")
+
+
+def _read_image(image: str | None) -> np.ndarray | None:
+    """uint8 [H, W, 3] of a file or a data URL."""
+    from phonofilm.media import read_image
+
+    if image is None or not image.startswith("data:"):
+        return None if image is None else read_image(image)
+    header, _, content = image.partition(",")
+    try:
+        if not header.endswith(";base64"):
+            raise ValueError(header)
+        decoded = base64.b64decode(content, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise PhonofilmError("image: the data URL must read data:image/png;base64,…") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(decoded)
+        try:
+            return read_image(path)
+        except PhonofilmError as error:
+            raise PhonofilmError("image: the data URL holds no picture that can be read; use PNG or JPEG") from error
+
+
+def _data_url(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return DATA_URL + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _stand_in(path: str) -> Clip:
+    from phonofilm.media import probe
+
+    found = probe(path)
+    frames = waveform = None
+    if found.size is not None and found.fps is not None:
+        width, height = found.size
+        count = max(1, nearest(Fraction(found.seconds) * found.fps))
+        frames = np.broadcast_to(np.zeros(3, np.uint8), (count, height, width, 3))
+    if found.sample_rate is not None and found.channels is not None:
+        samples = max(1, nearest(Fraction(found.seconds) * found.sample_rate))
+        waveform = np.broadcast_to(np.zeros(1, np.float32), (found.channels, samples))
+    fps, rate = (None if frames is None else found.fps), (None if waveform is None else found.sample_rate)
+    return Clip(frames, fps, waveform, rate, prompt=found.metadata.get("prompt"))

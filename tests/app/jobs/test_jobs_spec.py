@@ -1,0 +1,135 @@
+"""A job in JSON: what goes in comes out, and all that is wrong is said with its place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from phonofilm import Clip, PhonofilmError, Request
+from phonofilm.app.jobs.fields import READERS
+from phonofilm.app.jobs.spec import InvalidRequest, RequestSpec
+from phonofilm.backends.requests import Fault
+from phonofilm.choices import NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS
+from phonofilm.media import write_clip
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+SCALES = st.none() | st.tuples(st.floats(0, 100), st.floats(0, 100))
+SEED = st.integers(0, 2**63 - 1)
+REQUESTS = st.builds(
+    Request,
+    prompt=TEXT,
+    seconds=st.none() | st.floats(1e-6, 600),
+    size=st.none() | st.tuples(st.integers(16, 4096), st.integers(16, 4096)),
+    fps=st.none() | st.sampled_from([Fraction(12), Fraction(24_000, 1001), Fraction(30_000, 1001), Fraction(119, 3)]),
+    seed=SEED,
+    video_seed=st.none() | SEED,
+    audio_seed=st.none() | SEED,
+    steps=st.none() | st.integers(1, 1000),
+    guidance=SCALES,
+    modality_guidance=SCALES,
+    stg=SCALES,
+    negative=st.just("") | TEXT,
+    image=st.none() | arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 4), st.just(3))),
+    sampler=st.none() | st.sampled_from(SAMPLERS),
+    model=st.sampled_from(["nano", "ltx2", "some/folder"]),
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": st.sampled_from(["cpu", "cuda", "auto"]),
+        "offload": st.sampled_from(OFFLOADS),
+        "network": st.sampled_from(NETWORKS),
+        "quantize": st.sampled_from(QUANTIZATIONS),
+        "components": TEXT,
+        "upsample": st.booleans(),
+        "loras": st.lists(TEXT).map(tuple),
+    },
+)
+
+
+@given(REQUESTS)
+def test_a_request_is_the_same_after_json(request):
+    line = json.dumps(RequestSpec.of(request).to_json())
+    assert RequestSpec.from_json(json.loads(line)).open().digest == request.digest
+
+
+@given(REQUESTS, OPTIONS)
+def test_a_job_is_the_same_after_json(request, options):
+    spec = RequestSpec.from_json(RequestSpec.of(request).to_json() | options)
+    again = RequestSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert again == spec
+    assert again.loading == spec.loading
+
+
+@given(st.dictionaries(st.sampled_from([*READERS, "chess"]), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=4)
+))  # fmt: skip
+def test_any_object_is_a_job_or_is_refused_field_by_field(values):
+    faults: tuple[Fault, ...] = ()
+    try:
+        spec = RequestSpec.from_json(values)
+    except InvalidRequest as error:
+        faults = error.faults
+    else:
+        assert RequestSpec.from_json(spec.to_json()) == spec
+    assert {fault.path.partition("[")[0] for fault in faults} <= {*READERS, "chess"}
+    assert not any("\n" in fault.message for fault in faults)
+
+
+def test_the_fields_are_those_of_a_request_and_the_options_of_loading():
+    own = {field.name for field in fields(RequestSpec)}
+    assert {field.name for field in fields(Request)} <= own
+    assert own == set(READERS)
+
+
+def test_each_fault_has_its_own_line_and_place():
+    with pytest.raises(InvalidRequest) as caught:
+        RequestSpec.from_json(
+            {"prompt": "", "sampler": "rk9", "span": [0, "x"], "size": [64, 5], "loras": ["a", 3], "promt": "x"}
+        )
+    assert {fault.path: fault.message.split(";")[0] for fault in caught.value.faults} == {
+        "prompt": "the prompt is empty",
+        "sampler": "unknown sampler 'rk9'",
+        "span[1]": "'x' is not a number",
+        "size[1]": "a side of 5 pixels is not possible",
+        "loras[1]": "3 is not text",
+        "promt": "unknown field 'promt'",
+    }
+    assert str(caught.value).count("; ") >= 5
+    for wrong in (None, 3, [], "x"):
+        with pytest.raises(InvalidRequest, match="request: a job is an object"):
+            RequestSpec.from_json(wrong)
+
+
+def test_short_forms_as_people_write_them():
+    spec = RequestSpec.from_json({"prompt": "x", "size": "64", "fps": "30000/1001", "guidance": "3,7", "loras": "a:2"})
+    assert (spec.size, spec.fps, spec.guidance, spec.loras) == ((64, 64), Fraction(30_000, 1001), (3, 7), ("a:2",))
+    assert RequestSpec.from_json({"prompt": None, "seed": 3}, spec).prompt == "x"
+
+
+def test_a_source_is_a_file(tmp_path):
+    clip = Clip(np.zeros((12, 16, 16, 3), np.uint8), 12, np.zeros((2, 16_000), np.float32), 16_000, prompt="a ball")
+    path = write_clip(clip, tmp_path / "clip.mkv")
+    request = Request(task="retake", source=clip, span=(0.0, 0.5), prompt="a ball")
+    with pytest.raises(PhonofilmError, match="a source clip has no JSON; save it and name its file"):
+        RequestSpec.of(request)
+    spec = RequestSpec.from_json(RequestSpec.of(request, path).to_json())
+    assert spec.open().digest == request.digest
+    unsaid = RequestSpec.from_json({"task": "retake", "source": str(path), "span": [0, 0.5]})
+    assert unsaid.open().prompt == "a ball"  # the clip's own
+    outline = unsaid.outline()
+    assert (outline.source.frames.shape, outline.source.waveform.shape) == (clip.frames.shape, clip.waveform.shape)
+    assert outline.source.frames.strides[0] == 0, "a stand-in takes no memory"
+
+
+def test_a_data_url_that_is_no_picture_is_one_line():
+    for url in ("data:image/png;base64,????", "data:image/png,abc", "data:image/png;base64,aGVsbG8="):
+        with pytest.raises(PhonofilmError, match="image: the data URL"):
+            RequestSpec.from_json({"prompt": "x", "image": url}).open()
