@@ -166,7 +166,7 @@ def test_debug_shows_the_traceback(capsys):
     code, _, err = ran(capsys, "generate", "", "-o", "out.mp4", "--debug")
     assert code == 1
     assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("phonofilm: the prompt is empty")
+    assert err.splitlines()[-1].startswith("phonofilm: prompt: the prompt is empty")
 
 
 def test_a_full_disk_leaves_nothing(capsys, folder, monkeypatch):

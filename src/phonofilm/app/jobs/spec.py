@@ -23,6 +23,7 @@ from phonofilm.choices import (
     NETWORKS,
     OFFLOADS,
     QUANTIZATIONS,
+    TASKS,
     Modality,
     NetworkName,
     Offload,
@@ -133,7 +134,7 @@ class RequestSpec:
         yield from value_faults(replace(self.bare(), image=image))
         if self.task == "generate" and self.source is not None:
             yield Fault("source", "generate takes no source clip; foley, animate, extend and retake do")
-        if self.task != "generate" and not self.source:
+        if self.task in TASKS[1:] and not self.source:
             yield Fault("source", f"{self.task} needs a clip to work on; name its file")
         if self.device.split(":")[0] not in DEVICES:
             yield Fault("device", f"unknown device {self.device!r}; choose one of {', '.join(DEVICES)}")
