@@ -12,7 +12,8 @@ import phonofilm
 from phonofilm import world
 
 MEDIA = Path(__file__).parents[1] / "examples" / "media"
-SILENT, KNOCKS = ("bounce", 200_024), ("bounce", 200_037)
+GIVEN = ("bounce", 200_024), ("bounce", 200_037)
+"""What silent.mp4 and knocks.wav are of."""
 PAIRS = {"rubber-box": ("bounce", 200_010), "glass-ball": ("bounce", 200_012)}
 PAIRS |= {"slow-xylophone": ("strike", 200_008), "steady-xylophone": ("strike", 200_024)}
 
@@ -28,7 +29,7 @@ def main() -> None:
     prompts = [{"name": name, "prompt": clip.prompt} for name, clip in draw.items()]
     lines = "".join(json.dumps(row) + "\n" for row in prompts)
     (MEDIA / "prompts.jsonl").write_text(lines, encoding="utf-8")
-    silent, knocks = (world.clips([world.sample(*scene)])[0].with_(prompt=None, events=()) for scene in (SILENT, KNOCKS))
+    silent, knocks = (world.clips([world.sample(*scene)])[0].with_(prompt=None, events=()) for scene in GIVEN)
     silent.with_(waveform=None, sample_rate=None, stems={}).save(MEDIA / "silent.mp4")
     knocks.with_(frames=None, fps=None).save(MEDIA / "knocks.wav")
 
