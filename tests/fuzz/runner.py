@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import tempfile
 import time
 import traceback
@@ -28,6 +29,7 @@ from phonofilm.errors import PhonofilmError
 
 READ, REFUSED = "read", "refused"
 FOREIGN, UNCLEAR, HANG, CRASH = "foreign", "unclear", "hang", "crash"
+PATIENCE = 30
 FINDINGS = (FOREIGN, UNCLEAR, HANG, CRASH)
 
 
@@ -40,7 +42,8 @@ class Target:
         use: called with the path of each damaged file, in a folder of its own; must be importable by name. It may
             return anything, or raise `PhonofilmError` with one line.
         damage: (content, generator, other contents) -> damaged content.
-        seconds: after which a file counts as a hang, on a processor that others use too.
+        seconds: of processor time, after which a file counts as a hang. One that waits without working, and the
+            start of a process, have `PATIENCE` times as long by the clock, since others may use the processor too.
         memory: bytes that a process may have.
     """
 
@@ -48,7 +51,7 @@ class Target:
     seeds: Mapping[str, bytes]
     use: Callable[[Path], Any]
     damage: Callable[[bytes, np.random.Generator, Sequence[bytes]], bytes] = damaged
-    seconds: float = 60.0
+    seconds: float = 20.0
     memory: int = 6 * 2**30
 
 
@@ -131,7 +134,6 @@ class _Worker:
         self.process: Any = context.Process(target=_work, args=(target, seed, theirs), daemon=True)
         self.process.start()
         theirs.close()
-        self.started = False
 
     def next(self, numbers: Iterator[int]) -> bool:
         """Send the next case; False, and the process is ended, where there is none."""
@@ -149,18 +151,17 @@ class _Worker:
         try:
             while self.process is not None and self.pipe.poll():
                 outcome, said = self.pipe.recv()
-                if not outcome:  # it has started
-                    self.since = time.monotonic()
-                    continue
                 yield self.number, outcome, said
                 self.next(numbers)
-            late = self.process is not None and time.monotonic() - self.since > target.seconds
+            late = self.process is not None and time.monotonic() - self.since > PATIENCE * target.seconds
             if not late:
                 return
-            found = HANG, f"more than {target.seconds:g} s"
+            found = HANG, f"nothing for {PATIENCE * target.seconds:g} s"
         except (EOFError, OSError):
             self.process.join(10)
-            found = CRASH, f"the process ended with {self.process.exitcode}"
+            code = self.process.exitcode
+            hung = code == -signal.SIGPROF
+            found = (HANG, f"more than {target.seconds:g} s") if hung else (CRASH, f"the process ended with {code}")
         yield self.number, *found
         self._end()
         self._spawn(target, seed)
@@ -177,7 +178,6 @@ class _Worker:
 def _work(target: Target, seed: int, pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (target.memory, target.memory))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    pipe.send(("", ""))
     with tempfile.TemporaryDirectory() as folder:
         while True:
             try:
@@ -187,7 +187,11 @@ def _work(target: Target, seed: int, pipe: Connection) -> None:
             name, content = case(target, seed, number)
             path = Path(folder) / name
             path.write_bytes(content)
-            pipe.send(outcome_of(target.use, path))
+            # once the processor has worked so long for one file, the system ends the process
+            signal.setitimer(signal.ITIMER_PROF, target.seconds)
+            outcome = outcome_of(target.use, path)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            pipe.send(outcome)
             path.unlink(missing_ok=True)
 
 

@@ -264,7 +264,7 @@ def carried(
 @lru_cache(maxsize=256)
 def _takes(codec: str, rate: int, names: tuple[str, ...]) -> bool:
     """Whether an encoder has a place for each of these channels."""
-    if codec == "libopus" and len(names) == 7:  # FFmpeg hands libopus the channels of 6.1 in a wrong order
+    if codec == "libopus" and len(names) in (5, 7):  # FFmpeg hands these to libopus in a wrong order
         return False
     context: Any = av.CodecContext.create(codec, "w")
     context.sample_rate, context.layout, context.format = rate, _layout(names), SAMPLE_FORMATS.get(codec, "flt")
