@@ -5,7 +5,7 @@ CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
 PROMPT ?= A red rubber ball falls and bounces in a small room.
 
-.PHONY: setup demo test test-slow fuzz check check-wheel results compare bench clean
+.PHONY: setup demo test test-slow test-portable fuzz check check-wheel results compare bench clean
 
 setup: $(DEV)
 
@@ -28,6 +28,11 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python scripts/test_portable.py
+
+# the numeric tests as other processors and other numbers of threads compute them; minutes each
+test-portable: $(DEV)
+	$(BIN)/python scripts/test_portable.py
 
 check: $(DEV)
 	$(BIN)/ruff check .

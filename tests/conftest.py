@@ -1,5 +1,6 @@
 """What all tests share: property tests are judged by what they find, never by how fast the machine is."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,3 +30,48 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_models import save_tiny_model
 
     return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+ALLOWED_SKIPS = (
+    r"needs \.\./shared beside the project",
+    r"needs shared/parity/\w+\.json beside the project",
+    r"\w+\.npz is larger than a fixture: it is read from \w+/ beside the project",
+    r"needs Chromium and its driver: .*",
+    r"needs /dev/full.*",
+    r"needs groups of processes",
+    r"needs a GPU.*",
+    r"needs Linux.*",
+)
+"""Reasons for which a test may be skipped; any other skip fails the run, so that nothing goes untested unnoticed."""
+
+unexpected_skips: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note(report)
+
+
+def _note(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not any(re.fullmatch(allowed, reason) for allowed in ALLOWED_SKIPS):
+        unexpected_skips.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if unexpected_skips:
+        terminalreporter.section("skipped for a reason that is not allowed (tests/conftest.py)", red=True)
+        for line in unexpected_skips:
+            terminalreporter.line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if unexpected_skips and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
