@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # each family and the module that makes it; seeds depend on the order, so new ones come last
 FILES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
 FAMILIES = tuple(FILES)
+EDITIONS = (1, 2)
+CHUNK = 96  # frames of a lit scene that are drawn together
 __all__ = ["FAMILIES", "Rendered", "Truth", "clips", "render", "sample"]
 
 
@@ -53,13 +55,20 @@ def family(name: str) -> ModuleType:
         raise lacking("pymunk", "Foley World") from error
 
 
-def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = None) -> Truth:
+def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = None, edition: int = 1) -> Truth:
     """The truth of one scene: a pure function of its arguments.
 
     Args:
         music: how likely the scene has a music bed, 0 to 1; None leaves it to the family.
+        edition: 1, flat scenes of one family each, which `nano-64` learnt; 2, lit scenes that combine and go on.
     """
     made, number = family(name), FAMILIES.index(name)
+    if edition == 2:
+        from phonofilm.world.scenes import scene
+
+        return scene.sample(name, number, seed, seconds, music)
+    if edition not in EDITIONS:
+        raise PhonofilmError(f"there is no edition {edition} of Foley World; choose from 1 and 2")
     truth: Truth = made.sample(np.random.default_rng([number, seed]), seed, seconds)
     # drawn apart, so that the scene is the same with and without music
     rng = np.random.default_rng([number, seed, 1])
@@ -82,6 +91,10 @@ def _accompanied(truth: Truth, rng: np.random.Generator) -> Truth:
 
 def _score(truth: Truth) -> Score:
     """All sounds of a scene, with its music bed if it has one."""
+    if truth.edition == 2:
+        from phonofilm.world.scenes import scene
+
+        return scene.score(truth.details["scene"])
     effects: Score = family(truth.family).score(truth)
     if "music" not in truth.params:
         return effects
@@ -114,7 +127,31 @@ def render(
 def _draw(
     truths: Sequence[Truth], size: int | tuple[int, int], rate: Fraction, frames: int, device: str
 ) -> list[Tensor]:
-    """Scenes with equally many layers are drawn together, the others apart."""
+    """Flat scenes with equally many layers are drawn together; lit scenes each by itself."""
+    pictures = {i: _draw_lit(truth, size, rate, frames, device) for i, truth in enumerate(truths) if truth.edition == 2}
+    flat = [i for i in range(len(truths)) if i not in pictures]
+    pictures |= dict(zip(flat, _draw_flat([truths[i] for i in flat], size, rate, frames, device), strict=True))
+    return [pictures[i] for i in range(len(truths))]
+
+
+def _draw_lit(truth: Truth, size: int | tuple[int, int], rate: Fraction, frames: int, device: str) -> Tensor:
+    import torch
+
+    from phonofilm.world.graphics.lit import draw, shutter_times
+    from phonofilm.world.scenes.scene import picture
+
+    width, height = (size, size) if isinstance(size, int) else size
+    scene, times = truth.details["scene"], shutter_times(frames, float(rate)).reshape(frames, 3)
+    parts = []
+    for first in range(0, frames, CHUNK):
+        part = times[first : first + CHUNK]
+        parts.append(draw(picture(scene, part.reshape(-1)), len(part), width, height, device))
+    return torch.cat(parts)
+
+
+def _draw_flat(
+    truths: Sequence[Truth], size: int | tuple[int, int], rate: Fraction, frames: int, device: str
+) -> list[Tensor]:
     from phonofilm.world.graphics.rasterizer import draw
 
     width, height = (size, size) if isinstance(size, int) else size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ class Body:
     speed_x: float
     speed_y: float
     restitution: float
+    angle: float = 0.0
+    spin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,21 @@ class Contact:
     normal: tuple[float, float]
 
 
+Push = Callable[[float, np.ndarray], Sequence[tuple[int, float, float]]]
+
+
 def simulate(
-    bodies: Sequence[Body], gravity: float, floor: float, walls: tuple[float, float], seconds: float
+    bodies: Sequence[Body],
+    gravity: float,
+    floor: float,
+    walls: tuple[float, float],
+    seconds: float,
+    push: Push | None = None,
 ) -> tuple[np.ndarray, list[Contact]]:
     """Let the bodies fall.
+
+    Args:
+        push: asked at every sample with the time and the state [bodies, 5]; bodies whose speed it sets, and to what.
 
     Returns:
         float64 [S, bodies, 5]: x, y, angle, speed x, speed y at TRACK_RATE; and the contacts in order.
@@ -67,6 +80,8 @@ def simulate(
     for sample in range(samples):
         for index, body in enumerate(moving):
             path[sample, index] = (*body.position, body.angle, *body.velocity)
+        for index, speed_x, speed_y in push(sample / TRACK_RATE, path[sample]) if push else ():
+            moving[index].velocity = (speed_x, speed_y)
         for _ in range(STEPS_PER_SAMPLE):
             clock[0] += step
             space.step(step)
@@ -94,6 +109,7 @@ def _add_body(space: pymunk.Space, thing: Body, index: int) -> pymunk.Body:
         body = pymunk.Body(1.0, float("inf"))
         shape = pymunk.Poly.create_box(body, (2 * thing.size, 2 * thing.size))
     body.position, body.velocity = (thing.x, thing.y), (thing.speed_x, thing.speed_y)
+    body.angle, body.angular_velocity = thing.angle, thing.spin
     shape.elasticity, shape.friction, shape.collision_type = thing.restitution, 0.6, BODY
     shape.index = index  # type: ignore[attr-defined]
     space.add(body, shape)

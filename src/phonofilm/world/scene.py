@@ -30,6 +30,7 @@ class Truth:
         params: plain facts (colour, material, notes, ...), as JSON can hold them.
         tracks: arrays whose first axis is time at `TRACK_RATE`, from 0 to `seconds` inclusive.
         details: whatever else the family needs to draw and sound the scene.
+        edition: of Foley World: 1 is flat and has one family a scene; 2 is lit, and combines.
     """
 
     family: str
@@ -40,14 +41,19 @@ class Truth:
     params: Mapping[str, Any]
     tracks: Mapping[str, np.ndarray] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    edition: int = 1
 
     def at(self, track: str, times: np.ndarray) -> np.ndarray:
         """A track linearly interpolated at times [T] in seconds -> [T, ...]."""
-        values = self.tracks[track]
-        place = np.clip(times * TRACK_RATE, 0, len(values) - 1)
-        low = np.minimum(place.astype(int), len(values) - 2)
-        part = (place - low).reshape(-1, *([1] * (values.ndim - 1)))
-        return values[low] * (1 - part) + values[low + 1] * part
+        return at_times(self.tracks[track], times)
+
+
+def at_times(track: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A track [S, ...] at TRACK_RATE, linearly interpolated at times [T] in seconds -> [T, ...]."""
+    place = np.clip(times * TRACK_RATE, 0, len(track) - 1)
+    low = np.minimum(place.astype(int), len(track) - 2)
+    part = (place - low).reshape(-1, *([1] * (track.ndim - 1)))
+    return track[low] * (1 - part) + track[low + 1] * part
 
 
 def track_times(seconds: float) -> np.ndarray:

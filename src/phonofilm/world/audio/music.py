@@ -99,6 +99,14 @@ def score(piece: Mapping[str, Any], seconds: float) -> Score:
     return Score(tuple(hit for hit in hits if hit.time < seconds), tones=tuple(tones))
 
 
+def accent(piece: Mapping[str, Any], time: float) -> list[Hit]:
+    """The chord of the moment, struck at once and louder; strings are joined by a piano."""
+    struck = piece if piece["instrument"] != "strings" else {**piece, "instrument": "piano"}
+    bar = (4 if len(FIGURES[piece["figure"]]) == 4 else 3) * 60 / piece["tempo"]
+    degree = piece["chords"][int(time / bar) % len(piece["chords"])]
+    return [_struck(struck, note, time, 1.5) for note in (degree - 7, *chord(degree), degree + 14)]
+
+
 def _struck(piece: Mapping[str, Any], degree: int, time: float, accent: float) -> Hit:
     played, tone = INSTRUMENTS[piece["instrument"]], pitch(piece, degree)
     frequencies = tuple(tone * ratio for ratio in played.ratios)

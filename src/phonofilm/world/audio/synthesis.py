@@ -6,7 +6,7 @@ Everything is computed for a batch of scenes at once in torch, on CPU or GPU.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -106,13 +106,18 @@ class Room:
 
 @dataclass(frozen=True)
 class Score:
-    """All sounds of one scene."""
+    """All sounds of one scene.
+
+    Attributes:
+        levels: of whole stems over time, linear, [K] at CONTROL_RATE.
+    """
 
     hits: tuple[Hit, ...] = ()
     beds: tuple[Bed, ...] = ()
     room: Room = Room()
     tones: tuple[Tone, ...] = ()
     recordings: tuple[Recording, ...] = ()
+    levels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def stereo_gains(pan: Tensor) -> Tensor:
@@ -139,6 +144,10 @@ def synthesise(
         play(dry[name], [[r for r in score.recordings if r.stem == name] for score in scores], sample_rate)
     rooms = impulse_responses([score.room for score in scores], sample_rate, device)
     wet = {name: sound + convolve(sound, rooms) for name, sound in dry.items()}
+    for row, score in enumerate(scores):
+        for name, level in score.levels.items():
+            control = torch.from_numpy(np.asarray(level, np.float32))[None].to(device)
+            wet[name][row] *= _stretch(control, samples, sample_rate)
     peak = sum(wet.values(), torch.zeros(())).abs().amax((1, 2), keepdim=True)  # type: ignore[union-attr]
     return {name: sound / (peak / 0.95).clamp(min=1) for name, sound in wet.items()}
 

@@ -49,11 +49,11 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         "land": landscape.sample(rng),
         "room": {"room_decay": float(rng.uniform(0.3, 0.6))},
     }
-    params["debris"] = _debris(rng, params, seconds)
-    return Truth("blast", seed, seconds, captions.blast(rng, params), _events(params, seconds), params)
+    params["debris"] = debris_of(rng, params, seconds)
+    return Truth("blast", seed, seconds, captions.blast(rng, params), events_of(params, seconds), params)
 
 
-def _debris(rng: np.random.Generator, params: Mapping[str, Any], seconds: float) -> list[dict[str, float]]:
+def debris_of(rng: np.random.Generator, params: Mapping[str, Any], seconds: float) -> list[dict[str, float]]:
     """Pieces thrown so that they land one after the other: place and speed in m, time of flight in s."""
     camera, distance = camera_of(params), params["distance"]
     width = distance / camera.focal
@@ -99,10 +99,10 @@ def landing(piece: Mapping[str, float], camera: Camera) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
+def events_of(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
     """The flash is silent; the blast is heard when its sound has come."""
     camera, x, size = camera_of(params), params["x"], params["size"]
-    foot, heard = _foot(params), params["time"] + params["delay"]
+    foot, heard = foot_of(params), params["time"] + params["delay"]
     pan, level = 2 * x - 1, float(20 * np.log10(0.6 * params["power"]))
     end = heard + 2.3 * params["rumble"]
     events = [
@@ -119,7 +119,7 @@ def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
     return within(events, seconds)
 
 
-def _foot(params: Mapping[str, Any]) -> float:
+def foot_of(params: Mapping[str, Any]) -> float:
     camera = camera_of(params)
     return float(camera.horizon + camera.focal * camera.height / params["distance"])
 
@@ -132,13 +132,13 @@ def backdrop(truth: Truth) -> np.ndarray:
 def layers(truth: Truth, times: np.ndarray) -> list[Layer]:
     """The land, the target, and from its flash on fire, smoke, shock and debris."""
     params, land = truth.params, truth.params["land"]
-    camera, foot, x, size = camera_of(params), _foot(params), params["x"], params["size"]
+    camera, foot, x, size = camera_of(params), foot_of(params), params["x"], params["size"]
     age, turns = times - params["time"], np.array(params["turns"])
     bright = 0.35 + 0.65 * landscape.bright(land)
     large = 2.1 * size * params["power"]
     result = landscape.sky(land) + landscape.hills(land, camera.horizon)
     result += landscape.trees(land, camera.horizon + 0.012)
-    result.append(_glow(age, x, foot, large))
+    result.append(ground_glow(age, x, foot, large))
     result.append(
         Layer(
             x,
@@ -151,18 +151,18 @@ def layers(truth: Truth, times: np.ndarray) -> list[Layer]:
             colour=(0.05, 0.04, 0.04),
         )
     )
-    result += _target(params, foot, np.where(age < 0, 1.0, 0.0), bright, times)
+    result += target_layers(params, foot, np.where(age < 0, 1.0, 0.0), bright, times)
     result += explosion.smoke(age, x, foot - 0.7 * size, large, turns, params["wind"])
     result += explosion.flames(age, times, x, foot, large, turns[:5])
     result += explosion.ball(age, x, foot - 0.7 * size, large, turns)
     result += explosion.shock(age, x, foot - 0.02, params["distance"] / camera.focal)
     for rank in range(PIECES):
-        result += _piece(params, rank, age, bright)
+        result += piece_layers(params, rank, age, bright)
     result.append(explosion.flash(age))
     return result
 
 
-def _glow(age: np.ndarray, x: float, foot: float, large: float) -> Layer:
+def ground_glow(age: np.ndarray, x: float, foot: float, large: float) -> Layer:
     """Its light on the ground."""
     lit = np.where(age >= 0, 0.85 * np.exp(-np.maximum(age, 0) / 0.6), 0.0)
     return Layer(
@@ -177,7 +177,9 @@ def _glow(age: np.ndarray, x: float, foot: float, large: float) -> Layer:
     )
 
 
-def _target(params: Mapping[str, Any], foot: float, shown: np.ndarray, bright: float, times: np.ndarray) -> list[Layer]:
+def target_layers(
+    params: Mapping[str, Any], foot: float, shown: np.ndarray, bright: float, times: np.ndarray
+) -> list[Layer]:
     """Eight layers: what is going to blow up, with a lamp that blinks faster and faster."""
     x, size, paint = params["x"], params["size"], np.array(COLOURS[params["colour"]]) * bright
     light, y = params["land"]["light"], foot - params["size"]
@@ -214,7 +216,7 @@ def _target(params: Mapping[str, Any], foot: float, shown: np.ndarray, bright: f
     return [ground, *parts, lamp]
 
 
-def _piece(params: Mapping[str, Any], rank: int, age: np.ndarray, bright: float) -> list[Layer]:
+def piece_layers(params: Mapping[str, Any], rank: int, age: np.ndarray, bright: float) -> list[Layer]:
     """A piece that tumbles through the air, and the dust where it lands."""
     if rank >= len(params["debris"]):
         return [Layer(0.5, 0.5, opacity=0.0), Layer(0.5, 0.5, opacity=0.0)]
@@ -253,18 +255,22 @@ def _piece(params: Mapping[str, Any], rank: int, age: np.ndarray, bright: float)
 
 def score(truth: Truth) -> Score:
     """Thump and crack, rumble with its echoes, crackling fire, and every piece that lands."""
-    params = truth.params
+    return sounds(truth.params, truth.seconds, truth.seed)
+
+
+def sounds(params: Mapping[str, Any], seconds: float, seed: int) -> Score:
+    """What one blast is heard to do in a scene of this duration."""
     heard, power = params["time"] + params["delay"], params["power"]
     pan, near = 2 * params["x"] - 1, 1 / (1 + params["distance"] / 70)  # air takes the highs of what is far
-    age = control_times(truth.seconds) - heard
+    age = control_times(seconds) - heard
     since = np.maximum(age, 0)
     rumble = np.exp(-since / params["rumble"])
     for lag in params["echoes"]:
         rumble += 0.45 * np.where(since > lag, np.exp(-np.maximum(since - lag, 0) / 0.35), 0.0) * (since - lag < 3)
     swell = np.where(age >= 0, rumble * np.minimum(0.3 + since / 0.05, 1), 0.0)
-    pops = np.random.default_rng(truth.seed).random(len(age)) ** 40
+    pops = np.random.default_rng(seed).random(len(age)) ** 40
     fire_on = np.where(age > 0.25, np.minimum(since / 0.8, 1), 0.0)
-    rich = truth.seed * 13
+    rich = seed * 13
     beds = (
         Bed(0.11 * power * swell, 0.5 * pan, 30, 130 + 260 * near, rich, width=0.5),
         Bed(0.22 * power * np.where(age >= 0, np.exp(-since / 0.09), 0.0), pan, 150, 700 + 5200 * near, rich + 2),
@@ -272,7 +278,7 @@ def score(truth: Truth) -> Score:
     )
     thump = Hit(heard, 0.38 * power, pan, *THUMP, 0.4 + 1.2 * near, 500 + 2500 * near)
     hits = [thump, *(_clatter(piece, params) for piece in params["debris"])]
-    return Score(tuple(hits), beds, Room(params["room"]["room_decay"], 0.14, truth.seed))
+    return Score(tuple(hits), beds, Room(params["room"]["room_decay"], 0.14, seed))
 
 
 def _clatter(piece: Mapping[str, float], params: Mapping[str, Any]) -> Hit:

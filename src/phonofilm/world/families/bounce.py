@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from phonofilm.world.audio.synthesis import CONTROL_RATE, Bed, Hit, Room, Score
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.palette import COLOURS, MATERIALS
 from phonofilm.world.physics import Body, Contact, simulate
-from phonofilm.world.scene import TRACK_RATE, Truth, since_last
+from phonofilm.world.scene import TRACK_RATE, Truth, at_times, since_last
 
 AUDIBLE = 0.24  # units/s: slower touches are neither seen nor heard
 APART = 0.2  # s: impacts closer than this cannot be told apart at 12 frames a second
@@ -32,7 +32,7 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         }
         things, bodies = _things(rng, room["floor"])
         path, touches = simulate(bodies, room["gravity"], room["floor"], (0.04, 0.96), seconds)
-        impacts = _impacts(touches, bodies)
+        impacts = audible(touches)
         times = [c.time for c in impacts]
         if len(times) >= 2 and min(np.diff(times)) >= APART and times[-1] < seconds - 0.1:
             return _truth(rng, seed, seconds, room, things, path, impacts)
@@ -57,7 +57,7 @@ def _things(rng: np.random.Generator, floor: float) -> tuple[list[dict], list[Bo
     return things, bodies
 
 
-def _impacts(touches: Sequence[Contact], bodies: Sequence[Body]) -> list[Contact]:
+def audible(touches: Sequence[Contact]) -> list[Contact]:
     """Audible touches; a body that chatters on the spot is heard once."""
     last: dict[tuple[int, ...], float] = {}
     kept = []
@@ -207,8 +207,20 @@ def _dust(mine: list[Contact], size: float, times: np.ndarray) -> Layer:
 def score(truth: Truth) -> Score:
     """Every impact sounds each body that takes part; what rolls on the floor rumbles softly."""
     things, room = truth.params["objects"], truth.params["room"]
+    return sounds(things, room["floor"], truth.tracks["path"], truth.details["impacts"], room, truth.seed)
+
+
+def sounds(
+    things: Sequence[Mapping[str, Any]],
+    floor: float,
+    path: np.ndarray,
+    impacts: Sequence[Contact],
+    room: Mapping[str, Any],
+    seed: int,
+) -> Score:
+    """What bodies that move along path [S, bodies, 5] are heard to do."""
     hits = []
-    for contact in truth.details["impacts"]:
+    for contact in impacts:
         for index in contact.bodies:
             material, size = MATERIALS[things[index]["material"]], things[index]["size"]
             pitch = material.pitch * (0.1 / size)
@@ -227,15 +239,16 @@ def score(truth: Truth) -> Score:
                     material.click_band,
                 )
             )
-    beds = tuple(_rolling(truth, index) for index in range(len(things)) if things[index]["shape"] == "ball")
-    return Score(tuple(hits), beds, Room(room["room_decay"], 0.10, truth.seed))
+    balls = [index for index, thing in enumerate(things) if thing["shape"] == "ball"]
+    beds = tuple(_rolling(path[:, index], things[index]["size"], floor, seed * 7 + index) for index in balls)
+    return Score(tuple(hits), beds, Room(room["room_decay"], 0.10, seed))
 
 
-def _rolling(truth: Truth, index: int) -> Bed:
-    thing, floor = truth.params["objects"][index], truth.params["room"]["floor"]
-    path = truth.at("path", np.arange(int(truth.seconds * CONTROL_RATE) + 2) / CONTROL_RATE)[:, index]
-    touching = np.abs(floor - path[:, 1] - thing["size"]) < 0.004
+def _rolling(path: np.ndarray, size: float, floor: float, seed: int) -> Bed:
+    seconds = (len(path) - 1) / TRACK_RATE
+    path = at_times(path, np.arange(int(seconds * CONTROL_RATE) + 2) / CONTROL_RATE)
+    touching = np.abs(floor - path[:, 1] - size) < 0.004
     slow = np.abs(path[:, 4]) < 0.05
     level = np.where(touching & slow, 0.02 * np.minimum(np.abs(path[:, 3]) / 0.3, 1.0), 0.0)
     level = np.convolve(level, np.ones(7) / 7, mode="same")
-    return Bed(level, np.clip(2 * path[:, 0] - 1, -1, 1), 120, 900, truth.seed * 7 + index)
+    return Bed(level, np.clip(2 * path[:, 0] - 1, -1, 1), 120, 900, seed)

@@ -67,7 +67,7 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         "wind": float(rng.uniform(0.002, 0.008)),
         "room": {"room_decay": float(rng.uniform(0.15, 0.5))},
     }
-    events = within((event for mover in movers for event in _events(mover, params, seconds)), seconds)
+    events = within((event for mover in movers for event in events_of(mover, params, seconds)), seconds)
     return Truth("pass", seed, seconds, captions.passing(rng, params), events, params)
 
 
@@ -127,7 +127,7 @@ def box_of(mover: Mapping[str, Any], camera: Camera, time: float) -> tuple[float
     return clipped(middle - half, y - (kind.height - below) * scale, middle + half, y + below * scale)
 
 
-def _events(mover: Mapping[str, Any], params: Mapping[str, Any], seconds: float) -> list[Event]:
+def events_of(mover: Mapping[str, Any], params: Mapping[str, Any], seconds: float) -> list[Event]:
     camera = camera_of(params)
     course = course_of(mover, camera.height)
     middle = course.shifted(KINDS[mover["kind"]].behind)

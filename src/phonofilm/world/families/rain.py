@@ -47,7 +47,7 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         "gust": [float(v) for v in rng.uniform((0.2, 0.0), (0.5, 6.0))],
         "blows": float(rng.choice([-1.0, 1.0])),
         "streaks": [[float(v) for v in rng.uniform((-0.4, 0, 1.5, 0.03), (1.4, 1, 2.3, 0.06))] for _ in range(STREAKS)],
-        "reeds": [_reed(rng, lanes) for _ in range(REEDS)],
+        "reeds": [reed_of(rng, lanes) for _ in range(REEDS)],
         "splashes": [[float(v) for v in rng.uniform((0, 0.2, 0.5, 0), (1, 0.9, 0.9, 1))] for _ in range(SPLASHES)],
         "land": land,
         "room": {"room_decay": float(rng.uniform(0.2, 0.5))},
@@ -57,7 +57,7 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
     return Truth("rain", seed, seconds, captions.rain(rng, params), _events(params, seconds), params)
 
 
-def _reed(rng: np.random.Generator, lanes: int) -> list[float]:
+def reed_of(rng: np.random.Generator, lanes: int) -> list[float]:
     """Place, height and phase of a reed, which stands between the lanes of the drops."""
     x = float(rng.integers(lanes + 1)) / lanes + float(rng.uniform(-0.05, 0.05))
     return [x, float(rng.uniform(0.16, 0.30)), float(rng.uniform(0, 6))]
@@ -84,14 +84,14 @@ def _drops(rng: np.random.Generator, params: Mapping[str, Any], seconds: float) 
     return drops
 
 
-def _material(params: Mapping[str, Any], drop: Mapping[str, Any]) -> str:
+def material_of(params: Mapping[str, Any], drop: Mapping[str, Any]) -> str:
     return TARGETS[params["targets"][drop["target"]]["kind"]][0]
 
 
 def _events(params: Mapping[str, Any], seconds: float) -> tuple[Event, ...]:
     events = list(thunderstorm.events(params["lightning"], params["horizon"]))
     for drop in params["drops"]:
-        x, y, size, material = drop["x"], drop["y"], drop["size"], _material(params, drop)
+        x, y, size, material = drop["x"], drop["y"], drop["size"], material_of(params, drop)
         box = clipped(x - size, y - size, x + size, y + size)
         level = float(20 * np.log10(LEVEL[material]))
         events.append(Event(drop["time"], "drop", box, 2 * x - 1, level, label=material))
@@ -119,12 +119,12 @@ def layers(truth: Truth, times: np.ndarray) -> list[Layer]:
     bright = 0.4 + 0.6 * landscape.bright(land)
     result += [part for target in params["targets"] for part in _thing(target, floor, bright, land["light"])]
     result += [_still()] * (9 * (3 - len(params["targets"])))
-    result += _eaves(bright)
+    result += eaves(bright)
     result += thunderstorm.layers(params["lightning"], horizon, times)
-    result += _reeds(params, times, bright)
-    result += _streaks(params, times) + _splashes(params, times)
+    result += reeds(params, times, bright)
+    result += streaks(params, times) + splashes(params, times)
     for turn in range(TURNS):
-        result += _drop(params, params["drops"][turn::TURNS], times)
+        result += drop_layers(params, params["drops"][turn::TURNS], times)
     result.append(thunderstorm.glare(params["lightning"], times))
     return result
 
@@ -179,7 +179,7 @@ def _thing(target: Mapping[str, Any], floor: float, bright: float, light: float)
     return parts + [_still()] * (9 - len(parts))
 
 
-def _eaves(bright: float) -> list[Layer]:
+def eaves(bright: float) -> list[Layer]:
     tile, iron = np.array((0.42, 0.22, 0.17)) * bright, np.array((0.46, 0.48, 0.50)) * bright
     tiles = [Layer(x, 0.03, 0.105, 0.06, 0.02, shade=0.2, colour=tile) for x in np.arange(-0.42, 1.5, 0.23)]
     return [
@@ -189,7 +189,7 @@ def _eaves(bright: float) -> list[Layer]:
     ]
 
 
-def _reeds(params: Mapping[str, Any], times: np.ndarray, bright: float) -> list[Layer]:
+def reeds(params: Mapping[str, Any], times: np.ndarray, bright: float) -> list[Layer]:
     wind, result = gusts(params, times), []
     for x, high, phase in params["reeds"]:
         lean = params["blows"] * (0.08 + 0.75 * wind) + 0.06 * wind * np.sin(9.0 * times + phase)
@@ -211,7 +211,7 @@ def _reeds(params: Mapping[str, Any], times: np.ndarray, bright: float) -> list[
     return result
 
 
-def _streaks(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
+def streaks(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
     """Far rain: faint and slanted by the wind, as many streaks as it rains hard."""
     slant = params["blows"] * 0.28 * params["wind"]
     result = []
@@ -233,7 +233,7 @@ def _streaks(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
     return result
 
 
-def _splashes(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
+def splashes(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
     """Small rings where far rain meets the ground."""
     result = []
     for rank, (x, depth, pause, phase) in enumerate(params["splashes"]):
@@ -247,13 +247,13 @@ def _splashes(params: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
     return result
 
 
-def _drop(params: Mapping[str, Any], drops: list, times: np.ndarray) -> list[Layer]:
+def drop_layers(params: Mapping[str, Any], drops: list, times: np.ndarray) -> list[Layer]:
     """Drops that take turns: each swells at the eaves, falls, and splashes; ripples where it meets water."""
     if not drops:
         return [_still()] * 3
     onsets = np.array([drop["time"] for drop in drops])
     x, y, size = (np.array([drop[name] for drop in drops]) for name in ("x", "y", "size"))
-    wet = np.array([_material(params, drop) == "water" for drop in drops])
+    wet = np.array([material_of(params, drop) == "water" for drop in drops])
     fall = np.sqrt(2 * (y - size - EAVES) / params["gravity"])
     coming = np.minimum(np.searchsorted(onsets, times, side="right"), len(drops) - 1)
     left = onsets[coming] - times
@@ -301,7 +301,7 @@ def _drop(params: Mapping[str, Any], drops: list, times: np.ndarray) -> list[Lay
 def score(truth: Truth) -> Score:
     """Every drop by what it lands on, the hiss of the rain, the wind in the reeds, thunder."""
     params, times = truth.params, control_times(truth.seconds)
-    hits = tuple(_plink(drop, _material(params, drop)) for drop in params["drops"])
+    hits = tuple(plink(drop, material_of(params, drop)) for drop in params["drops"])
     wind = gusts(params, times)
     noise = truth.seed * 17
     beds = (
@@ -313,7 +313,7 @@ def score(truth: Truth) -> Score:
     return Score(hits + thunder.hits, beds + thunder.beds, room)
 
 
-def _plink(drop: Mapping[str, Any], material: str) -> Hit:
+def plink(drop: Mapping[str, Any], material: str) -> Hit:
     """A drop in water rings like the bubble it catches (Minnaert 1933: 3.26 m/s over the radius); others ring."""
     small = 0.024 / drop["size"]
     pan = 2 * drop["x"] - 1

@@ -44,13 +44,13 @@ def sample(rng: np.random.Generator, seed: int, seconds: float) -> Truth:
         "scale": scale,
         "gain": float(rng.uniform(0.75, 1.15)),
         "sway": [float(v) for v in rng.uniform((0.2, 0.3, 0.15, 0, 0, 0), (0.5, 0.8, 0.4, 1, 1, 1))],
-        "blinks": _blinks(rng, seconds),
+        "blinks": blinks(rng, seconds),
         "glances": [[float(v) for v in rng.uniform((0, -1), (seconds, 1))] for _ in range(1 + int(seconds / 3))],
     }
     params["phrases"] = _script(rng, voice["pace"], seconds)
-    params |= _timed(params["phrases"], voice["pace"], seconds)
-    tracks = {"mouth": visemes.track(_phonemes(params), seconds), "head": _sway(params, seconds)}
-    return Truth("talk", seed, seconds, captions.talk(rng, params), _events(params), params, tracks)
+    params |= timed(params["phrases"], voice["pace"], seconds)
+    tracks = {"mouth": visemes.track(phonemes_of(params), seconds), "head": sway_of(params, seconds)}
+    return Truth("talk", seed, seconds, captions.talk(rng, params), events_of(params), params, tracks)
 
 
 def _script(rng: np.random.Generator, pace: float, seconds: float) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def _script(rng: np.random.Generator, pace: float, seconds: float) -> list[dict[
     return script
 
 
-def _timed(script: list[dict[str, Any]], pace: float, seconds: float) -> dict[str, Any]:
+def timed(script: list[dict[str, Any]], pace: float, seconds: float) -> dict[str, Any]:
     """Words and phonemes of the scene, with start, end and level in dB; what lies beyond its end is cut."""
     words, phonemes = [], []
     for said in script:
@@ -92,7 +92,7 @@ def _timed(script: list[dict[str, Any]], pace: float, seconds: float) -> dict[st
     }
 
 
-def _phonemes(params: Mapping[str, Any]) -> list[visemes.Phoneme]:
+def phonemes_of(params: Mapping[str, Any]) -> list[visemes.Phoneme]:
     """As the mouth wants them: the louder a vowel, the wider it opens."""
     loudest = max(p["level"] for p in params["phonemes"])
     return [
@@ -101,7 +101,7 @@ def _phonemes(params: Mapping[str, Any]) -> list[visemes.Phoneme]:
     ]
 
 
-def _blinks(rng: np.random.Generator, seconds: float) -> list[float]:
+def blinks(rng: np.random.Generator, seconds: float) -> list[float]:
     times, time = [], float(rng.uniform(0.2, 2.0))
     while time < seconds:
         times.append(time)
@@ -109,14 +109,14 @@ def _blinks(rng: np.random.Generator, seconds: float) -> list[float]:
     return times
 
 
-def _sway(params: Mapping[str, Any], seconds: float) -> np.ndarray:
+def sway_of(params: Mapping[str, Any], seconds: float) -> np.ndarray:
     """float64 [S, 4]: shift in x and y in heads, tilt in radians, turn -1 to 1: slow, with a nod on every word."""
     times, (a, b, c, *phases) = track_times(seconds), params["sway"]
     x = 0.030 * np.sin(2 * np.pi * (a * times + phases[0])) + 0.012 * np.sin(2 * np.pi * (1.7 * b * times + phases[1]))
     y = 0.014 * np.sin(2 * np.pi * (b * times + phases[2]))
     tilt = 0.035 * np.sin(2 * np.pi * (c * times + phases[1]))
     turn = 0.5 * np.sin(2 * np.pi * (0.6 * a * times + phases[2]))
-    loudest = max(word["level"] for word in params["words"])
+    loudest = max((word["level"] for word in params["words"]), default=0.0)
     for word in params["words"]:
         stress = np.clip(1 + (word["level"] - loudest) / 8, 0, 1)
         middle = word["time"] + 0.4 * (word["end"] - word["time"])
@@ -125,7 +125,7 @@ def _sway(params: Mapping[str, Any], seconds: float) -> np.ndarray:
     return np.stack([x, y, tilt, turn], -1)
 
 
-def _events(params: Mapping[str, Any]) -> tuple[Event, ...]:
+def events_of(params: Mapping[str, Any]) -> tuple[Event, ...]:
     """A word each, from the mouth that says it."""
     half, high = 0.42 * params["scale"], 0.24 * params["scale"]
     x, y = params["x"], params["y"] + (faces.MOUTH + 0.05) * params["scale"]
@@ -152,11 +152,13 @@ def layers(truth: Truth, times: np.ndarray) -> list[Layer]:
         sway[:, 3],
         params["set"]["light"],
     )
-    return interiors.layers(params["set"]) + faces.layers(head, params["who"], _expression(truth, times))
+    return interiors.layers(params["set"]) + faces.layers(
+        head, params["who"], expression(truth.params, truth.at("mouth", times), times)
+    )
 
 
-def _expression(truth: Truth, times: np.ndarray) -> Expression:
-    params = truth.params
+def expression(params: Mapping[str, Any], lips: np.ndarray, times: np.ndarray) -> Expression:
+    """What a face does at times [T]; lips [T, 6] as `mouth` has them."""
     lids = np.ones(len(times))
     for blink in params["blinks"]:
         lids = np.minimum(lids, np.clip(np.abs(times - blink) / (BLINK / 2) - 0.25, 0.0, 1.0))
@@ -170,7 +172,7 @@ def _expression(truth: Truth, times: np.ndarray) -> Expression:
         end = said["time"] + phrase.seconds / params["voice"]["pace"]
         middle, wide = (end - 0.2, 0.25) if said["text"].endswith("?") else (said["time"] + 0.15, 0.15)
         brows = np.maximum(brows, np.exp(-0.5 * ((times - middle) / wide) ** 2))
-    return Expression(truth.at("mouth", times), lids, gaze, brows, params["who"]["smile"])
+    return Expression(lips, lids, gaze, brows, params["who"]["smile"])
 
 
 def score(truth: Truth) -> Score:

@@ -35,6 +35,8 @@ class Layer:
         band: half height of a darker band along the body's own x axis, which shows its rotation.
         light: direction of the light, -1 from the left to 1 from the right.
         colour: RGB in 0..1 (may exceed 1 for light).
+        texture: name of a surface in `graphics.textures`; only the lit renderer draws it.
+        emission: 1 adds the colour as light instead of covering what lies behind; only the lit renderer.
     """
 
     x: np.ndarray | float
@@ -52,10 +54,12 @@ class Layer:
     band: np.ndarray | float = 0.0
     light: np.ndarray | float = 0.0
     colour: np.ndarray | Sequence[float] = (1.0, 1.0, 1.0)
+    texture: str = ""
+    emission: float = 0.0
 
     def pack(self, frames: int) -> np.ndarray:
         """float32 [T or 1, 17]: one row per frame, or a single row for what does not move."""
-        values = [np.asarray(getattr(self, f.name), np.float32) for f in fields(self)]
+        values = [np.asarray(getattr(self, name), np.float32) for name in (*NAMES, "colour")]
         still = all(v.ndim == 0 for v in values[:-1]) and values[-1].ndim == 1
         count = 1 if still else frames
         columns = [np.broadcast_to(v, (count,)) for v in values[:-1]]
@@ -63,7 +67,7 @@ class Layer:
 
 
 HIDDEN = Layer(0.5, 0.5, opacity=0.0)  # keeps the number of layers the same where there is nothing to draw
-NAMES = tuple(f.name for f in fields(Layer))[:-1]
+NAMES = tuple(f.name for f in fields(Layer))[:-3]
 
 
 def draw(

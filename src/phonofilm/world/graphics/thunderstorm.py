@@ -42,7 +42,7 @@ def delay(strike: Mapping[str, Any]) -> float:
     return strike["distance"] / SPEED_OF_SOUND
 
 
-def _level(strike: Mapping[str, Any]) -> float:
+def level_of(strike: Mapping[str, Any]) -> float:
     return float(0.55 / (1 + strike["distance"] / 500))
 
 
@@ -53,7 +53,7 @@ def events(strikes: Sequence[Mapping[str, Any]], horizon: float) -> tuple[Event,
         x, heard = strike["x"], strike["time"] + delay(strike)
         label = f"{strike['distance']:.0f} m"
         result.append(Event(strike["time"], "lightning", clipped(x - 0.08, TOP, x + 0.08, horizon), label=label))
-        level, end = float(20 * np.log10(_level(strike))), heard + 2.5 * strike["lasting"]
+        level, end = float(20 * np.log10(level_of(strike))), heard + 2.5 * strike["lasting"]
         result.append(Event(heard, "thunder", None, 2 * x - 1, level, end, label))
     return tuple(result)
 
@@ -65,7 +65,7 @@ def clouds(land: Mapping[str, Any]) -> list[Layer]:
     return [Layer(x, y, 0.16, 0.02, 0.07, opacity=0.7, soft=0.09, shade=0.2, colour=tint) for x, y in places]
 
 
-def _flicker(age: np.ndarray) -> np.ndarray:
+def flicker(age: np.ndarray) -> np.ndarray:
     """Brightness of a lightning: two strokes."""
     since = np.maximum(age, 0)
     second = np.where(since > 0.17, 0.6 * np.exp(-(since - 0.17) / 0.10), 0.0)
@@ -76,7 +76,7 @@ def layers(strikes: Sequence[Mapping[str, Any]], horizon: float, times: np.ndarr
     """Bolts: the halo and the core of each straight piece; far ones are thinner."""
     result = []
     for strike in strikes:
-        shown = _flicker(times - strike["time"])
+        shown = flicker(times - strike["time"])
         shown = np.where(shown > 0.08, np.minimum(shown * 1.4, 1.0), 0.0)
         thick = 0.011 / (1 + strike["distance"] / 600)
         xs = strike["x"] + np.concatenate([[0.0], np.cumsum(strike["bends"])])
@@ -107,7 +107,7 @@ def glare(strikes: Sequence[Mapping[str, Any]], times: np.ndarray) -> Layer:
     """All that lightning lights up."""
     lit = np.zeros(len(times))
     for strike in strikes:
-        lit = np.maximum(lit, _flicker(times - strike["time"]) * 0.6 / (1 + strike["distance"] / 900))
+        lit = np.maximum(lit, flicker(times - strike["time"]) * 0.6 / (1 + strike["distance"] / 900))
     return Layer(0.5, 0.5, 3, 3, opacity=np.where(lit > 0.02, lit, 0.0), colour=(0.86, 0.90, 1.1))
 
 
@@ -115,7 +115,7 @@ def score(strikes: Sequence[Mapping[str, Any]], seconds: float, seed: int) -> Sc
     """Crack and long uneven rumble of each thunder."""
     hits, beds = [], []
     for rank, strike in enumerate(strikes):
-        heard, near, level = strike["time"] + delay(strike), 1 / (1 + strike["distance"] / 250), _level(strike)
+        heard, near, level = strike["time"] + delay(strike), 1 / (1 + strike["distance"] / 250), level_of(strike)
         age = control_times(seconds) - heard
         since, pan = np.maximum(age, 0), 2 * strike["x"] - 1
         rolls = np.random.default_rng([seed, rank]).random(int(seconds * 8) + 3)
