@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -172,6 +172,7 @@ class WorldSource:
 
     Attributes:
         count: rows before they repeat; an epoch, so to speak.
+        edition: of Foley World: 1 is flat, 2 is lit and combines families.
     """
 
     families: tuple[str, ...]
@@ -181,6 +182,7 @@ class WorldSource:
     size: int = 64
     fps: int = 12
     sample_rate: int = 16_000
+    edition: int = field(default=1, repr=False)  # said in the digest, but not for the first, whose stores are older
 
     def __len__(self) -> int:
         return self.count
@@ -189,7 +191,7 @@ class WorldSource:
         from phonofilm import world
 
         named = [(self.family(row), self.first_seed + row // len(self.families)) for row in rows]
-        truths = [world.sample(family, seed, seconds=self.seconds) for family, seed in named]
+        truths = [world.sample(family, seed, self.seconds, edition=self.edition) for family, seed in named]
         rendered = world.render(truths, size=self.size, fps=self.fps, sample_rate=self.sample_rate)
         records = tuple(
             ClipRecord(row, "", 0, family, seed, truth.caption, tuple(truth.events), dict(truth.params))
@@ -219,7 +221,7 @@ class WorldSource:
         return self.families[row % len(self.families)]
 
     def digest(self) -> str:
-        return repr(self)
+        return repr(self) + (f" edition {self.edition}" if self.edition != 1 else "")
 
 
 def to_model_frames(frames: Tensor, count: int) -> Tensor:

@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seconds", type=float, default=4.0, help="how long each clip is")
         command.add_argument("--size", type=int, default=64, help="side of the square picture in pixels")
         command.add_argument("--fps", type=int, default=12, help="frames a second")
+    for command in (raw, latents):
+        command.add_argument("--edition", type=int, default=1, help="of Foley World: 1 is flat, 2 lit and combined")
     for command in (raw, film, latents):
         command.add_argument("-n", type=int, help="number of clips; all that there are unless given")
         command.add_argument("-o", "--output", type=Path, required=True)
@@ -76,6 +78,7 @@ def _raw(given: argparse.Namespace) -> None:
         size=given.size,
         fps=given.fps,
         sample_rate=given.sample_rate,
+        edition=given.edition,
     )
     write_raw(
         source, count, given.output,
@@ -95,7 +98,7 @@ def _latents(given: argparse.Namespace) -> None:
         source: ClipSource = RawStore(given.raw)
         count = _count(given.n, len(source))
     else:
-        source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed)
+        source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed, edition=given.edition)
         count = _count(given.n, None)
     write_latents(source, count, Encoder.load(given.codecs, given.device), given.output, batch=given.batch)
 

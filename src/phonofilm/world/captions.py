@@ -192,7 +192,7 @@ def talk(rng: np.random.Generator, params: Mapping[str, Any]) -> str:
     tone = pick(rng, ("in a deep voice", "in a low voice")) if deep else "in a high voice" if high else ""
     pace = "slowly" if voice["pace"] < 0.93 else "quickly" if voice["pace"] > 1.07 else ""
     scene = pick(rng, PLACES[params["set"]["kind"]])
-    noun, short = article(_person(rng, who)), article(who["kind"])
+    noun, short = article(person_of(rng, who)), article(who["kind"])
     manner = " ".join(word for word in (pace, tone) if word)
     lead, speaks = (f"{manner}, ", f"speaks {manner}") if manner else ("", "speaks")
     told = (
@@ -220,12 +220,12 @@ STYLED = {
     "curly": "curly {} hair",
     "bob": "{} hair in a bob",
     "short": "short {} hair",
-    "split_cascade_name": "split_cascade_name {} hair",
+    "parted": "parted {} hair",
     "pigtails": "{} pigtails",
 }
 
 
-def _person(rng: np.random.Generator, who: Mapping[str, Any]) -> str:
+def person_of(rng: np.random.Generator, who: Mapping[str, Any]) -> str:
     """Who is seen, such as "man with short red hair, a beard and glasses in a blue shirt"."""
     with_ = [] if who["hair"] in ("bald", "hat") else [STYLED[who["hair"]].format(who["hair_colour"])]
     with_ += [f"a {who['beard']}"] if who["beard"] else []

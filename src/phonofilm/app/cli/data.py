@@ -25,6 +25,9 @@ def world(
     fps: Annotated[int, typer.Option(metavar="RATE", help="Frames a second.")] = 12,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first clip of each family.")] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that draw.")] = 1,
+    edition: Annotated[
+        int, typer.Option(metavar="N", help="1: flat, one family a clip, as nano-64 learnt; 2: lit, families combine.")
+    ] = 1,
     mp4: Annotated[bool, typer.Option("--mp4", help="Write films to look at instead of shards to train on.")] = False,
 ) -> None:
     """Draw clips of Foley World, with their exact truth: shards and a manifest, resumable.
@@ -32,16 +35,19 @@ def world(
     [dim]$[/] phonofilm world bounce -n 100 -o data/
     [dim]$[/] phonofilm world bounce strike -n 4000 -o data/raw --workers 4
     [dim]$[/] phonofilm world pass blast rain talk -n 8 --mp4 --size 512x384 --fps 30 -o look/
+    [dim]$[/] phonofilm world bounce talk -n 8 --edition 2 --mp4 --size 256 --fps 24 -o look/
     """
     from phonofilm.app.jobs.fields import size as read_size
     from phonofilm.app.jobs.render_world import write_films, write_shards
     from phonofilm.backends.requests import MAX_SECONDS, RATES, SIDES
-    from phonofilm.world import FAMILIES
+    from phonofilm.world import EDITIONS, FAMILIES
 
     with Session.of(ctx).report("world") as report, optional():
         for family in families:
             if family not in FAMILIES:
                 raise PhonofilmError(f"there is no scene family {family!r}; choose from {', '.join(FAMILIES)}")
+        if edition not in EDITIONS:
+            raise PhonofilmError(f"there is no edition {edition} of Foley World; --edition is 1 or 2")
         sides = read_size(size, "size")
         if count < 1 or workers < 1 or seed < 0 or not 0 < seconds <= MAX_SECONDS:
             raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
@@ -49,9 +55,9 @@ def world(
             raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
         check_folder(output)
         if mp4:
-            write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed)
+            write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed, edition)
         else:
-            write_shards(report, families, count, output, seconds, sides, fps, seed, workers)
+            write_shards(report, families, count, output, seconds, sides, fps, seed, workers, edition)
         report.set_fields(folder=str(output), count=count, families=list(families))
         report.print_line(str(output))
 

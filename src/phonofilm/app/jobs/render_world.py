@@ -22,6 +22,7 @@ def write_shards(
     fps: int,
     seed: int,
     workers: int,
+    edition: int,
 ) -> None:
     """Write a raw clip store, resumable by shards.
 
@@ -33,7 +34,7 @@ def write_shards(
 
     if size[0] != size[1]:
         raise PhonofilmError("shards hold square pictures; give --size one number, or write films with --mp4")
-    source = WorldSource(tuple(families), first_seed=seed, seconds=seconds, size=size[0], fps=fps)
+    source = WorldSource(tuple(families), first_seed=seed, seconds=seconds, size=size[0], fps=fps, edition=edition)
     report.progress("drawing", 0, count)
     write_raw(source, count, folder, workers=workers)
 
@@ -48,6 +49,7 @@ def write_films(
     size: tuple[int, int],
     fps: int,
     seed: int,
+    edition: int,
 ) -> None:
     """Write one .mp4 a clip and a manifest; films that are there are kept, for the seed decides them.
 
@@ -57,15 +59,15 @@ def write_films(
     from phonofilm.media import write_clip
     from phonofilm.world import clips, sample
 
-    lines = []
+    lines, suffix = [], "" if edition == 1 else f"-edition{edition}"
     with folder_for(folder):
         for number in range(count):
             report.progress("drawing", number, count)
             if session.cancelled():
                 raise Cancelled("interrupted; the films that are whole stay")
             family, clip_seed = families[number % len(families)], seed + number // len(families)
-            truth = sample(family, clip_seed, seconds)
-            path = folder / f"{family}-{clip_seed:06d}-{size[0]}x{size[1]}-{fps}fps-{seconds:g}s.mp4"
+            truth = sample(family, clip_seed, seconds, edition=edition)
+            path = folder / f"{family}-{clip_seed:06d}-{size[0]}x{size[1]}-{fps}fps-{seconds:g}s{suffix}.mp4"
             if not path.exists():
                 write_clip(clips([truth], size, fps)[0], path)
             row = {"path": path.name, "family": family, "seed": clip_seed, "caption": truth.caption}

@@ -71,8 +71,8 @@ HOURS: dict[str, Hour] = {
 GROUNDS = ("meadow", "road", "rails", "wet")
 
 
-def sample(rng: np.random.Generator, hours: tuple[str, ...] = tuple(HOURS)) -> dict[str, Any]:
-    """A landscape as plain facts."""
+def sample(rng: np.random.Generator, hours: tuple[str, ...] = tuple(HOURS), wet: bool = False) -> dict[str, Any]:
+    """A landscape as plain facts; where it is wet, clouds hide the sun."""
     light = float(rng.choice([-1.0, 1.0]))
     return {
         "kind": "land",
@@ -85,7 +85,8 @@ def sample(rng: np.random.Generator, hours: tuple[str, ...] = tuple(HOURS)) -> d
             float(rng.uniform(0.04, 0.06)),
         ],
         "stars": [[float(v) for v in rng.uniform((0, 0.02, 0.4), (1, 0.5, 1))] for _ in range(22)],
-        "clouded": float(rng.uniform(0.38, 0.62)),
+        "wet": wet,
+        "clouded": float(rng.uniform(0.66, 0.82) if wet else rng.uniform(0.38, 0.62)),
         "grain": float(rng.uniform(0, 40)),
         "trees": [
             [float(v) for v in rng.uniform((0, 0.13, 0.85), (1, 0.22, 1.1))] for _ in range(int(rng.integers(1, 4)))
@@ -141,7 +142,7 @@ def _sky(x: Tensor, y: Tensor, horizon: float, land: Mapping[str, Any], colour: 
     picture = torch.lerp(colour(hour.top), colour(hour.bottom), down**1.4).expand(-1, x.shape[1], 3)
     sx, sy, size = land["sun"]
     away = torch.hypot(x - sx, y - sy)
-    shown = 0.15 if land["hour"] == "overcast" else 1.0
+    shown = 0.05 if land["wet"] else 0.15 if land["hour"] == "overcast" else 1.0
     glow = 0.42 * torch.exp(-away / 0.16) + 0.22 * torch.exp(-away / 0.45)
     picture = picture + shown * glow[..., None] * colour(hour.disc) * (0.35 if land["hour"] == "night" else 0.6)
     disc = shown * ((size - away) / 0.008 + 0.5).clamp(0, 1)
@@ -235,7 +236,7 @@ def _way(
 
 
 def stars(land: Mapping[str, Any]) -> list[Layer]:
-    if land["hour"] != "night":
+    if land["hour"] != "night" or land["wet"]:
         return []
     return [
         Layer(x, y * 0.9, radius=0.0035, opacity=0.9 * glint, soft=0.006, emission=1.0, colour=(0.8, 0.85, 1.0))

@@ -13,9 +13,9 @@ from phonofilm.world.people.head import Expression, Head, hair_of, skin_of
 
 STYLES = {
     "woman": ("long", "bun", "curly", "bob", "short"),
-    "man": ("short", "split_cascade_name", "curly", "bald", "hat"),
+    "man": ("short", "parted", "curly", "bald", "hat"),
     "girl": ("long", "bob", "pigtails", "curly"),
-    "boy": ("short", "split_cascade_name", "curly", "hat"),
+    "boy": ("short", "parted", "curly", "hat"),
 }
 BACK, FRONT = 5, 6  # layers of hair behind and before the face, so that all scenes are drawn together
 
@@ -26,7 +26,7 @@ def behind(head: Head, who: Mapping[str, Any]) -> list[Layer]:
     cap = head.disc(0.0, -0.30, 0.86 * wide, depth=0.2, shade=0.2, colour=hair * 0.8)
     drawn = {
         "short": [cap],
-        "split_cascade_name": [cap],
+        "parted": [cap],
         "bald": [],
         "hat": [head.part(0.0, -0.1, 0.80 * wide, 0.5, 0.3, depth=0.3, colour=hair * 0.8)],
         "long": [cap, head.part(0.0, 0.48, 0.94 * wide, 1.05, 0.55, depth=0.1, shade=0.12, colour=hair * 0.8)],
@@ -65,7 +65,7 @@ def _fringe(head: Head, who: Mapping[str, Any]) -> list[Layer]:
         ]
     top = head.part(0.0, -0.78, 0.72 * wide, 0.30, 0.30, depth=0.7, colour=hair, **gloss)
     sides = head.part(0.0, -0.40, 0.10, 0.34, 0.09, apart=0.74 * wide, depth=0.4, colour=hair * 0.9)
-    if style == "split_cascade_name":
+    if style == "parted":
         return [
             sides,
             head.part(-0.26, -0.76, 0.58 * wide, 0.23, 0.22, depth=0.8, angle=-0.22, colour=hair, **gloss),

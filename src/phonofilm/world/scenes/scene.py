@@ -111,7 +111,7 @@ def _strike(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 
 def _pass(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
     wet = rng.random() < 0.25
-    place = land.sample(rng, WET if wet else tuple(land.HOURS))
+    place = land.sample(rng, WET if wet else tuple(land.HOURS), wet)
     lead = traffic.sample(rng, seed, seconds, place)
     shower = _shower(rng, seed, seconds, lead.facts["camera"]["horizon"], 0.95) if wet else None
     people = _voices(rng, seed, seconds, place, 0.12, 0.12, _noisy(shower))
@@ -126,7 +126,7 @@ def _blast(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 
 
 def _rain(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
-    place = land.sample(rng, WET)
+    place = land.sample(rng, WET, True)
     horizon, floor = float(rng.uniform(0.56, 0.64)), float(rng.uniform(0.86, 0.90))
     shower = _shower(rng, seed, seconds, horizon, floor)
     lead = rainfall.drips(rng, seed, seconds, place, shower.facts)
@@ -137,7 +137,7 @@ def _rain(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 def _talk(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
     outside = rng.random() < 0.45
     wet = outside and rng.random() < 0.45
-    place = land.sample(rng, WET if wet else tuple(land.HOURS)) if outside else studios.sample(rng)
+    place = land.sample(rng, WET if wet else tuple(land.HOURS), wet) if outside else studios.sample(rng)
     lead: Actor | None = None
     horizon = float(rng.uniform(0.60, 0.68))
     if outside and rng.random() < 0.55:
