@@ -44,7 +44,7 @@ def light(place: Mapping[str, Any]) -> Light:
     """The key light comes through the window; the floor throws its own colour back."""
     floor = np.array(PALETTES[place["palette"]][1])
     bounce = 0.55 + 0.6 * floor / floor.mean() * 0.5
-    return Light(place["light"], ground=tuple(float(v) for v in bounce))
+    return Light(place["light"], ground=(float(bounce[0]), float(bounce[1]), float(bounce[2])))
 
 
 def paint(place: Mapping[str, Any], horizon: float) -> Paint:

@@ -157,12 +157,17 @@ def _scene(
         hops += [(time + start, index) for time, index in hopped]
         spin = (path[-1, :, 2] - path[-2, :, 2]) * TRACK_RATE
         bodies = [
-            Body(b.shape, b.size, *path[-1, i, :2], *path[-1, i, 3:5], b.restitution, path[-1, i, 2], spin[i])  # type: ignore[misc]
+            Body(b.shape, b.size, *_motion(path[-1, i]), b.restitution, float(path[-1, i, 2]), float(spin[i]))
             for i, b in enumerate(bodies)
         ]
         start += length
     whole = np.concatenate(paths)
     return whole[: len(track_times(seconds))], impacts, hops
+
+
+def _motion(state: np.ndarray) -> tuple[float, float, float, float]:
+    """Place and speed of a state [5]."""
+    return float(state[0]), float(state[1]), float(state[3]), float(state[4])
 
 
 class _Hopping:

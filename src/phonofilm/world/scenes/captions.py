@@ -92,26 +92,26 @@ def _bodies(rng: np.random.Generator, facts: Mapping[str, Any]) -> str:
         return f"{count} {_plural(nouns[0])} {verb}{pick(rng, (' in a room', ' on the floor', ''))}"
     if len(things) == 1:
         side, thing = side_of(things[0]["start"]), things[0]
-        texts = (
+        single = (
             f"{article(nouns[0])} falls {side} and bounces",
             f"{side}, {article(nouns[0])} drops to the floor and bounces",
             f"{article(nouns[0])} bounces on the floor of a room",
             f"one {nouns[0]} falls and bounces",
             f"{article(nouns[0])} is dropped {side}; the {thing['shape']} hits the floor and bounces",
         )
-        return pick(rng, texts)
+        return pick(rng, single)
     order = [things[i] for i in rng.permutation(len(things))]
     named = listing([article(f"{t['colour']} {t['material']} {t['shape']}") for t in order])
     shapes = {t["shape"] for t in things}
     kind = _plural(shapes.pop()) if len(shapes) == 1 else "things"
     if len(things) == 2:
-        texts = (
+        pair = (
             f"{article(nouns[0])} on the left and {article(nouns[1])} on the right fall and bounce",
             f"two {kind} bounce: {named}",
             f"{named} fall and bounce on the floor",
             f"{article(nouns[0])} falls to the left of {article(nouns[1])}, and both bounce",
         )
-        return pick(rng, texts)
+        return pick(rng, pair)
     texts = (
         f"{count} {kind} bounce: {named}",
         f"{named} tumble down and bounce about",

@@ -106,7 +106,7 @@ def _blast(
     rng: np.random.Generator, facts: Mapping[str, Any], lane: int, time: float, comes: float, seconds: float
 ) -> dict[str, Any]:
     target = str(rng.choice(list(TARGETS)))
-    blast = {
+    blast: dict[str, Any] = {
         "target": target,
         "material": TARGETS[target],
         "colour": str(rng.choice(list(COLOURS))),

@@ -103,7 +103,8 @@ def _lightning(rng: np.random.Generator, seconds: float) -> list[dict[str, Any]]
     """None, or a storm that goes on; most are near enough for their thunder to come within the scene."""
     if rng.random() < 0.35:
         return []
-    strikes, time = [], float(rng.uniform(0.08, 0.5)) * min(seconds, 4.0)
+    strikes: list[dict[str, Any]] = []
+    time = float(rng.uniform(0.08, 0.5)) * min(seconds, 4.0)
     while not strikes or time < seconds - 0.7:
         farthest = float(np.clip((seconds - 0.6 - time) * SPEED_OF_SOUND, 150, 1100))
         strikes.append(

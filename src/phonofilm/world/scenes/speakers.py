@@ -133,7 +133,8 @@ def _dialogue(rng: np.random.Generator, people: list[dict[str, Any]], seconds: f
     """Phrases with their start in s, in turn, as many as fit; where none does, the shortest is begun."""
     known = phrases.phrases()
     time = float(rng.uniform(0.15, 0.45)) * min(1.0, seconds / 2)
-    turn, recent = int(rng.integers(len(people))), []
+    turn = int(rng.integers(len(people)))
+    recent: list[str] = []
     # two speakers in a short scene must both have time to speak
     longest = (seconds - time) / len(people) - 0.25 if len(people) > 1 else np.inf
     while True:

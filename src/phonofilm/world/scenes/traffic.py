@@ -98,7 +98,8 @@ def sample(rng: np.random.Generator, seed: int, seconds: float, place: Mapping[s
     ways = dict(enumerate(rng.permutation([-1.0, 1.0])))
     paces = rng.uniform(0.34, 0.62, 2)
     middle = float(rng.uniform(0.36, 0.60)) * min(seconds, 4.0)
-    lane, movers = 0, []
+    lane = 0
+    movers: list[dict[str, Any]] = []
     while not movers or middle < seconds - 0.5:
         here = (
             kind
