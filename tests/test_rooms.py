@@ -23,6 +23,7 @@ RANKS = {
     "config": 0.2,
     "precision": 0.2,
     "workers": 0.2,
+    "strict_json": 0.2,
     "checkpoint": 0.5,
     "weights": 1,
     "media": 1,

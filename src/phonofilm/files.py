@@ -106,3 +106,8 @@ def _readable(error: OSError, target: Path, temporary: Path) -> Exception:
     if error.errno in OF_WRITING or str(error.filename) in (str(target), str(temporary)):
         return Unwritable(f"{target} cannot be written: {error.strerror}; choose another name or folder")
     return error
+
+
+def text_lines(text: str) -> list[str]:
+    """Lines of a text file. `str.splitlines` also cuts at U+2028, U+0085 and others, which are text inside a line."""
+    return text.replace("\r\n", "\n").split("\n")

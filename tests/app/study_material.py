@@ -35,10 +35,13 @@ def study_of(root: Path, **plan: Any) -> tuple[Path, Study]:
 class Caller:
     """A rater who talks to the server through `send(method, path, token, body) -> (status, answer)`."""
 
-    def __init__(self, send: Callable[..., tuple[int, Any]], outside: str | None = None) -> None:
+    def __init__(
+        self, send: Callable[..., tuple[int, Any]], outside: str | None = None, key: str | None = None
+    ) -> None:
         self._send = send
         self.token: str | None = None
-        self.token = self.post("api/join", {"outside": outside})["token"]
+        joined = self.post("api/join", {"outside": outside, "key": key})
+        self.token, self.key = joined["token"], joined["key"]
 
     def raw(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         return self._send(method, f"/{path}", self.token, body)

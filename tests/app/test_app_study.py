@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import numpy as np
 import pytest
@@ -221,8 +222,63 @@ def test_a_rater_comes_back_to_the_same_place(send, folder, clock):
     before = rater.state()
     later = sender(folder, clock)  # another process, another day
     assert later("GET", "/api/state", rater.token)[1] == before
-    assert Caller(later, "worker-17").token == rater.token
+    assert Caller(later, "worker-17", rater.key).token == rater.token
     assert Caller(later).token != rater.token
+
+
+def test_a_name_alone_is_not_enough_to_get_its_seat(send, folder):
+    rater = Caller(send, "worker-17")
+    for body in ({}, {"key": "0" * 32}, {"key": ""}, {"key": Caller(send, "worker-18").key}):
+        status, answer = send("POST", "/api/join", None, {"outside": "worker-17", **body})
+        assert status == 403
+        assert rater.token not in json.dumps(answer)
+        assert send("GET", "/api/join?" + urlencode({"id": "worker-17", **body}), None)[0] == 403
+    assert send("GET", f"/api/join?id=worker-17&key={rater.key}", None)[1] == {"known": True}
+    assert send("GET", "/api/join?id=worker-19", None)[1] == {"known": False}
+
+
+def test_one_name_written_in_two_normal_forms_is_one_person(send):
+    rater = Caller(send, "Ren\u00e9")
+    assert send("POST", "/api/join", None, {"outside": "Rene\u0301"})[0] == 403
+    assert Caller(send, "Rene\u0301", rater.key).token == rater.token
+
+
+def test_an_invited_study_lets_in_signed_links_alone(folder, capsys):
+    from fastapi.testclient import TestClient
+
+    client = TestClient(create_app(folder, signed_only=True))
+    assert client.post("/api/join", json={}).status_code == 403
+    assert client.post("/api/join", json={"outside": "anna"}).status_code == 403
+    (folder / "names.txt").write_text("anna\nben smith\n\n", encoding="utf-8-sig")
+    links = ["study", "links", str(folder), f"@{folder / 'names.txt'}", "-a", "https://x.org", "--json"]
+    assert main(links) == 0
+    made = json.loads(capsys.readouterr().out)["links"]
+    assert list(made) == ["anna", "ben smith"]
+    asked = {key: value[0] for key, value in parse_qs(urlsplit(made["ben smith"]).query).items()}
+    first = client.post("/api/join", json={"outside": asked["id"], "key": asked["key"]})
+    again = client.post("/api/join", json={"outside": asked["id"], "key": asked["key"]})
+    assert first.status_code == again.status_code == 200
+    assert first.json()["token"] == again.json()["token"]
+    assert client.post("/api/join", json={"outside": "anna", "key": asked["key"]}).status_code == 403
+
+
+def test_who_withdraws_is_forgotten(send, folder, clock, made):
+    rater = ready(send, folder, "worker-20")
+    finish(rater, 0, clock, 2)
+    store = Ratings(folder, made[1].hash)
+    assert len(store.ratings()) == 2
+    rater.post("api/withdraw", None)
+    assert store.ratings() == []
+    assert store.events() == []
+    assert store.raters()[0].outside is None
+    assert store.raters()[0].withdrawn == clock()
+    for path in ("api/state", "sound/0.wav?rater=" + rater.token):
+        assert rater.raw("GET", path)[0] == 410
+    assert rater.raw("POST", "api/rate/0", {"answers": {}})[0] == 410
+    assert store.rate(0, 0, {"sync": 1}, 0.0) is False, "an answer under way is not kept either"
+    store.note(0, 0, "play", 0.0)
+    assert store.events() == []
+    assert b"worker-20" not in b"".join(path.read_bytes() for path in folder.glob("ratings.sqlite*"))
 
 
 def test_raters_learn_nothing_that_unblinds(send, folder):
@@ -257,9 +313,10 @@ def test_the_left_or_right_sounds_are_on_one_side_alone():
 def test_twenty_at_once_get_twenty_seats(send, folder, made):
     with ThreadPoolExecutor(20) as pool:
         raters = list(pool.map(lambda _: Caller(send), range(20)))
-        same = set(pool.map(lambda _: Caller(send, "one person").token, range(20)))
+        join = {"outside": "one person"}
+        same = list(pool.map(lambda _: send("POST", "/api/join", None, join)[0], range(20)))
     assert len({r.token for r in raters}) == 20
-    assert len(same) == 1
+    assert sorted(same) == [200] + [403] * 19
     assert [r.seat for r in Ratings(folder, made[1].hash).raters()] == list(range(21))
 
 

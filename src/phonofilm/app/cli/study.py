@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,23 +112,63 @@ def serve(
     folder: Folder,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="0 takes any free one.")] = 8719,
+    invited: Annotated[
+        bool, typer.Option("--invited", help="Let in only raters with a link made by phonofilm study links.")
+    ] = False,
+    joins: Annotated[
+        int, typer.Option(metavar="N", help="New raters from one address at once; then one a minute.")
+    ] = 40,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A proxy on another machine that sends X-Forwarded-For."),
+    ] = None,
 ) -> None:
     """Run a study: send raters the address it prints. Stop and start it as you like; no answer is lost.
 
-    A recruiting service that adds ?id=NAME to the address lets each of its people back to their own place.
+    A recruiting service can add ?id=NAME to the address. The page then shows each rater a signed link that leads back
+    to the same place; the name alone does not.
 
     [dim]$[/] phonofilm study serve study/
     [dim]$[/] phonofilm study serve study/ --host 0.0.0.0 --port 80
     """
     with Session.of(ctx).report("study serve") as report, optional():
+        from phonofilm.app.study.limits import DEFAULT_LIMITS, Rate
         from phonofilm.app.study.server import serve as run
 
         def started(host: str, port: int) -> None:
             shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
             print(f"http://{shown}:{port}/", flush=True)
 
-        run(folder, host, port, started)
+        if joins < 1:
+            raise PhonofilmError("--joins must be 1 or more")
+        limits = replace(DEFAULT_LIMITS, joins=Rate(joins, DEFAULT_LIMITS.joins.per_second))
+        run(folder, host, port, started, limits, invited, proxy)
         report.set_fields(folder=str(folder))
+
+
+@study.command()
+def links(
+    ctx: typer.Context,
+    folder: Folder,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME…", help="Names of raters; @FILE reads one name from each line.")
+    ],
+    address: Annotated[
+        str, typer.Option("--address", "-a", metavar="URL", help="Where the study is served.")
+    ] = "http://localhost:8719/",
+) -> None:
+    """Make a signed link for each rater: the only way to a seat under --invited, and the way back to one's place.
+
+    [dim]$[/] phonofilm study links study/ anna ben --address https://study.example.org/
+    [dim]$[/] phonofilm study links study/ @names.txt -a https://study.example.org/
+    """
+    from phonofilm.app.study.report import signed_links
+
+    with Session.of(ctx).report("study links") as report:
+        made = signed_links(folder, names, address)
+        report.set_fields(links=made)
+        for name, link in made.items():
+            report.print_line(f"{name}\t{link}")
 
 
 @study.command("report")

@@ -6,10 +6,13 @@ has passed since the trial was first shown for all clips reported so far.
 
 from __future__ import annotations
 
+import hmac
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,24 +29,34 @@ KINDS = ("play", "pause", "ended", "hidden", "shown", "seek", "stalled", "error"
 
 
 class RefusedError(Exception):
-    """An answer that cannot be taken now; `status` is the HTTP status that says so."""
+    """A request that cannot be met; its text is one sentence that repeats nothing of the request.
 
-    def __init__(self, status: int, message: str) -> None:
+    Attributes:
+        status: the HTTP status that says so; headers: to send with it.
+    """
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 @dataclass
 class Flow:
-    """One study being answered. Holds nothing that is not on disk, so it can be killed at any moment."""
+    """One study being answered. Holds nothing that is not on disk, so it can be killed at any moment.
+
+    Attributes:
+        signed_only: whether raters need a signed link to begin; `events`: how many of one rater are kept.
+    """
 
     folder: Path
     study: Study
     ratings: Ratings
     clock: Callable[[], float] = time.time
+    signed_only: bool = False
+    events: int = 5000
 
     @staticmethod
-    def of(folder: Path, clock: Callable[[], float] = time.time) -> Flow:
+    def of(folder: Path, clock: Callable[[], float] = time.time, signed_only: bool = False, events: int = 5000) -> Flow:
         """Open a study folder for answers.
 
         Raises:
@@ -53,21 +66,61 @@ class Flow:
         missing = [s.file for s in study.stimuli if not (folder / "clips" / s.file).is_file()]
         if missing:
             raise PhonofilmError(f"{folder} lacks {len(missing)} of its clips, {missing[0]} first; copy it whole")
-        return Flow(folder, study, Ratings(folder, study.hash), clock)
+        return Flow(folder, study, Ratings(folder, study.hash), clock, signed_only, events)
 
-    def join(self, outside: str | None, agent: str | None) -> Rater:
-        return self.ratings.join(self.clock(), outside, agent)
+    def join(self, outside: str | None, key: str | None, agent: str | None) -> Rater:
+        """A new rater; or, with a signed link, the one who came before by this outside name.
+
+        Raises:
+            RefusedError: as for `check_link`.
+        """
+        outside = _name(outside)
+        known = self.check_link(outside, key)
+        rater = known or self.ratings.join(self.clock(), outside, agent)
+        # None: the same name joined between the two lines above
+        return rater if rater is not None else self.join(outside, key, agent)
+
+    def check_link(self, outside: str | None, key: str | None) -> Rater | None:
+        """The rater that a link leads back to; None where it begins a new one.
+
+        Raises:
+            RefusedError: a wrong signature, a name that has a seat and no signature to prove it, or no signature where
+                the study wants one.
+        """
+        outside = _name(outside)
+        if key is not None:
+            right = self.ratings.link_key(outside or "")
+            if outside is None or not hmac.compare_digest(key.encode(), right.encode()):
+                raise RefusedError(403, "this link is not complete; open it exactly as you were given it")
+        if key is None and self.signed_only:
+            raise RefusedError(403, "this study is by invitation; open the whole link that you were given")
+        known = self.ratings.named(outside) if outside is not None else None
+        if known is not None and key is None:
+            raise RefusedError(
+                403, "this name has begun already; go on in the browser used then, or open the link shown there"
+            )
+        return known
+
+    def link_key(self, rater: Rater) -> str | None:
+        """What a rater's own link is signed with; None for raters without an outside name."""
+        return None if rater.outside is None else self.ratings.link_key(rater.outside)
 
     def who(self, token: str | None) -> Rater:
         """The rater with this token.
 
         Raises:
-            RefusedError: there is none.
+            RefusedError: there is none, or the rater has withdrawn.
         """
         rater = self.ratings.rater(token) if token else None
         if rater is None:
             raise RefusedError(401, "this study does not know you; start from its first page")
+        if rater.withdrawn is not None:
+            raise RefusedError(410, "you have withdrawn from this study; your answers are deleted")
         return rater
+
+    def withdraw(self, rater: Rater) -> None:
+        """Delete what this rater has answered; the rater cannot go on."""
+        self.ratings.withdraw(rater.seat, self.clock())
 
     def state(self, rater: Rater) -> dict[str, Any]:
         """Where the rater stands: {"stage": "headphones", "latency", "trial" or "done", …}."""
@@ -106,12 +159,20 @@ class Flow:
         """Keep what the page says has happened.
 
         Raises:
-            RefusedError: an unknown kind, a trial that is not on show, or an end that comes too soon to be true.
+            RefusedError: an unknown kind, a trial or clip that is not there, an end that comes too soon to be true, or
+                more events than are kept.
         """
         if kind not in KINDS:
-            raise RefusedError(422, f"unknown event {kind!r}")
+            raise RefusedError(422, f"there is no such event; the events are {', '.join(KINDS)}")
+        clip = detail.get("clip")
+        if trial is not None or clip is not None:
+            shown = self._trial(rater, trial).stimuli
+            if clip is not None and clip not in range(len(shown)):
+                raise RefusedError(404, "there is no such clip in this trial")
         if kind == "ended":
-            self._check_end(rater, trial, detail.get("clip"))
+            self._check_end(rater, trial, clip)
+        if self.ratings.count_events(rater.seat) >= self.events:
+            raise RefusedError(429, "too many events of one rater; answer the next question")
         self.ratings.note(rater.seat, trial, kind, self.clock(), detail)
 
     def _check_end(self, rater: Rater, index: int | None, clip: Any) -> None:
@@ -159,7 +220,7 @@ class Flow:
         for scale in scales:
             value = answers[scale.name]
             if value not in allowed and not (value is None and scale.optional):
-                raise RefusedError(422, f"{scale.name} takes {allowed[0]} to {allowed[-1]}, not {value}")
+                raise RefusedError(422, f"{scale.name} takes a whole number from {min(allowed)} to {max(allowed)}")
 
     def sides(self, rater: Rater) -> list[str]:
         """The right answers of the coming left-or-right check, other ones at each try; at least one of each side."""
@@ -168,9 +229,23 @@ class Flow:
         drawn = list(rng.permutation(["left", "right"] * (HEADPHONE_SOUNDS // 2)))
         return [str(side) for side in drawn]
 
-    def check_headphones(self, rater: Rater, heard: list[str]) -> bool:
-        """Keep one try at the left-or-right check; True if all were right."""
+    def check_headphones(self, rater: Rater, heard: list[str], attempt: int | None = None) -> bool:
+        """Keep one try at the left-or-right check; True if all were right.
+
+        Args:
+            attempt: how many tries came before; one that was counted already, or that comes when no more are asked
+                for, changes nothing.
+
+        Raises:
+            RefusedError: answers that are not one side for each sound.
+        """
+        tries = self.ratings.events(rater.seat, kind="headphones")
+        passed = any(event.detail["right"] == event.detail["asked"] for event in tries)
+        if passed or len(tries) >= HEADPHONE_TRIES or (attempt is not None and attempt < len(tries)):
+            return passed
         sides = self.sides(rater)
+        if not set(heard) <= {"left", "right"}:
+            raise RefusedError(422, "each sound is heard left or right")
         if len(heard) != len(sides):
             raise RefusedError(422, f"answer all {len(sides)} sounds")
         right = sum(a == b for a, b in zip(heard, sides, strict=True))
@@ -179,6 +254,23 @@ class Flow:
         return right == len(sides)
 
     def set_latency(self, rater: Rater, offset: float | None, audio: Mapping[str, Any]) -> None:
-        """Keep the beep's delay, in ms, at which flash and beep seemed together: the device delays by its opposite."""
+        """Keep the beep's delay, in ms, at which flash and beep seemed together: the device delays by its opposite.
+
+        The first value stays: sent again after a lost connection it changes nothing.
+        """
+        if self.ratings.events(rater.seat, kind="latency"):
+            return
         latency = None if offset is None else -offset / 1000
         self.ratings.note(rater.seat, None, "latency", self.clock(), {"latency": latency, "audio": dict(audio)})
+
+
+def _name(outside: str | None) -> str | None:
+    """An outside name in one form, so that the same name written in two ways is one person; None for an empty one.
+
+    Raises:
+        RefusedError: it holds control characters.
+    """
+    name = unicodedata.normalize("NFC", outside or "").strip()
+    if not name.isprintable():
+        raise RefusedError(422, "a name holds printable characters only")
+    return name or None

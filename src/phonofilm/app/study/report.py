@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from phonofilm import strict_json
 from phonofilm.app.study.plots import dots, scatter, shares
 from phonofilm.config import to_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.study.analysis import Metrics, analyse
-from phonofilm.evaluation.study.protocol import Study, load_study
 from phonofilm.evaluation.study.store import RATINGS_FILE, Rater, Ratings
-from phonofilm.files import write_bytes
+from phonofilm.evaluation.study.protocol import Study, load_study
+from phonofilm.files import text_lines, write_bytes
 
 PUBLISHED_SYNC = {
     "sound 125 ms early": 4.138,
@@ -61,8 +63,33 @@ def export(folder: Path, output: Path) -> dict[str, int]:
         "ratings": [asdict(r) for r in ratings.ratings()],
         "events": [asdict(e) for e in ratings.events()],
     }
-    write_bytes(output, json.dumps(everything, ensure_ascii=False, indent=1).encode())
+    write_bytes(output, strict_json.dumps(everything, indent=1).encode())
     return {name: len(everything[name]) for name in ("raters", "ratings", "events")}
+
+
+def signed_links(folder: Path, names: Sequence[str], address: str) -> dict[str, str]:
+    """{name: link} for raters by name; "@FILE" stands for the lines of a file.
+
+    Raises:
+        PhonofilmError: no study, a file that cannot be read, or a name that no link can have.
+    """
+    study = load_study(folder)
+    ratings = Ratings(folder, study.hash)
+    found = {}
+    for name in (part for text in names for part in (_lines(Path(text[1:])) if text.startswith("@") else [text])):
+        plain = unicodedata.normalize("NFC", name).strip()
+        if not plain or not plain.isprintable() or len(plain) > 200:
+            raise PhonofilmError(f"{name!r} is no name for a link: use 1 to 200 printable characters")
+        found[plain] = f"{address.rstrip('/')}/?{urlencode({'id': plain, 'key': ratings.link_key(plain)})}"
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PhonofilmError(f"names {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return [line for line in text_lines(text) if line.strip()]
 
 
 def _without_token(rater: Rater) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""The study over HTTP: one page, a few JSON calls, and the blinded clips."""
+"""The study over HTTP: one page, a few JSON calls, and the blinded clips. Every refusal is a 4xx of one sentence."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import sqlite3
 import time
 import wave
 from collections.abc import Callable
@@ -10,91 +12,152 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Header, HTTPException, Request
+from fastapi import FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
+from phonofilm import strict_json
 from phonofilm.app.study.build import CLIPS, PROBE, PROBE_OFFSETS
-from phonofilm.app.study.flow import Flow, RefusedError
+from phonofilm.app.study.flow import HEADPHONE_SOUNDS, Flow, RefusedError
+from phonofilm.app.study.gate import Gate
+from phonofilm.app.study.limits import DEFAULT_LIMITS, Limits
+from phonofilm.app.study.media_files import CHECKED, media_response
+from phonofilm.files import write_bytes
 
 PAGE = Path(__file__).parent / "page"
 ASSETS = {"study.css": "text/css", "study.js": "text/javascript"}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-Token = Annotated[str | None, Header(alias="X-Rater")]
+SIDES = ("left", "right")
+READ = ["GET", "HEAD"]
+Token = Annotated[str | None, Header(alias="X-Rater", max_length=100)]
+Name = Annotated[str | None, Query(max_length=200)]
 
 
-class Joining(BaseModel):
-    """`outside` is the name a recruiting service knows the rater by; the same name comes back to the same seat."""
+class Body(BaseModel):
+    """Types are taken as they are (no "3" for 3), and a field that is not known is refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Joining(Body):
+    """`outside` is the name a recruiting service knows the rater by, `key` the signature of a link with it."""
 
     outside: str | None = Field(None, max_length=200)
+    key: str | None = Field(None, max_length=100)
 
 
-class Happened(BaseModel):
+class Happened(Body):
     kind: str = Field(max_length=20)
-    trial: int | None = None
-    clip: int | None = None
-    at: float | None = None
+    trial: int | None = Field(None, ge=0)
+    clip: int | None = Field(None, ge=0)
+    at: float | None = Field(None, ge=0, allow_inf_nan=False)
     text: str | None = Field(None, max_length=4000)
 
 
-class Answers(BaseModel):
-    answers: dict[str, int | None]
+class Answers(Body):
+    answers: dict[str, int | None] = Field(max_length=40)
 
 
-class Heard(BaseModel):
+class Heard(Body):
+    """`attempt` counts the tries before this one, so that a try sent twice is counted once."""
+
     heard: list[str] = Field(max_length=20)
+    attempt: int | None = Field(None, ge=0)
 
 
-class Latency(BaseModel):
+class Latency(Body):
     """`offset` in ms, or None when the rater could not tell."""
 
-    offset: float | None = Field(None, ge=-1000, le=1000)
-    audio: dict[str, float | None] = Field(default_factory=dict, max_length=10)
+    offset: float | None = Field(None, ge=-1000, le=1000, allow_inf_nan=False)
+    audio: dict[str, Annotated[float, Field(allow_inf_nan=False)] | None] = Field(default_factory=dict, max_length=10)
 
 
-def create_app(folder: Path, clock: Callable[[], float] = time.time) -> FastAPI:
+FIELDS = {name for model in (Joining, Happened, Answers, Heard, Latency) for name in model.model_fields}
+FIELDS |= {"trial", "X-Rater", "rater"}
+
+
+class StrictResponse(JSONResponse):
+    """JSON without NaN and lone surrogates, whatever the values are."""
+
+    def render(self, content: Any) -> bytes:
+        return strict_json.dumps(content).encode()
+
+
+def create_app(
+    folder: Path,
+    clock: Callable[[], float] = time.time,
+    limits: Limits = DEFAULT_LIMITS,
+    signed_only: bool = False,
+) -> FastAPI:
     """The application of one study folder.
+
+    Args:
+        signed_only: let in only raters with a signed link (`phonofilm study links`).
 
     Raises:
         PhonofilmError: the folder holds no usable study.
     """
-    flow = Flow.of(folder, clock)
-    app = FastAPI(title=flow.study.title, docs_url=None, redoc_url=None, openapi_url=None)
-    _guard(app)
+    flow = Flow.of(folder, clock, signed_only, limits.events)
+    app = FastAPI(
+        title=flow.study.title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        default_response_class=StrictResponse,
+    )
+    app.add_middleware(Gate, limits=limits)
+    _refusals(app)
     _pages(app, flow)
     _calls(app, flow)
     _media(app, flow)
     return app
 
 
-def _guard(app: FastAPI) -> None:
-    @app.exception_handler(RefusedError)
-    def refused(request: Request, error: RefusedError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, status_code=error.status)
+def _refusals(app: FastAPI) -> None:
+    """Every refusal is {"error": one sentence}, which repeats nothing of what was sent."""
 
-    @app.middleware("http")
-    async def headers(request: Request, call_next: Callable[..., Any]) -> Response:
-        response: Response = await call_next(request)
-        response.headers.update(HEADERS)
-        if not request.url.path.startswith(("/media", "/probe")):
-            response.headers["Cache-Control"] = "no-store"
-        return response
+    @app.exception_handler(RefusedError)
+    def refused(request: Request, error: RefusedError) -> Response:
+        return StrictResponse({"error": str(error)}, error.status, dict(error.headers))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return StrictResponse({"error": _sentence(error)}, 422)
+
+    @app.exception_handler(HTTPException)
+    def missing(request: Request, error: HTTPException) -> Response:
+        said = {404: "there is no such page", 405: "this page is not asked for in this way"}
+        message = said.get(error.status_code, "the request cannot be met")
+        return StrictResponse({"error": message}, error.status_code, error.headers)
+
+    @app.exception_handler(sqlite3.OperationalError)
+    def stuck(request: Request, error: sqlite3.OperationalError) -> Response:
+        # a full disk or a copy that locks the file: nothing was acknowledged, and the page tries again
+        return StrictResponse({"error": "the answers cannot be stored now; try again"}, 503, {"Retry-After": "2"})
+
+
+def _sentence(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    where = next((str(part) for part in reversed(first["loc"]) if part in FIELDS), None)
+    if first["type"] == "extra_forbidden":
+        return "the request has a field that is not known here"
+    said = str(first["msg"]).lower()
+    return f"{where}: {said}" if where else f"the request is not as it should be: {said}"
 
 
 def _pages(app: FastAPI, flow: Flow) -> None:
-    @app.get("/")
+    @app.api_route("/", methods=READ)
     def index() -> FileResponse:
         return FileResponse(PAGE / "index.html", media_type="text/html")
 
-    @app.get("/assets/{name}")
-    def asset(name: str) -> FileResponse:
+    @app.api_route("/assets/{name}", methods=READ)
+    def asset(name: str, request: Request) -> Response:
         if name not in ASSETS:
-            raise HTTPException(404)
-        return FileResponse(PAGE / name, media_type=ASSETS[name])
+            raise RefusedError(404, "there is no such page")
+        path = PAGE / name
+        return media_response(request, path, _tag(path.read_bytes()), ASSETS[name], CHECKED)
 
     @app.get("/api/study")
     def about() -> dict[str, Any]:
@@ -107,10 +170,15 @@ def _pages(app: FastAPI, flow: Flow) -> None:
 
 
 def _calls(app: FastAPI, flow: Flow) -> None:
+    @app.get("/api/join")
+    def check_link(id: Name = None, key: Name = None) -> dict[str, Any]:
+        return {"known": flow.check_link(id, key) is not None}
+
     @app.post("/api/join")
     def join(joining: Joining, request: Request) -> dict[str, Any]:
-        rater = flow.join(joining.outside or None, request.headers.get("User-Agent"))
-        return {"token": rater.token}
+        agent = request.headers.get("User-Agent", "")[:300] or None
+        rater = flow.join(joining.outside, joining.key, agent)
+        return {"token": rater.token, "key": flow.link_key(rater)}
 
     @app.get("/api/state")
     def state(token: Token = None) -> dict[str, Any]:
@@ -132,7 +200,7 @@ def _calls(app: FastAPI, flow: Flow) -> None:
     @app.post("/api/headphones")
     def headphones(heard: Heard, token: Token = None) -> dict[str, Any]:
         rater = flow.who(token)
-        passed = flow.check_headphones(rater, heard.heard)
+        passed = flow.check_headphones(rater, heard.heard, heard.attempt)
         return {"passed": passed, **flow.state(rater)}
 
     @app.post("/api/latency")
@@ -141,28 +209,46 @@ def _calls(app: FastAPI, flow: Flow) -> None:
         flow.set_latency(rater, found.offset, found.audio)
         return flow.state(rater)
 
+    @app.post("/api/withdraw")
+    def withdraw(token: Token = None) -> dict[str, Any]:
+        flow.withdraw(flow.who(token))
+        return {"withdrawn": True}
+
 
 def _media(app: FastAPI, flow: Flow) -> None:
-    known = {stimulus.file for stimulus in flow.study.stimuli}
+    # a tag of the name and the content: copies of one film under two names are not told apart by it
+    tags = {s.file: _tag(f"{s.file} {s.sha256}".encode()) for s in flow.study.stimuli}
+    probes = {f"{offset}.mp4": _tag((flow.folder / PROBE / f"{offset}.mp4").read_bytes()) for offset in PROBE_OFFSETS}
+    sounds = {side: flow.folder / PROBE / f"{side}.wav" for side in SIDES}
+    for side, path in sounds.items():
+        if not path.is_file():
+            write_bytes(path, one_sided(side))
 
-    @app.get("/media/{name}")
-    def clip(name: str) -> FileResponse:
-        if name not in known:
-            raise HTTPException(404)
-        return FileResponse(flow.folder / CLIPS / name, media_type="video/mp4")
+    @app.api_route("/media/{name}", methods=READ)
+    def clip(name: str, request: Request) -> Response:
+        if name not in tags:
+            raise RefusedError(404, "there is no such clip")
+        return media_response(request, flow.folder / CLIPS / name, tags[name], "video/mp4")
 
-    @app.get("/probe/{offset}.mp4")
-    def probe(offset: int) -> FileResponse:
-        if offset not in PROBE_OFFSETS:
-            raise HTTPException(404)
-        return FileResponse(flow.folder / PROBE / f"{offset}.mp4", media_type="video/mp4")
+    @app.api_route("/probe/{name}", methods=READ)
+    def probe(name: str, request: Request) -> Response:
+        if name not in probes:
+            raise RefusedError(404, "there is no such clip")
+        return media_response(request, flow.folder / PROBE / name, probes[name], "video/mp4")
 
-    @app.get("/sound/{number}.wav")
-    def sound(number: int, rater: str) -> Response:
-        sides = flow.sides(flow.who(rater))
-        if not 0 <= number < len(sides):
-            raise HTTPException(404)
-        return Response(one_sided(sides[number]), media_type="audio/wav")
+    @app.api_route("/sound/{name}", methods=READ)
+    def sound(name: str, request: Request, rater: Annotated[str, Query(max_length=100)]) -> Response:
+        known = flow.who(rater)
+        numbers = {f"{number}.wav": number for number in range(HEADPHONE_SOUNDS)}
+        if name not in numbers:
+            raise RefusedError(404, "there is no such sound")
+        side = flow.sides(known)[numbers[name]]
+        tag = _tag(f"{known.token} {name} {side}".encode())
+        return media_response(request, sounds[side], tag, "audio/wav", CHECKED)
+
+
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def one_sided(side: str, seconds: float = 0.6, rate: int = 44_100) -> bytes:
@@ -181,8 +267,19 @@ def one_sided(side: str, seconds: float = 0.6, rate: int = 44_100) -> bytes:
     return file.getvalue()
 
 
-def serve(folder: Path, host: str, port: int, on_start: Callable[[str, int], None]) -> None:
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    on_start: Callable[[str, int], None],
+    limits: Limits = DEFAULT_LIMITS,
+    signed_only: bool = False,
+    proxy: str | None = None,
+) -> None:
     """Answer until stopped. One process is enough for hundreds of raters.
+
+    Args:
+        proxy: address of a proxy whose X-Forwarded-For is believed; this machine's own is always believed.
 
     Raises:
         PhonofilmError: no study there, or the port is taken.
@@ -193,14 +290,23 @@ def serve(folder: Path, host: str, port: int, on_start: Callable[[str, int], Non
 
     from phonofilm.errors import PhonofilmError
 
-    app = create_app(folder)
+    app = create_app(folder, limits=limits, signed_only=signed_only)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http="h11",
+        ws="none",
+        forwarded_allow_ips=["127.0.0.1", "::1", *([proxy] if proxy else [])],
+    )
     with listener:
         try:
             listener.bind((host, port))
         except OSError as error:
             raise PhonofilmError(f"{host}:{port} cannot be served: {error.strerror}; try another --port") from error
         on_start(host, listener.getsockname()[1])
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listener])

@@ -7,6 +7,7 @@ connection it changes nothing. Every other thing that happens is a line in `even
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import secrets
 import sqlite3
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from phonofilm import strict_json
 from phonofilm.errors import PhonofilmError
 
 RATINGS_FILE = "ratings.sqlite"
@@ -30,18 +32,29 @@ CREATE TABLE IF NOT EXISTS ratings (
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, seat INTEGER NOT NULL, trial INTEGER, kind TEXT NOT NULL, detail TEXT, at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS events_of ON events (seat, trial, kind);
+CREATE TABLE IF NOT EXISTS withdrawn (seat INTEGER PRIMARY KEY REFERENCES raters, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS secret (key TEXT NOT NULL);
 """
+
+_RATERS = "SELECT raters.*, withdrawn.at FROM raters LEFT JOIN withdrawn USING (seat)"
+_PRESENT = "NOT EXISTS (SELECT 1 FROM withdrawn WHERE seat = ?)"
 
 
 @dataclass(frozen=True)
 class Rater:
-    """Somebody who takes part: the seat decides what is shown, the token proves who it is."""
+    """Somebody who takes part: the seat decides what is shown, the token proves who it is.
+
+    Attributes:
+        outside: the name that a recruiting service knows the rater by.
+        withdrawn: when the rater withdrew, and all answers were deleted; None for the others.
+    """
 
     seat: int
     token: str
     outside: str | None
     joined: float
     agent: str | None = None
+    withdrawn: float | None = None
 
     @property
     def code(self) -> str:
@@ -87,16 +100,23 @@ class Ratings:
                     found = store.execute("SELECT hash FROM study").fetchone()
                     if found is None:
                         store.execute("INSERT INTO study VALUES (?)", (study_hash,))
+                    if store.execute("SELECT key FROM secret").fetchone() is None:
+                        store.execute("INSERT INTO secret VALUES (?)", (secrets.token_hex(32),))
+                    self._secret = bytes.fromhex(store.execute("SELECT key FROM secret").fetchone()[0])
         except sqlite3.Error as error:
             raise PhonofilmError(f"{self.path} cannot be used: {error}") from error
         if found is not None and found[0] != study_hash:
             raise PhonofilmError(f"{self.path} holds ratings of another study: study.json was changed after it started")
 
-    def join(self, at: float, outside: str | None = None, agent: str | None = None) -> Rater:
-        """A new rater on the next seat; or, with a known outside name, the one who came before."""
+    def link_key(self, outside: str) -> str:
+        """The signature (HMAC-SHA256, 128 bits) that proves an outside name in a link; only this file can make it."""
+        return hmac.new(self._secret, b"seat link\n" + outside.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def join(self, at: float, outside: str | None = None, agent: str | None = None) -> Rater | None:
+        """A new rater on the next seat; None where this outside name has a seat already."""
         with self._open() as store, _writing(store):
-            if outside is not None and (known := self._rater(store, "outside", outside)):
-                return known
+            if outside is not None and self._rater(store, "outside", outside):
+                return None
             seat = store.execute("SELECT COALESCE(MAX(seat) + 1, 0) FROM raters").fetchone()[0]
             rater = Rater(seat, secrets.token_urlsafe(16), outside, at, agent)
             store.execute("INSERT INTO raters VALUES (?, ?, ?, ?, ?)", (seat, rater.token, outside, at, agent))
@@ -106,23 +126,39 @@ class Ratings:
         with self._open() as store:
             return self._rater(store, "token", token)
 
-    def rate(self, seat: int, trial: int, answers: Mapping[str, int | None], at: float) -> bool:
-        """Keep an answer; False if this trial was answered before, in which case the first answer stays."""
+    def named(self, outside: str) -> Rater | None:
+        """The rater with this outside name."""
+        with self._open() as store:
+            return self._rater(store, "outside", outside)
+
+    def withdraw(self, seat: int, at: float) -> None:
+        """Delete all answers and events of a rater, and the outside name; the seat itself is never given again."""
         with self._open() as store, _writing(store):
-            done = store.execute(
-                "INSERT OR IGNORE INTO ratings VALUES (?, ?, ?, ?)", (seat, trial, json.dumps(answers), at)
-            )
+            for table in ("ratings", "events"):
+                store.execute(f"DELETE FROM {table} WHERE seat = ?", (seat,))
+            store.execute("UPDATE raters SET outside = NULL, agent = NULL WHERE seat = ?", (seat,))
+            store.execute("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", (seat, at))
+
+    def rate(self, seat: int, trial: int, answers: Mapping[str, int | None], at: float) -> bool:
+        """Keep an answer; False if this trial was answered before, in which case the first answer stays, or if the
+        rater has withdrawn meanwhile."""
+        row = (seat, trial, strict_json.dumps(dict(answers)), at)
+        with self._open() as store, _writing(store):
+            done = store.execute(f"INSERT OR IGNORE INTO ratings SELECT ?, ?, ?, ? WHERE {_PRESENT}", (*row, seat))
             return done.rowcount == 1
 
     def note(
         self, seat: int, trial: int | None, kind: str, at: float, detail: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Keep an event."""
+        """Keep an event, unless the rater has withdrawn meanwhile."""
+        row = (seat, trial, kind, strict_json.dumps(dict(detail)), at)
+        columns = "events (seat, trial, kind, detail, at)"
         with self._open() as store, _writing(store):
-            store.execute(
-                "INSERT INTO events (seat, trial, kind, detail, at) VALUES (?, ?, ?, ?, ?)",
-                (seat, trial, kind, json.dumps(dict(detail)), at),
-            )
+            store.execute(f"INSERT INTO {columns} SELECT ?, ?, ?, ?, ? WHERE {_PRESENT}", (*row, seat))
+
+    def count_events(self, seat: int) -> int:
+        with self._open() as store:
+            return int(store.execute("SELECT COUNT(*) FROM events WHERE seat = ?", (seat,)).fetchone()[0])
 
     def answered(self, seat: int) -> set[int]:
         with self._open() as store:
@@ -130,12 +166,12 @@ class Ratings:
 
     def raters(self) -> list[Rater]:
         with self._open() as store:
-            return [Rater(*row) for row in store.execute("SELECT * FROM raters ORDER BY seat")]
+            return [Rater(*row) for row in store.execute(f"{_RATERS} ORDER BY seat")]
 
     def ratings(self) -> list[Rating]:
         with self._open() as store:
             rows = store.execute("SELECT seat, trial, answers, at FROM ratings ORDER BY seat, trial")
-            return [Rating(seat, trial, json.loads(answers), at) for seat, trial, answers, at in rows]
+            return [Rating(seat, trial, _loads(answers), at) for seat, trial, answers, at in rows]
 
     def events(self, seat: int | None = None, trial: int | None = None, kind: str | None = None) -> list[Happening]:
         """Events in order, of one rater, trial or kind where given."""
@@ -146,11 +182,11 @@ class Ratings:
             rows = store.execute(
                 f"SELECT seat, trial, kind, detail, at FROM events WHERE {where} ORDER BY id", tuple(given.values())
             )
-            return [Happening(s, t, k, json.loads(detail or "{}"), at) for s, t, k, detail, at in rows]
+            return [Happening(s, t, k, _loads(detail or "{}"), at) for s, t, k, detail, at in rows]
 
     @staticmethod
     def _rater(store: sqlite3.Connection, column: str, value: str) -> Rater | None:
-        row = store.execute(f"SELECT * FROM raters WHERE {column} = ?", (value,)).fetchone()
+        row = store.execute(f"{_RATERS} WHERE {column} = ?", (value,)).fetchone()
         return Rater(*row) if row else None
 
     @contextmanager
@@ -160,9 +196,15 @@ class Ratings:
         try:
             store.execute("PRAGMA journal_mode = WAL")
             store.execute("PRAGMA synchronous = FULL")  # an acknowledged answer survives a power cut
+            store.execute("PRAGMA secure_delete = ON")  # of a rater who withdrew nothing stays in the file
             yield store
         finally:
             store.close()
+
+
+def _loads(text: str) -> Any:
+    """Stored JSON; files of earlier versions may hold NaN and lone surrogates, which are taken out."""
+    return strict_json.plain(json.loads(text))
 
 
 @contextmanager
