@@ -63,6 +63,13 @@ def new(
     catches: Annotated[
         int, typer.Option(metavar="N", help="Clips with sound a second off, to catch who looks away.")
     ] = 2,
+    mushra: Annotated[
+        int,
+        typer.Option(metavar="N", help="Scenes each rater judges with all versions side by side; needs --reference."),
+    ] = 0,
+    mushra_scale: Annotated[
+        str, typer.Option(metavar="NAME", help="What MUSHRA judges: audio (the sound itself) or sync.")
+    ] = "audio",
     duplicates: Annotated[int, typer.Option(metavar="N", help="Clips each rater unknowingly rates twice.")] = 2,
     raters: Annotated[int, typer.Option(metavar="N", help="How many are planned; any number may come.")] = 20,
     rule: Annotated[
@@ -75,11 +82,12 @@ def new(
 
     [dim]$[/] phonofilm study new ours/ theirs/ --reference real/ -o study/
     [dim]$[/] phonofilm study new A=runs/a B=runs/b --pairs 20 --likert 0 -o study/
+    [dim]$[/] phonofilm study new ours/ theirs/ --reference real/ --mushra 8 -o study/
     """
     from phonofilm.app.study.build import Plan, build, read_prompts
 
     with Session.of(ctx).report("study new") as report:
-        if min(pairs, catches, duplicates, likert or 0, anchors or 0) < 0 or raters < 1:
+        if min(pairs, catches, duplicates, mushra, likert or 0, anchors or 0) < 0 or raters < 1:
             raise PhonofilmError("counts of trials cannot be negative, and --raters starts at 1")
         plan = Plan(
             title=title,
@@ -89,6 +97,8 @@ def new(
             anchors=anchors,
             catches=catches,
             duplicates=duplicates,
+            mushra=mushra,
+            mushra_scale=mushra_scale,
             raters=raters,
             rules=_rules(rule or []),
         )
@@ -103,6 +113,7 @@ def new(
         report.print_line(
             f"{len(made.trials(0))} trials a rater, about {made.minutes:.0f} minutes; hash {made.hash[:12]}"
         )
+        report.print_line(f"every clip is judged equally often after each {made.balanced_raters} raters")
         report.print_line(f"next: phonofilm study serve {output}")
 
 

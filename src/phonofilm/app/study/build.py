@@ -6,19 +6,29 @@ import hashlib
 import hmac
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.distortions import ANCHORS, distort, with_sound_of
-from phonofilm.evaluation.study.protocol import CATCH_SECONDS, Rules, Stimulus, StimulusKind, Study, save_study
-from phonofilm.files import check_folder, folder_for
-from phonofilm.media import FORMATS, read_clip, write_clip
+from phonofilm.evaluation.study.protocol import (
+    CATCH_SECONDS,
+    MUSHRA_SCALES,
+    Mushra,
+    Rules,
+    Stimulus,
+    StimulusKind,
+    Study,
+    save_study,
+)
+from phonofilm.evaluation.suite import prompts as evaluation_prompts
+from phonofilm.evaluation.suite.dataset import FAMILIES, FILMS, normal_name, scan
+from phonofilm.files import check_folder, folder_for, text_lines
+from phonofilm.media import read_clip, write_clip
 from phonofilm.types import Clip
 
 REFERENCE = "reference"
@@ -26,6 +36,11 @@ MISMATCH = "mismatched sound"
 CLIPS, PROBE = "clips", "probe"
 PROBE_OFFSETS = tuple(range(-240, 241, 40))
 """Milliseconds by which the beep comes after the flash, one little film each."""
+MUSHRA_ANCHORS = {
+    "audio": (("low-pass 3.5 kHz", "low-pass", 3500.0), ("low-pass 7 kHz", "low-pass", 7000.0)),
+    "sync": (("sound 500 ms late", "audio-shift", -0.5), ("sound 125 ms late", "audio-shift", -0.125)),
+}
+"""The low and the mid-range anchor of each MUSHRA scale; for sound those of ITU-R BS.1534-3."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -42,6 +57,8 @@ class Plan:
     catches: int = 2
     duplicates: int = 2
     raters: int = 20
+    mushra: int = 0
+    mushra_scale: str = "audio"
     rules: Rules = field(default_factory=Rules)
 
 
@@ -65,22 +82,35 @@ def build(
     if folder.exists() and any(folder.iterdir()):
         raise PhonofilmError(f"{folder} is not empty; a study is made once: name a new folder")
     sources = dict(systems) | ({REFERENCE: reference} if reference is not None else {})
-    files = {name: _films(path) for name, path in sources.items()}
-    items, left_out = _shared(files)
+    if plan.mushra and plan.mushra_scale not in MUSHRA_ANCHORS:
+        raise PhonofilmError(f"MUSHRA judges {' or '.join(MUSHRA_ANCHORS)}, not {plan.mushra_scale!r}")
+    if plan.mushra and reference is None:
+        raise PhonofilmError("MUSHRA compares with a reference: add --reference DIR with true clips of the same names")
+    files, left_out = {}, []
+    for name, path in sources.items():
+        files[name], lines = _films(name, path)
+        left_out += lines
+    items, lacking = _shared(files)
+    left_out += lacking
     with (
         folder_for(folder.parent),
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as workshop,
     ):
         room = Path(workshop) / "study"
         (room / CLIPS).mkdir(parents=True)
-        items, spoilt = _usable(files, items, progress)
+        items, spoilt = _usable(files, items, plan, progress)
         left_out += spoilt
         if not items:
             reasons = "; ".join(left_out)[:300]
             raise PhonofilmError(f"no scene is left that every system has with picture and sound: {reasons}")
         writer = _Writer(room, plan.seed, prompts, [])
         _write_systems(writer, files, items, progress)
-        _write_controls(writer, files[REFERENCE if reference else next(iter(systems))], items, plan, progress)
+        left_out += [f"prompt of {scene}: no such scene" for scene in sorted(set(prompts) - set(items))]
+        good = files[REFERENCE if reference else next(iter(systems))]
+        if plan.likert != 0 and (plan.likert or not plan.mushra):
+            _write_controls(writer, good, items, plan, progress)
+        if plan.mushra:
+            _write_mushra(writer, good, items, plan, progress)
         write_probe(room / PROBE)
         study = _study(writer.stimuli, tuple(sources), items, plan, left_out)
         save_study(study, room)
@@ -92,7 +122,7 @@ def build(
 
 def _study(stimuli: list[Stimulus], names: tuple[str, ...], items: list[str], plan: Plan, left_out: list[str]) -> Study:
     cells = len(names) * len(items)
-    likert = min(cells, 24) if plan.likert is None else plan.likert
+    likert = (0 if plan.mushra else min(cells, 24)) if plan.likert is None else plan.likert
     kinds = len({s.system for s in stimuli if s.kind == "anchor"})
     anchors = (kinds if plan.anchors is None else plan.anchors) if likert and kinds else 0
     try:
@@ -110,19 +140,32 @@ def _study(stimuli: list[Stimulus], names: tuple[str, ...], items: list[str], pl
             raters=plan.raters,
             rules=plan.rules,
             left_out=tuple(left_out),
+            mushra=_mushra(plan),
         )
     except ValueError as error:
         raise PhonofilmError(f"this study cannot be: {error}") from error
 
 
-def _films(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise PhonofilmError(f"folder {folder} does not exist; name a folder of clips, one for each system")
-    kinds = {suffix for suffix in FORMATS if suffix not in (".wav", ".gif")} | {".avi", ".mpg", ".mpeg", ".ts"}
-    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in kinds}
+def _mushra(plan: Plan) -> Mushra | None:
+    if not plan.mushra:
+        return None
+    low, middle = (name for name, _, _ in MUSHRA_ANCHORS[plan.mushra_scale])
+    return Mushra(plan.mushra, MUSHRA_SCALES[plan.mushra_scale], (low, middle))
+
+
+def _films(system: str, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Films of a folder by scene, and a line for each file that is none or that has the name of another."""
+    found, left_out = {}, []
+    for entry in scan(folder).clips:
+        if entry.problem:
+            left_out.append(f"{system}/{entry.name}: {entry.problem}")
+        elif entry.path.suffix.lower() not in FILMS:
+            left_out.append(f"{system}/{entry.name}{entry.path.suffix}: has no picture")
+        else:
+            found[entry.name] = entry.path
     if not found:
         raise PhonofilmError(f"{folder} holds no films; put clips of the same names into one folder for each system")
-    return found
+    return found, left_out
 
 
 def _shared(files: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[str]]:
@@ -133,28 +176,33 @@ def _shared(files: Mapping[str, Mapping[str, Path]]) -> tuple[list[str], list[st
 
 
 def _usable(
-    files: Mapping[str, Mapping[str, Path]], items: Sequence[str], progress: Progress
+    files: Mapping[str, Mapping[str, Path]], items: Sequence[str], plan: Plan, progress: Progress
 ) -> tuple[list[str], list[str]]:
     """Scenes of which every version can be decoded and has picture and sound."""
     good, bad = [], []
     for done, item in enumerate(items):
         progress("checking", done, len(items))
-        problems = [p for name, mine in files.items() if (p := _problem(name, mine[item]))]
+        filtered = plan.mushra > 0 and plan.mushra_scale == "audio"
+        rates = {name: 16_000 if filtered and name == REFERENCE else 0 for name in files}
+        problems = [p for name, mine in files.items() if (p := _problem(name, mine[item], rates[name]))]
         bad += problems
         if not problems:
             good.append(item)
     return good, bad
 
 
-def _problem(name: str, path: Path) -> str | None:
+def _problem(name: str, path: Path, least_rate: int = 0) -> str | None:
+    file = f"{name}/{normal_name(path.name)}"
     try:
         clip = read_clip(path)
     except PhonofilmError as error:
-        return f"{name}/{path.name}: {error}"
+        return f"{file}: {error}"
     if clip.frames is None or not len(clip.frames):
-        return f"{name}/{path.name}: has no picture"
+        return f"{file}: has no picture"
     if clip.waveform is None or not np.abs(clip.waveform).max(initial=0) > 1e-4:
-        return f"{name}/{path.name}: has no sound, or silence alone"
+        return f"{file}: has no sound, or silence alone"
+    if (clip.sample_rate or 0) < least_rate:
+        return f"{file}: has sound of {clip.sample_rate} Hz; the anchors of MUSHRA need {least_rate} Hz"
     return None
 
 
@@ -207,6 +255,18 @@ def _write_controls(
             writer.add(with_sound_of(clip, read_clip(good[other])), MISMATCH, item, "anchor")
 
 
+def _write_mushra(
+    writer: _Writer, good: Mapping[str, Path], items: Sequence[str], plan: Plan, progress: Progress
+) -> None:
+    """Of every scene the two anchors, and the reference once more under another name, to be shown as such."""
+    for done, item in enumerate(items):
+        progress("MUSHRA anchors", done, len(items))
+        clip = read_clip(good[item])
+        for name, kind, level in MUSHRA_ANCHORS[plan.mushra_scale]:
+            writer.add(distort(clip, kind, level), name, item, "mushra-anchor")
+        writer.add(clip, "open reference", item, "open-reference")
+
+
 def write_probe(folder: Path) -> None:
     """The little films of the latency probe: a flash in the middle of two seconds, and a beep near it."""
     folder.mkdir()
@@ -227,32 +287,53 @@ def flash_and_beep(late: float, seconds: float = 2.0, fps: int = 25, rate: int =
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """{scene: text} from a JSON object, or from lines "scene<TAB>text".
+    """{scene: text} from lines "scene<TAB>text", or from any file of prompts that `evaluate` reads.
 
     Raises:
-        PhonofilmError: the file cannot be read, or is neither.
+        PhonofilmError: the file cannot be read, or is neither; the message says which line.
     """
-    import json
-
+    if path.suffix.lower() in (".json", ".jsonl", ".csv"):
+        return evaluation_prompts.read_prompts(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        # Excel's "Unicode text" is UTF-16; its UTF-8 begins with a byte order mark, as Notepad's does
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PhonofilmError(f"prompts {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if path.suffix.lower() == ".json":
-        try:
-            found: Any = json.loads(text)
-        except ValueError as error:
-            raise PhonofilmError(f"prompts {path} are not JSON: {error}") from error
-        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise PhonofilmError(f'prompts {path} must be one object: {{"scene": "text", …}}')
-        return found
-    return dict(_tabbed(path, text))
+    lines = text_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if path.suffix.lower() == ".tsv" and _is_head(lines[0]):
+        return evaluation_prompts.read_prompts(path)
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        scene, tab, prompt = line.partition("\t")
+        if not line.strip():
+            continue
+        if not tab or not scene.strip():
+            raise PhonofilmError(f"prompts {path}, line {number}: write the scene's name, a tab, and its text")
+        name = scene_name(_unquoted(scene))
+        if name in found:
+            raise PhonofilmError(f"prompts {path}, line {number}: scene {name!r} has a text already; keep one of them")
+        found[name] = _unquoted(prompt)
+    if not found:
+        raise PhonofilmError(f"there are no prompts in {path}")
+    return found
 
 
-def _tabbed(path: Path, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            scene, tab, prompt = line.partition("\t")
-            if not tab:
-                raise PhonofilmError(f"prompts {path}, line {number}: write the scene's name, a tab, and its text")
-            yield scene.strip(), prompt.strip()
+def scene_name(text: str) -> str:
+    """The scene that a name or a file name stands for, in Unicode's normal form C."""
+    path = PurePosixPath(text)
+    return normal_name(path.with_suffix("").as_posix() if path.suffix.lower() in FAMILIES else text)
+
+
+def _is_head(line: str) -> bool:
+    cells = {cell.strip().lower() for cell in line.split("\t")}
+    return bool(cells & set(evaluation_prompts.NAMES)) and bool(cells & set(evaluation_prompts.TEXTS))
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that spreadsheets put around text that has quotes of its own."""
+    cell = cell.strip()
+    inner = cell[1:-1]
+    if len(cell) >= 2 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', ""):
+        return inner.replace('""', '"')
+    return cell

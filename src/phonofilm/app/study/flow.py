@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.study.mushra import letters
 from phonofilm.evaluation.study.protocol import Study, Trial, load_study
 from phonofilm.evaluation.study.store import Rater, Ratings
 
@@ -144,10 +145,10 @@ class Flow:
             self.ratings.note(rater.seat, trial.index, "open", self.clock())
         shown = [self.study.stimuli[i] for i in trial.stimuli]
         ended = self._ended(rater.seat, trial.index)
-        scales = self.study.pair_scales if trial.role == "pair" else self.study.scales
+        scales = self.study.scales_of(trial)
         return {
             "index": trial.index,
-            "kind": "pair" if trial.role == "pair" else "rating",
+            "kind": trial.role if trial.role in ("pair", "mushra") else "rating",
             "clips": [
                 {"url": f"media/{s.file}", "seconds": s.seconds, "ended": i in ended} for i, s in enumerate(shown)
             ],
@@ -172,7 +173,10 @@ class Flow:
         if kind == "ended":
             self._check_end(rater, trial, clip)
         if self.ratings.count_events(rater.seat) >= self.events:
-            raise RefusedError(429, "too many events of one rater; answer the next question")
+            if kind != "ended":
+                raise RefusedError(429, "too many events of one rater; answer the next question")
+            if trial is not None and clip in self._ended(rater.seat, trial):
+                return
         self.ratings.note(rater.seat, trial, kind, self.clock(), detail)
 
     def _check_end(self, rater: Rater, index: int | None, clip: Any) -> None:
@@ -212,15 +216,18 @@ class Flow:
         self.ratings.rate(rater.seat, index, dict(answers), self.clock())
 
     def _check_answers(self, trial: Trial, answers: Mapping[str, int | None]) -> None:
-        pair = trial.role == "pair"
-        allowed = (-1, 0, 1) if pair else (1, 2, 3, 4, 5)
-        scales = self.study.pair_scales if pair else self.study.scales
-        if set(answers) != {scale.name for scale in scales}:
-            raise RefusedError(422, f"answer all of {', '.join(scale.name for scale in scales)}")
-        for scale in scales:
-            value = answers[scale.name]
-            if value not in allowed and not (value is None and scale.optional):
-                raise RefusedError(422, f"{scale.name} takes a whole number from {min(allowed)} to {max(allowed)}")
+        scales = self.study.scales_of(trial)
+        optional = {scale.name for scale in scales if scale.optional}
+        names: tuple[str, ...] = tuple(scale.name for scale in scales)
+        allowed = range(-1, 2) if trial.role == "pair" else range(1, 6)
+        if trial.role == "mushra":
+            names, optional, allowed = letters(trial), set(), range(101)
+        if set(answers) != set(names):
+            raise RefusedError(422, f"answer all of {', '.join(names)}")
+        for name in names:
+            value = answers[name]
+            if value not in allowed and not (value is None and name in optional):
+                raise RefusedError(422, f"{name} takes a whole number from {min(allowed)} to {max(allowed)}")
 
     def sides(self, rater: Rater) -> list[str]:
         """The right answers of the coming left-or-right check, other ones at each try; at least one of each side."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,8 +17,9 @@ from phonofilm.app.study.plots import dots, scatter, shares
 from phonofilm.config import to_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.study.analysis import Metrics, analyse
-from phonofilm.evaluation.study.store import RATINGS_FILE, Rater, Ratings
 from phonofilm.evaluation.study.protocol import Study, load_study
+from phonofilm.evaluation.study.store import RATINGS_FILE, Rater, Ratings
+from phonofilm.evaluation.suite.dataset import normal_name
 from phonofilm.files import text_lines, write_bytes
 
 PUBLISHED_SYNC = {
@@ -40,6 +42,7 @@ def report(folder: Path, output: Path, metrics: Path | None, seed: int = 0) -> d
     """
     study, ratings = _opened(folder)
     found = analyse(study, ratings.ratings(), ratings.events(), read_metrics(metrics) if metrics else None, seed)
+    found["withdrawn"] = sum(rater.withdrawn is not None for rater in ratings.raters())
     if not found["ratings"]:
         raise PhonofilmError(f"nobody has rated anything in {folder} yet: phonofilm study serve {folder}")
     write_bytes(output, "".join(page(study, found)).encode())
@@ -111,7 +114,7 @@ def read_metrics(path: Path) -> Metrics:
         PhonofilmError: the file cannot be read or lacks these columns.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not set(reader.fieldnames or ()) >= LEAST_METRIC_COLUMNS:
                 raise PhonofilmError(f"{path} needs the columns system, clip, and one for each metric")
@@ -120,10 +123,17 @@ def read_metrics(path: Path) -> Metrics:
             for row in reader:
                 for name in names:
                     if row[name] and row[name].strip():
-                        found[name][row["system"], row["clip"]] = float(row[name])
+                        found[name][row["system"], normal_name(row["clip"])] = _finite(row[name])
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
         raise PhonofilmError(f"metrics {path} cannot be read: {error}") from error
     return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text.strip()!r} is no finite number; leave the field empty where there is none")
+    return value
 
 
 def page(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
@@ -134,6 +144,7 @@ def page(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
     yield from _opinions(study, found)
     yield from _differences(study, found)
     yield from _preferences(found)
+    yield from _mushra(study, found)
     yield from _agreement(found)
     yield from _metrics(found)
     yield from _raters(study, found)
@@ -142,17 +153,18 @@ def page(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
-    left_out = len(found["raters"]) - found["counted"]
+    left_out = sum(bool(rater["reasons"]) for rater in found["raters"])
     yield f"<h1>{escape(study.title)}</h1><p class=soft>What people said of {len(study.systems)} systems on "
     yield f"{len(study.items)} scenes.</p><div class=facts>"
     facts = {
         "raters who count": found["counted"],
         "left out by the rules": left_out,
+        "withdrew": found["withdrawn"],
         "answered trials": found["ratings"],
         "systems": len(study.systems),
         "scenes": len(study.items),
     }
-    yield "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts.items()) + "</div>"
+    yield "".join(f"<div><b>{n}</b>{name}</div>" for name, n in facts.items() if n or name != "withdrew") + "</div>"
     if found["counted"] < 2:
         yield "<p class=out>Fewer than two raters count: values below have no intervals and mean little.</p>"
 
@@ -226,6 +238,48 @@ def _preferences(found: Mapping[str, Any]) -> Iterator[str]:
         yield _table(["contest", "first is chosen", "p", "Holm"], body, strong)
 
 
+def _mushra(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
+    part = found["mushra"]
+    if not part or study.mushra is None:
+        return
+    yield f"<h2>MUSHRA: {escape(part['scale'])}</h2><p class=soft>All versions of a scene beside its open reference, 0 "
+    yield f"to 100, by {part['raters']} raters on {part['scenes']} scenes (ITU-R BS.1534-3). Lines are 95 % intervals "
+    yield "over raters and scenes like these. Grey rows are the anchors.</p><figure>"
+    yield dots(part["versions"], 0, 100, "MUSHRA scores", (0, 20, 40, 60, 80, 100), study.mushra.anchors)
+    yield f"<figcaption>{escape(study.mushra.scale.question)} 0–20 bad, 20–40 poor, 40–60 fair, 60–80 good, 80–100 "
+    yield "excellent.</figcaption></figure>"
+    body = [
+        [
+            name,
+            _interval(row, "{:.1f}"),
+            f"{row['median']:.0f}",
+            f"{row['quartiles'][0]:.0f} to {row['quartiles'][1]:.0f}",
+            str(row["n"]),
+        ]
+        for name, row in part["versions"].items()
+    ]
+    yield _table(["version", "mean, 95 %", "median", "middle half", "scores"], body)
+    if part["differences"]:
+        body = [
+            [
+                f"{row['first']} − {row['second']}",
+                _interval(row, "{:+.1f}"),
+                str(row["raters"]),
+                _p(row["p"]),
+                _p(row["holm"]),
+            ]
+            for row in part["differences"]
+        ]
+        strong = [row["holm"] < 0.05 for row in part["differences"]]
+        yield "<p class=soft>Differences of systems; p by exchanging the signs of the raters' mean differences. Bold "
+        yield "where Holm's p is below 0.05.</p>"
+        yield _table(["systems", "difference, 95 %", "raters", "p", "Holm"], body, strong)
+    if found["mushra_not_degraded"]:
+        yield "<p class=soft>More than a quarter of the raters scored the mid-range anchor above "
+        yield f"{study.mushra.anchor_most} in these scenes, which therefore screen nobody by it: "
+        yield f"{escape(', '.join(found['mushra_not_degraded']))}.</p>"
+
+
 def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["agreement"]:
         return
@@ -287,23 +341,33 @@ def _raters(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
 
 def _method(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
     yield "<h2>How it was done</h2>"
-    yield f"<p>Each rater rates {study.likert} clips"
-    yield (
-        f" and {study.anchors} anchors, {study.catches} catch trials and {study.duplicates} duplicates"
-        if study.likert
-        else ""
-    )
-    yield f", and makes {study.pairs} pairwise choices" if study.pairs else ""
-    yield ". Names are blinded; order and blocks follow a Latin square; a clip can be rated once it has played to its "
-    yield "end. Intervals are two-way cluster bootstraps over raters and scenes (Cameron, Gelbach and Miller 2011) "
-    yield "with Student's t.</p><details><summary>Rules of exclusion</summary>"
-    yield _table(["rule", "value"], [[k.replace("_", " "), f"{v:g}"] for k, v in asdict(study.rules).items()])
+    asked = []
+    if study.likert:
+        controls = f"{study.anchors} anchors, {study.catches} catch trials and {study.duplicates} duplicates"
+        asked.append(f"rates {study.likert} clips, {controls}")
+    if study.pairs:
+        asked.append(f"makes {study.pairs} pairwise choices")
+    if study.mushra:
+        asked.append(f"judges all versions of {study.mushra.scenes} scenes")
+    yield f"<p>Each rater {'; '.join(asked)}. Names are blinded; order and blocks follow a Latin square; a clip can be "
+    yield "rated once it has played to its end. Intervals are two-way cluster bootstraps over raters and scenes "
+    yield "(Cameron, Gelbach and Miller 2011) with Student's t.</p><details><summary>Rules of exclusion</summary>"
+    yield _table(["rule", "value"], [[k.replace("_", " "), f"{v:g}"] for k, v in _rules(study).items()])
     yield "</details>"
     if found["left_out"]:
         yield f"<details><summary>{len(found['left_out'])} files or scenes could not be used</summary><ul>"
         yield "".join(f"<li>{escape(line)}</li>" for line in found["left_out"]) + "</ul></details>"
     yield f"<p class=soft>Study <code>{study.hash}</code>, seed {study.seed}. The hash covers every clip, question, "
     yield "order and rule. Raw logs: <code>phonofilm study export</code>.</p>"
+
+
+def _rules(study: Study) -> dict[str, float]:
+    rules = asdict(study.rules)
+    if study.mushra is not None:
+        rules["MUSHRA: hidden reference below"] = study.mushra.reference_least
+        rules["MUSHRA: mid-range anchor above"] = study.mushra.anchor_most
+        rules["MUSHRA: in more than this share of scenes"] = study.mushra.failures_most
+    return rules
 
 
 def _table(
@@ -317,11 +381,14 @@ def _table(
     return f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
-def _interval(row: Mapping[str, Any] | None) -> str:
+def _interval(row: Mapping[str, Any] | None, form: str = "{:.2f}") -> str:
+    """A value with its limits; with their number where few equal values have no limits."""
     if row is None:
         return "–"
-    limits = f" [{row['low']:.2f}, {row['high']:.2f}]" if row.get("low") is not None else ""
-    return f"{row['value']:.2f}{limits}"
+    value = form.format(row["value"])
+    if row.get("low") is not None:
+        return f"{value} [{form.format(row['low'])}, {form.format(row['high'])}]"
+    return f"{value} (n = {row['n']})" if "n" in row else value
 
 
 def _maybe(value: float | None, form: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.evaluation.statistics import holm, spearman
+from phonofilm.evaluation.study import mushra
 from phonofilm.evaluation.study.bradley_terry import davidson
 from phonofilm.evaluation.study.krippendorff import alpha_interval
 from phonofilm.evaluation.study.mean_opinion import difference, mean_opinion
@@ -58,8 +59,10 @@ def analyse(
 ) -> dict[str, Any]:
     """The whole analysis of a study, as nested plain values; see `docs/study.md` for what each part means."""
     seats = sorted({r.seat for r in ratings} | {e.seat for e in events})
+    all_scores = mushra.scores(study, ratings)
+    excused = mushra.not_degraded(study, all_scores)
     judged = [
-        conduct(study, seat, [r for r in ratings if r.seat == seat], [e for e in events if e.seat == seat])
+        conduct(study, seat, [r for r in ratings if r.seat == seat], [e for e in events if e.seat == seat], excused)
         for seat in seats
     ]
     counted = {found.seat for found in judged if not found.reasons}
@@ -76,6 +79,8 @@ def analyse(
         "differences": differences(study, kept, seed),
         "agreement": agreement(study, kept, seed),
         "preferences": preferences(study, [c for c in all_choices if c.seat in counted]),
+        "mushra": mushra.results(study, [s for s in all_scores if s.seat in counted], seed),
+        "mushra_not_degraded": sorted(excused),
         "metrics": against_metrics(study, kept, metrics or {}),
         "left_out": list(study.left_out),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from math import lcm
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,11 @@ import numpy as np
 
 from phonofilm.config import from_dict, to_dict
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.study.latin_square import seat_cells
+from phonofilm.evaluation.study.latin_square import balanced_seats, seat_cells
 from phonofilm.files import write_bytes
 
-StimulusKind = Literal["system", "reference", "anchor", "catch"]
-Role = Literal["main", "anchor", "catch", "duplicate", "pair"]
+StimulusKind = Literal["system", "reference", "anchor", "catch", "mushra-anchor", "open-reference"]
+Role = Literal["main", "anchor", "catch", "duplicate", "pair", "mushra"]
 STUDY_FILE = "study.json"
 
 
@@ -56,6 +57,12 @@ PAIR_SCALES = (
     Scale("overall", "Which one is better, all in all?"),
 )
 CATCH_SECONDS = 1.0
+MUSHRA_SCALES = {
+    "audio": Scale("audio", "How good is the sound of each version, compared with the reference?"),
+    "sync": Scale("sync", "How well do sound and picture agree in time, compared with the reference?"),
+}
+MUSHRA_MOST = 12
+"""Versions in one MUSHRA trial at most, hidden reference and anchors included (ITU-R BS.1534-3)."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +109,31 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a rater sees at one place: one clip to rate, or two to choose from.
+class Mushra:
+    """A MUSHRA test (ITU-R BS.1534-3): all versions of a scene beside its open reference, on sliders from 0 to 100.
 
     Attributes:
-        stimuli: one or two numbers into `Study.stimuli`.
+        scenes: how many each rater judges.
+        scale: what the sliders mean.
+        anchors: names of the low and of the mid-range anchor.
+        reference_least, anchor_most, failures_most: a rater is left out who rates the hidden reference below, or the
+            mid-range anchor above, these scores in more than this share of the scenes (section 4.1.2).
+    """
+
+    scenes: int
+    scale: Scale = MUSHRA_SCALES["audio"]
+    anchors: tuple[str, str] = ("low-pass 3.5 kHz", "low-pass 7 kHz")
+    reference_least: int = 90
+    anchor_most: int = 90
+    failures_most: float = 0.15
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a rater sees at one place: one clip to rate, two to choose from, or a scene in all versions.
+
+    Attributes:
+        stimuli: numbers into `Study.stimuli`; of a MUSHRA trial first the open reference.
         repeats: for a duplicate, the index of the trial it repeats.
     """
 
@@ -128,6 +155,7 @@ class Study:
         anchors, catches, duplicates: control trials for each rater.
         raters: how many are planned; any number may come.
         left_out: files that could not be used, each with the reason.
+        mushra: None where there is no MUSHRA test.
     """
 
     title: str
@@ -146,10 +174,12 @@ class Study:
     rules: Rules = field(default_factory=Rules)
     left_out: tuple[str, ...] = ()
     version: int = 1
+    mushra: Mushra | None = None
 
     def __post_init__(self) -> None:
         cells = len(self.systems) * len(self.items)
-        if len(self.systems) < 1 or len(self.items) < 1 or self.likert + self.pairs < 1:
+        asked = self.likert + self.pairs + (self.mushra.scenes if self.mushra else 0)
+        if len(self.systems) < 1 or len(self.items) < 1 or asked < 1:
             raise ValueError("a study needs a system, a scene and something to ask")
         if not 0 <= self.likert <= cells:
             raise ValueError(f"a rater can rate {cells} clips at most, not {self.likert}")
@@ -161,11 +191,46 @@ class Study:
             raise ValueError(f"{self.duplicates} duplicates need twice as many clips to rate, not {self.likert}")
         if self.likert == 0 and self.anchors + self.catches:
             raise ValueError("anchors and catch trials are rated, so a study with them needs clips to rate")
+        if self.mushra is not None:
+            self._check_mushra(self.mushra)
+        if min(self.anchors, self.catches, self.duplicates, self.pairs) < 0 or self.raters < 1:
+            raise ValueError("counts of trials cannot be negative, and a study needs a rater")
+        self._check_stimuli()
+
+    def _check_mushra(self, mushra: Mushra) -> None:
+        if not 1 <= mushra.scenes <= len(self.items):
+            raise ValueError(f"MUSHRA needs 1 to {len(self.items)} scenes a rater, not {mushra.scenes}")
+        if "reference" not in self.systems:
+            raise ValueError("MUSHRA needs a reference")
+        if len(self.systems) + len(mushra.anchors) > MUSHRA_MOST:
+            most = MUSHRA_MOST - len(mushra.anchors) - 1
+            raise ValueError(f"MUSHRA compares {most} systems at most, beside reference and anchors")
+
+    def _check_stimuli(self) -> None:
+        """Every scene of every system is there once, and so is what MUSHRA adds."""
+        wanted = {(kind, system, item) for kind, system in self._versions() for item in self.items}
+        found = [(s.kind, s.system, s.item) for s in self.stimuli if s.kind not in ("anchor", "catch")]
+        if len(found) != len(set(found)) or set(found) != wanted:
+            raise ValueError("the clips are not one for each scene of each system")
+        for kind, count in (("anchor", self.anchors), ("catch", self.catches)):
+            if count and not any(s.kind == kind for s in self.stimuli):
+                raise ValueError(f"{count} {kind} trials need clips made for them")
+
+    def _versions(self) -> list[tuple[StimulusKind, str]]:
+        """(kind, name) of every version of a scene that a rater may compare."""
+        found: list[tuple[StimulusKind, str]] = []
+        found += [("reference" if name == "reference" else "system", name) for name in self.systems]
+        if self.mushra is not None:
+            found += [("mushra-anchor", name) for name in self.mushra.anchors] + [("open-reference", "open reference")]
+        return found
 
     @property
     def hash(self) -> str:
         """SHA-256 of everything here, the hashes of the clips included."""
-        return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()
+        values = to_dict(self)
+        if self.mushra is None:
+            del values["mushra"]  # studies made before there was MUSHRA keep their hash
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def ordered_pairs(self) -> list[tuple[str, str]]:
@@ -173,16 +238,32 @@ class Study:
         return [(a, b) for a in self.systems for b in self.systems if a != b]
 
     @property
+    def balanced_raters(self) -> int:
+        """After each so many raters every clip, pair and scene was given equally often."""
+        parts = [(self.likert, len(self.systems)), (self.pairs, len(self.ordered_pairs))]
+        parts.append((self.mushra.scenes if self.mushra else 0, 1))
+        return lcm(*(balanced_seats(block, len(self.items), columns)[0] for block, columns in parts if block))
+
+    @property
     def minutes(self) -> float:
-        """About how long one rater takes: every clip once, five seconds a question, two minutes to begin."""
-        trials = self.trials(0)
-        playing = sum(self.stimuli[i].seconds for trial in trials for i in trial.stimuli)
-        asked = sum(len(self.pair_scales if trial.role == "pair" else self.scales) for trial in trials)
-        return (playing + 5 * asked) / 60 + 2
+        """About how long one rater takes: every clip once (for MUSHRA three times), five seconds a question or
+        slider, two minutes to begin."""
+        seconds = 0.0
+        for trial in self.trials(0):
+            mushra = trial.role == "mushra"
+            seconds += (3 if mushra else 1) * sum(self.stimuli[i].seconds for i in trial.stimuli)
+            seconds += 5 * (len(trial.stimuli) - 1 if mushra else len(self.scales_of(trial)))
+        return seconds / 60 + 2
+
+    def scales_of(self, trial: Trial) -> tuple[Scale, ...]:
+        """The questions that a trial asks."""
+        if trial.role == "mushra" and self.mushra is not None:
+            return (self.mushra.scale,)
+        return self.pair_scales if trial.role == "pair" else self.scales
 
     def trials(self, seat: int) -> tuple[Trial, ...]:
-        """The trials of one seat: rated clips in the order of the Latin square with control trials strewn in, then
-        pairwise choices. The same for the same study and seat."""
+        """The trials of one seat: rated clips in the order of the Latin square with control trials among them, then
+        pairwise choices, then MUSHRA. The same for the same study and seat."""
         by_cell = {(s.item, s.system): i for i, s in enumerate(self.stimuli) if s.kind in ("system", "reference")}
         rng = np.random.default_rng([self.seed, seat])
         items, systems, pairs = self._shuffled()
@@ -195,7 +276,17 @@ class Study:
             for row, column in seat_cells(seat, self.pairs, len(items), len(pairs)):
                 first, second = pairs[column]
                 shown.append(("pair", (by_cell[items[row], first], by_cell[items[row], second]), None))
+        if self.mushra is not None:
+            for row, _ in seat_cells(seat, self.mushra.scenes, len(items), 1):
+                shown.append(("mushra", self._mushra_stimuli(items[row], rng), None))
         return tuple(Trial(i, role, stimuli, repeats) for i, (role, stimuli, repeats) in enumerate(shown))
+
+    def _mushra_stimuli(self, item: str, rng: np.random.Generator) -> tuple[int, ...]:
+        """The open reference of a scene, then all its versions in a random order."""
+        versions = self._versions()
+        found = {(s.kind, s.system): i for i, s in enumerate(self.stimuli) if s.item == item}
+        hidden = [found[kind, name] for kind, name in versions if kind != "open-reference"]
+        return (found["open-reference", "open reference"], *(int(i) for i in rng.permutation(hidden)))
 
     def _shuffled(self) -> tuple[list[str], list[str], list[tuple[str, str]]]:
         """Items, systems and pairs in the study's own order, so that the square favours no name."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
+from phonofilm.evaluation.study.mushra import NOT_SCREENED, Screening, scores, screen
 from phonofilm.evaluation.study.protocol import Study
 from phonofilm.evaluation.study.store import Happening, Rating
 
@@ -22,6 +23,7 @@ class Conduct:
         heard: share of right answers to "left or right?".
         latency: device delay of the sound in seconds, by the flash and the beep.
         spread: standard deviation of all answers.
+        mushra: in how many scenes the hidden reference and the mid-range anchor were misjudged.
         reasons: the rules that this rater fails; none means the answers count.
     """
 
@@ -35,13 +37,21 @@ class Conduct:
     latency: float | None
     spread: float
     reasons: tuple[str, ...]
+    mushra: Screening = NOT_SCREENED
 
 
-def conduct(study: Study, seat: int, ratings: Sequence[Rating], events: Sequence[Happening]) -> Conduct:
+def conduct(
+    study: Study,
+    seat: int,
+    ratings: Sequence[Rating],
+    events: Sequence[Happening],
+    excused: Set[str] = frozenset(),
+) -> Conduct:
     """Judge one rater by the study's rules.
 
     Args:
         ratings, events: of this rater alone.
+        excused: scenes whose MUSHRA anchor screens nobody, as from `mushra.not_degraded`.
     """
     trials = study.trials(seat)
     given = {rating.trial: rating.answers for rating in ratings}
@@ -53,7 +63,8 @@ def conduct(study: Study, seat: int, ratings: Sequence[Rating], events: Sequence
         if t.repeats is not None and t.index in given and t.repeats in given
     ]
     apart = _mean([gap for one, two in pairs for gap in _gaps(one, two)])
-    rated = [v for t in trials if t.role != "pair" for v in given.get(t.index, {}).values() if v is not None]
+    one_clip = [t for t in trials if t.role not in ("pair", "mushra")]
+    rated = [v for t in one_clip for v in given.get(t.index, {}).values() if v is not None]
     heard = [event.detail for event in events if event.kind == "headphones"]
     latency = [event.detail.get("latency") for event in events if event.kind == "latency"]
     found = Conduct(
@@ -68,6 +79,7 @@ def conduct(study: Study, seat: int, ratings: Sequence[Rating], events: Sequence
         latency=latency[-1] if latency else None,
         spread=float(np.std(rated)) if len(rated) >= 2 else float("nan"),
         reasons=(),
+        mushra=screen(study, scores(study, ratings), excused),
     )
     return Conduct(**{**found.__dict__, "reasons": tuple(_reasons(study, found))})
 
@@ -83,6 +95,15 @@ def _reasons(study: Study, found: Conduct) -> list[str]:
         f"device delay of {found.latency or 0:.2f} s": abs(found.latency or 0) > rules.latency_most,
         "gave the same answer throughout": found.spread < rules.flattest,
     }
+    if study.mushra is not None:
+        seen, most = found.mushra, study.mushra.failures_most
+        low = f"rated the hidden reference below {study.mushra.reference_least}"
+        high = f"rated the mid-range anchor above {study.mushra.anchor_most}"
+        checks |= {
+            f"{low} in {seen.reference_low} of {seen.reference_of} scenes": seen.reference_low
+            > most * seen.reference_of,
+            f"{high} in {seen.anchor_high} of {seen.anchor_of} scenes": seen.anchor_high > most * seen.anchor_of,
+        }
     return [reason for reason, failed in checks.items() if failed]
 
 

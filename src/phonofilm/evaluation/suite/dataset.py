@@ -6,6 +6,7 @@ A file is never replaced and never dropped in silence: whatever is not scored is
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,12 @@ def scan(folder: str | Path) -> Folder:
     if not clips:
         raise PhonofilmError(f"there is no clip in {root}; clips are named {' '.join(list(FAMILIES)[:6])} …")
     return Folder(root, tuple(sorted(clips, key=lambda entry: entry.name)), tuple(sorted(others)))
+
+
+def normal_name(text: str) -> str:
+    """A name in Unicode's normal form C, for macOS writes form D; bytes that are not UTF-8 become `\\xNN`."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", text)
 
 
 def _files(root: Path) -> Iterator[Path]:
