@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,20 @@ def films(folder: Path, late: float = 0.0, items: tuple[str, ...] = ITEMS, secon
 
 
 def study_of(root: Path, **plan: Any) -> tuple[Path, Study]:
-    """A study of two systems and a reference: "late" is 0.2 s late, "good" is not."""
+    """A study of two systems and a reference: "late" is 0.2 s late, "good" is not. Made once for each plan."""
+    made, study = _made(tuple(sorted(plan.items())))
+    shutil.copytree(made, root / "study")
+    return root / "study", study
+
+
+@cache
+def _made(plan: tuple[tuple[str, Any], ...]) -> tuple[Path, Study]:
+    kept = tempfile.TemporaryDirectory(prefix="phonofilm-study-")
+    atexit.register(kept.cleanup)
+    return build_study(Path(kept.name), **dict(plan))
+
+
+def build_study(root: Path, **plan: Any) -> tuple[Path, Study]:
     systems = {"good": films(root / "good"), "late": films(root / "late", 0.2)}
     chosen = Plan(**{"likert": 4, "pairs": 2, "anchors": 2, "catches": 1, "duplicates": 1, "anchor_scenes": 2} | plan)
     folder = root / "study"

@@ -27,7 +27,7 @@ POSTS = ("join", "event", "rate/0", "rate/99", "rate/-1", f"rate/{2**70}", "head
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return study_of(tmp_path_factory.mktemp("open"), mushra=1)[0]
+    return study_of(tmp_path_factory.mktemp("open"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +364,46 @@ def test_no_request_is_answered_with_a_fault(client, rater, sent):
 @settings(FUZZ, max_examples=5000)
 def test_none_of_5000_requests_is_answered_with_a_fault(client, rater, sent):
     check_any_request(client, rater, sent)
+
+
+# ---------- what the schema of the routes suggests, right and wrong
+
+
+@pytest.fixture(scope="module")
+def cases(client):
+    """A strategy of requests to every route, by its schema and against it."""
+    schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis: pip install -e '.[dev]'")
+    modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+    schema = schemathesis.openapi.from_dict(client.app.openapi())
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert {operation.path for operation in operations} >= {f"/api/{name}" for name in ("join", "event", "latency")}
+    return st.one_of([operation.as_strategy(generation_mode=mode) for operation in operations for mode in modes])
+
+
+def check_cases(client, rater, cases, count: int) -> None:
+    @given(case=cases, as_rater=st.booleans())
+    @settings(FUZZ, max_examples=count)
+    def check(case, as_rater):
+        told = case.as_transport_kwargs(base_url="http://testserver")
+        body = told.get("data")
+        sent = {
+            "method": told["method"],
+            "url": told["url"],
+            "params": told.get("params") or {},
+            "headers": {k: v for k, v in (told.get("headers") or {}).items() if isinstance(v, str | bytes)},
+            "content": json.dumps(told["json"]).encode() if "json" in told else body,
+            "as_rater": as_rater,
+        }
+        if isinstance(sent["content"], str | bytes | None) and sent["method"].isascii():
+            check_any_request(client, rater, sent)
+
+    check()
+
+
+def test_schemathesis_finds_no_fault_on_any_route(client, rater, cases):
+    check_cases(client, rater, cases, 100)
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_no_fault_in_5000(client, rater, cases):
+    check_cases(client, rater, cases, 5000)

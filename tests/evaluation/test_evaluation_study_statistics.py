@@ -176,6 +176,13 @@ def test_a_tie_rate_has_a_closed_form():
     assert np.exp(found.tie) == pytest.approx(30 / 20, rel=1e-6)
 
 
+def test_nothing_but_ties_tells_no_system_from_another():
+    found = davidson([0, 1, 2] * 4, [1, 2, 0] * 4, [0] * 12, 3, [[0, 1] * 6, [0, 1, 2, 3] * 3])
+    assert found.values == pytest.approx([0, 0, 0], abs=1e-9)
+    assert np.isfinite(found.covariance).all()
+    assert found.contests()[0].p > 0.9
+
+
 def test_strengths_and_ties_are_found_again_with_honest_intervals():
     truth, rng = np.array([0.8, 0.2, -0.2, -0.8]), np.random.default_rng(3)
     covered = []

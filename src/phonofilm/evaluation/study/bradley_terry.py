@@ -109,14 +109,15 @@ def davidson(
     forms[:, 1, systems] = 1
     chosen = forms[row, 1 - won]
     ties = bool((won == 0).any())
-    held = np.diag(np.append(np.full(systems, PRIOR), 0.0 if ties else 1.0))
+    # with nothing but ties their rate has no limit of its own
+    held = np.diag(np.append(np.full(systems, PRIOR), 1.0 if not ties else 0.0 if won.any() else PRIOR))
     x = np.zeros(systems + 1)
     if not ties:
         x[systems] = -50.0  # no ties at all: the sum has only two terms
     for _ in range(100):
         gradient, curvature = _likelihood(forms, chosen, x)
         free = slice(0, systems + 1 if ties else systems)
-        slope = gradient.sum(axis=0) - held @ np.where(np.arange(systems + 1) < systems, x, 0)
+        slope = gradient.sum(axis=0) - held @ (x if ties else np.append(x[:systems], 0))
         step = np.linalg.solve((curvature + held)[free, free], slope[free])
         # far from the optimum Newton overshoots; a step of 2 in a log is plenty
         step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
@@ -126,7 +127,7 @@ def davidson(
     x[:systems] -= x[:systems].mean()
     gradient, curvature = _likelihood(forms, chosen, x)
     inverse = np.linalg.inv((curvature + held)[free, free])[:systems, :]
-    if clusters:
+    if clusters and won.any():  # where all are ties nothing varies, and clusters would say that all is certain
         inverse = inverse @ _meat(gradient[:, free], clusters) @ inverse.T
     centre = np.eye(systems) - 1 / systems
     return Strengths(x[:systems], centre @ inverse[:, :systems] @ centre, float(x[systems]) if ties else None)

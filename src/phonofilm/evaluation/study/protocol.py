@@ -178,6 +178,8 @@ class Study:
 
     def __post_init__(self) -> None:
         cells = len(self.systems) * len(self.items)
+        if min(self.anchors, self.catches, self.duplicates, self.pairs) < 0 or self.raters < 1:
+            raise ValueError("counts of trials cannot be negative, and a study needs a rater")
         asked = self.likert + self.pairs + (self.mushra.scenes if self.mushra else 0)
         if len(self.systems) < 1 or len(self.items) < 1 or asked < 1:
             raise ValueError("a study needs a system, a scene and something to ask")
@@ -193,8 +195,6 @@ class Study:
             raise ValueError("anchors and catch trials are rated, so a study with them needs clips to rate")
         if self.mushra is not None:
             self._check_mushra(self.mushra)
-        if min(self.anchors, self.catches, self.duplicates, self.pairs) < 0 or self.raters < 1:
-            raise ValueError("counts of trials cannot be negative, and a study needs a rater")
         self._check_stimuli()
 
     def _check_mushra(self, mushra: Mushra) -> None:
