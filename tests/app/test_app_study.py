@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi", reason="needs the study extra: pip install 'phonofilm[study]'")
+pytest.importorskip("fastapi", reason="needs the study extra: pip install -e '.[study]'")
 from study_material import ITEMS, Caller, answers_to, films, study_of
 
 from phonofilm.app.cli.main import main

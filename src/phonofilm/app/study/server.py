@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -29,8 +29,8 @@ from phonofilm.files import write_bytes
 PAGE = Path(__file__).parent / "page"
 ASSETS = {"study.css": "text/css", "study.js": "text/javascript"}
 SIDES = ("left", "right")
-READ = ["GET", "HEAD"]
 Token = Annotated[str | None, Header(alias="X-Rater", max_length=100)]
+Endpoint = Callable[..., Response]
 Name = Annotated[str | None, Query(max_length=200)]
 
 
@@ -147,17 +147,27 @@ def _sentence(error: RequestValidationError) -> str:
     return f"{where}: {said}" if where else f"the request is not as it should be: {said}"
 
 
-def _pages(app: FastAPI, flow: Flow) -> None:
-    @app.api_route("/", methods=READ)
-    def index() -> FileResponse:
-        return FileResponse(PAGE / "index.html", media_type="text/html")
+def _readable(app: FastAPI, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Answer GET and HEAD by the same function."""
 
-    @app.api_route("/assets/{name}", methods=READ)
+    def register(endpoint: Endpoint) -> Endpoint:
+        app.head(path, include_in_schema=False)(endpoint)
+        app.get(path)(endpoint)
+        return endpoint
+
+    return register
+
+
+def _pages(app: FastAPI, flow: Flow) -> None:
+    @_readable(app, "/")
+    def index(request: Request) -> Response:
+        return _page(request, "index.html", "text/html; charset=utf-8")
+
+    @_readable(app, "/assets/{name}")
     def asset(name: str, request: Request) -> Response:
         if name not in ASSETS:
             raise RefusedError(404, "there is no such page")
-        path = PAGE / name
-        return media_response(request, path, _tag(path.read_bytes()), ASSETS[name], CHECKED)
+        return _page(request, name, ASSETS[name])
 
     @app.get("/api/study")
     def about() -> dict[str, Any]:
@@ -224,19 +234,19 @@ def _media(app: FastAPI, flow: Flow) -> None:
         if not path.is_file():
             write_bytes(path, one_sided(side))
 
-    @app.api_route("/media/{name}", methods=READ)
+    @_readable(app, "/media/{name}")
     def clip(name: str, request: Request) -> Response:
         if name not in tags:
             raise RefusedError(404, "there is no such clip")
         return media_response(request, flow.folder / CLIPS / name, tags[name], "video/mp4")
 
-    @app.api_route("/probe/{name}", methods=READ)
+    @_readable(app, "/probe/{name}")
     def probe(name: str, request: Request) -> Response:
         if name not in probes:
             raise RefusedError(404, "there is no such clip")
         return media_response(request, flow.folder / PROBE / name, probes[name], "video/mp4")
 
-    @app.api_route("/sound/{name}", methods=READ)
+    @_readable(app, "/sound/{name}")
     def sound(name: str, request: Request, rater: Annotated[str, Query(max_length=100)]) -> Response:
         known = flow.who(rater)
         numbers = {f"{number}.wav": number for number in range(HEADPHONE_SOUNDS)}
@@ -245,6 +255,11 @@ def _media(app: FastAPI, flow: Flow) -> None:
         side = flow.sides(known)[numbers[name]]
         tag = _tag(f"{known.token} {name} {side}".encode())
         return media_response(request, sounds[side], tag, "audio/wav", CHECKED)
+
+
+def _page(request: Request, name: str, media_type: str) -> Response:
+    path = PAGE / name
+    return media_response(request, path, _tag(path.read_bytes()), media_type, CHECKED)
 
 
 def _tag(content: bytes) -> str:
