@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,15 @@ def test_minutes_must_be_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "needs some time" in capsys.readouterr().err
     assert main(["network", "--minutes", "1", "-o", str(tmp_path), "--work", str(tmp_path / "w")]) == 1
     assert "--init" in capsys.readouterr().err
+
+
+def test_all_that_a_run_needs_is_imported_without_a_media_library() -> None:
+    """On a bare machine there is no PyAV; the world, the codecs' tasks and the generator's must do without it."""
+    code = (
+        "import sys; sys.modules['av'] = None\n"
+        "import phonofilm.training.grow.stages, phonofilm.training.tasks.generator\n"
+        "import phonofilm.training.tasks.audio_vae, phonofilm.training.tasks.video_vae\n"
+        "from phonofilm import world\n"
+        "[world.family(name) for name in world.FAMILIES]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,6 @@ from phonofilm.choices import SamplerName
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
-from phonofilm.media import write_clip
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, draw_noise, flow_sigmas, steps_for
 from phonofilm.training.tasks.previews import save_frames, save_mels
 from phonofilm.types import Clip, Latents, Text
@@ -94,6 +93,8 @@ def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
 
 def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents], stem: Path) -> None:
     """Decode truth, joint, foley and animate, and write them."""
+    from phonofilm.media import write_clip
+
     codecs, (truth, joint, foley, animate) = codecs_folder(task.recipe.samples.codecs), made
     video = load_module(VideoVAE, codecs / "video_vae.safetensors")
     audio = load_module(AudioVAE, codecs / "audio_vae.safetensors")
