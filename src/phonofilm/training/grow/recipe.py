@@ -19,12 +19,14 @@ class DrawConfig:
     Attributes:
         clips: how many at most; as many as there is time for. shard: clips to a file, the unit of progress.
         first_seed: of each family; another machine's run takes others.
+        edition: of Foley World: 1 is flat, 2 is lit and combines families.
         workers: processes; 0 takes every core.
     """
 
     clips: int
     families: tuple[str, ...] = FAMILIES
     first_seed: int = 1_000_000
+    edition: int = 2
     seconds: float = 4.0
     size: int = 128
     fps: int = 24

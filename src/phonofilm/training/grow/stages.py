@@ -71,6 +71,7 @@ def draw(recipe: GrowRecipe, folder: Path, clock: Clock) -> RawStore:
         size=config.size,
         fps=config.fps,
         sample_rate=config.sample_rate,
+        edition=config.edition,
     )
     write_raw(
         source,
