@@ -4,7 +4,7 @@
 A synthesiser says each phrase, forced alignment with its text finds when each word and each phoneme is
 said, and each phrase becomes an Opus file beside a table of all times.
 
-pip install 'phonofilm[speech]' && python scripts/make_speech.py
+pip install -e '.[speech]' && python scripts/make_speech.py
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def main() -> None:
     try:
         speaker, aligner = Speaker(), Aligner()
     except ModuleNotFoundError as error:
-        raise SystemExit(f"making speech needs {error.name}: pip install 'phonofilm[speech]'") from error
+        raise SystemExit(f"making speech needs {error.name}: pip install -e '.[speech]'") from error
     texts = phrases()
     spoken = []
     for number, text in enumerate(texts):

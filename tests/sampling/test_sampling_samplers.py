@@ -123,9 +123,7 @@ class TestUniPC:
     @pytest.mark.parametrize("shift", [1.0, 12.0])
     def test_is_that_of_diffusers(self, steps: int, shift: float) -> None:
         """Its scheduler is what Wan's published folders name."""
-        diffusers = pytest.importorskip(
-            "diffusers", reason="public models need the extra: pip install phonofilm[public]"
-        )
+        diffusers = pytest.importorskip("diffusers", reason="public models need the extra: pip install -e '.[public]'")
         theirs = diffusers.UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
         )

