@@ -31,9 +31,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def commands(page: Path) -> list[list[str]]:
     """The words of every `phonofilm …` in a page's blocks and indented lines, up to a pipe or the next command."""
     text = page.read_text(encoding="utf-8")
-    lines = [
-        line for block in re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.S | re.M) for line in block.splitlines()
-    ]
+    lines = [line for block in blocks(page, "", "bash") for line in block.splitlines()]
     lines += [line.strip() for line in text.splitlines() if line.startswith("    phonofilm ")]
     words = [shlex.split(line, comments=True) for line in lines if line.startswith("phonofilm ")]
     return [list(takewhile(lambda word: word not in ("|", "&&", ">", "&"), line)) for line in words]
