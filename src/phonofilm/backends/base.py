@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) at the start of every stage and at every step of it."""
 
 Cancel = Callable[[], bool]
-"""Query between steps; True stops the job."""
+"""Asked between steps; True stops the job."""
 
 _ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")

@@ -65,12 +65,12 @@ def _kept(feature: str, name: str, sound: bool = False) -> Callable[[Sample], fl
 
 
 def _mono(arrays: Arrays) -> np.ndarray:
-    """FeatureSet [P, D] of patches [P, ears, D]: the mean of both ears."""
+    """Rows [P, D] of patches [P, ears, D]: the mean of both ears."""
     return arrays["patches"].mean(axis=1)
 
 
 def _stereo(arrays: Arrays) -> np.ndarray:
-    """FeatureSet [P, 2·D]: both ears side by side; a single ear counts as two equal ones."""
+    """Rows [P, 2·D]: both ears side by side; a single ear counts as two equal ones."""
     patches = arrays["patches"]
     both = np.repeat(patches, 2, axis=1) if patches.shape[1] == 1 else patches
     return both.reshape(len(both), -1)

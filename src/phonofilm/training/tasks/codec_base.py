@@ -79,7 +79,7 @@ class ClipRows:
         return [held_out + row for row in rows]
 
     def held_out(self) -> list[list[int]]:
-        """KeyValue-out rows in batches of 8."""
+        """Held-out rows in batches of 8."""
         rows = list(range(self.config.held_out))
         return [rows[i : i + 8] for i in range(0, len(rows), 8)]
 

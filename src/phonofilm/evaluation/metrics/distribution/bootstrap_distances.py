@@ -25,7 +25,7 @@ from phonofilm.evaluation.statistics import Interval
 from phonofilm.signals.validation import Floats
 
 ROWS = 6000
-"""FeatureSet kept of a set."""
+"""Rows kept of a set."""
 
 NORMAL = 1.959964
 
@@ -50,7 +50,7 @@ class FeatureSet:
             self.kept -= len(heapq.heappop(self.heap)[1])
 
     def parts(self) -> list[np.ndarray]:
-        """FeatureSet of each kept clip, in order of their hashes."""
+        """Rows of each kept clip, in order of their hashes."""
         return [rows for _, rows in sorted(self.heap, key=lambda item: item[0], reverse=True)]
 
 

@@ -19,7 +19,7 @@ from phonofilm.signals.validation import Floats, matrix, two_sets
 
 Kernel = Literal["gaussian", "iq", "imq"]
 BLOCK = 1024
-"""FeatureSet of a block: 8 MB for a square of float64."""
+"""Rows of a block: 8 MB for a square of float64."""
 
 EXACT_PAIRS = 4_000_000
 """Pairs of which all distances are held at once (32 MB) to take a median."""
