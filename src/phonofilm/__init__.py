@@ -29,7 +29,7 @@ def __dir__() -> list[str]:
 
 
 def load(model: str = "nano", device: str = "auto", **options: Any) -> Backend:
-    """Load a model that turns a `Request` into a `Clip`; see `phonofilm.backends.base.load`."""
-    from phonofilm.backends.base import load as load_backend
+    """Load a model that turns a `Request` into a `Clip`; see `phonofilm.backends.registry.load`."""
+    from phonofilm.backends.registry import load as load_backend
 
     return load_backend(model, device=device, **options)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from phonofilm import Clip, PhonofilmError, Request
-from phonofilm.backends.base import load, pick_device
+from phonofilm.backends.device import pick_device
+from phonofilm.backends.registry import load
 from phonofilm.backends.requests import as_request, check
 
 FILM = Clip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from phonofilm.backends.base import Backend, load
+from phonofilm.backends.base import Backend
+from phonofilm.backends.registry import load
 
 __all__ = ["Backend", "load"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.base import Cancel, JobContext, Progress, provenance_metadata
+from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
 from phonofilm.backends.canvas.windows import Window
+from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Event, Request, nearest
@@ -30,6 +32,11 @@ class FakeBackend:
 
     def __init__(self, trained: ModelDefaults | None = None) -> None:
         self.trained = trained or ModelDefaults()
+
+    @staticmethod
+    def load(model: str | Path = "fake", device: str = "auto") -> FakeBackend:
+        """Nothing is read, and every device does."""
+        return FakeBackend()
 
     @property
     def window(self) -> Window:

@@ -11,13 +11,15 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
 from phonofilm.backends.canvas.windows import Window
+from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.parts import Parts
+from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import to_frames

@@ -13,8 +13,9 @@ from phonofilm.app.jobs import pool as pools
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import run
 from phonofilm.app.jobs.spec import RequestSpec
-from phonofilm.backends.base import JobContext, load
+from phonofilm.backends.base import JobContext
 from phonofilm.backends.fake import FakeBackend
+from phonofilm.backends.registry import load
 from phonofilm.media import read_clip
 
 

@@ -141,7 +141,7 @@ class TestBadFiles:
     def test_public_options_on_our_own_model(self, capsys, tmp_path):
         words = ["generate", "a ball", "--model", "nano", "--offload", "disk", "-o", str(tmp_path / "a.mp4")]
         assert main(words) == 1
-        assert "offload is for public models" in capsys.readouterr().err
+        assert "offload is for LTX-2 and Wan, not for" in capsys.readouterr().err
 
 
 class TestLora:

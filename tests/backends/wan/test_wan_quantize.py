@@ -13,7 +13,7 @@ import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.published.parts import load_diffusers
 from phonofilm.backends.wan.folder import WanFolder
-from phonofilm.backends.wan.plan import make_plan
+from phonofilm.backends.registry import plan as plan_of
 from phonofilm.backends.wan.quantize import expert_bytes, load_quantized
 from phonofilm.choices import QUANTIZATIONS
 from phonofilm.errors import PhonofilmError
@@ -55,7 +55,7 @@ def test_what_is_read_is_what_was_stored(tiny_wan, kind, dtype, monkeypatch):
 
 def test_the_plan_counts_them(tiny_wan):
     options = {"device": "cpu", "offload": "disk", "quantize": "nf4"}
-    plan = make_plan(Request("a ball", seconds=0.5, size=(48, 32), steps=8, model=str(tiny_wan)), **options)
+    plan = plan_of(Request("a ball", seconds=0.5, size=(48, 32), steps=8, model=str(tiny_wan)), **options)
     needed = expert_bytes(WanFolder.open(tiny_wan), "transformer", "nf4", CPU)
     assert [stage.weights for stage in plan.stages if stage.name.endswith("noise")] == [needed, needed]
 

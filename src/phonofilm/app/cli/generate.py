@@ -223,7 +223,7 @@ def _say_plan(report: Report, spec: RequestSpec) -> None:
     Raises:
         PhonofilmError: a model of our own, which needs no plan, or one that is not here.
     """
-    from phonofilm.backends.base import plan
+    from phonofilm.backends.registry import plan
 
     report.progress("planning", 0, 1)
     found = plan(spec.outline(), spec.device, **dict(spec.loading.options))

@@ -173,7 +173,7 @@ def _judge(judge: Judge) -> dict[str, Any]:
 
 
 def _public(model: PublicModel) -> dict[str, Any]:
-    from phonofilm.backends.base import fingerprint
+    from phonofilm.backends.registry import fingerprint
 
     row: dict[str, Any] = {"name": model.name, "knows": model.title, "tasks": list(model.tasks), **_terms(model)}
     row |= {"problem": f"phonofilm weights get {model.name}"} | _present(model)

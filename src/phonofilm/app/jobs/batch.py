@@ -13,7 +13,7 @@ from phonofilm.app.cli.session import Report
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
-from phonofilm.backends.base import fingerprint
+from phonofilm.backends.registry import fingerprint
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import Cancelled, PhonofilmError, Unwritable
 from phonofilm.files import check_folder, folder_for, write_bytes

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from phonofilm.backends.base import Backend, JobContext, load, pick_device
+from phonofilm.backends.base import Backend, JobContext
+from phonofilm.backends.device import pick_device
+from phonofilm.backends.registry import load
 
 WAIT_SECONDS = 0.1
 """A job that waits for its device looks this often whether it was cancelled."""

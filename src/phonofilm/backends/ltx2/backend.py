@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.device import pick_device
 from phonofilm.backends.ltx2.codecs import decode_audio, encode_audio, encode_video
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.decode import LADDER, decode_video
@@ -27,6 +28,7 @@ from phonofilm.backends.ltx2.network import PairedText
 from phonofilm.backends.ltx2.parts import Parts
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, check_upsampler, enlarged, half, start_of
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
+from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check

@@ -1,11 +1,9 @@
-"""How much memory there is, and which way of working fits into it."""
+"""Which way of working fits into memory, and what decoding takes of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,54 +12,14 @@ from phonofilm.backends.ltx2.decode import LADDER, Tile
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.parts import component_bytes, component_class, stored_dtype_of
 from phonofilm.backends.published.planning.footprint import Cost, cost
+from phonofilm.backends.published.planning.memory import DECODE_FACTOR, HEADROOM, available, pick_offload
 from phonofilm.backends.published.tiles import next_smaller
 from phonofilm.choices import Offload, Quantization
-
-HEADROOM = 0.9
-"""Of what is free, so much is planned with."""
-
-DECODE_FACTOR = 1.15
-"""Convolutions lay out their input anew, which no count of tensors sees."""
-
-
-def available(device: torch.device) -> float:
-    """Free bytes on a device; infinite where that cannot be known."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    if device.type == "mps":
-        return float(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    return _main_memory()
-
-
-def _main_memory() -> float:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-        limit = Path("/sys/fs/cgroup/memory.max")
-        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-            used = float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-            free = min(free, float(text) - used)
-    except (OSError, StopIteration, ValueError):
-        return math.inf
-    return free
 
 
 def choose_offload(folder: Folder, device: torch.device, quantize: Quantization | None = None) -> Offload:
     """The first way of working whose weights fit, leaving a quarter of the memory to the work itself."""
     return pick_offload([component_bytes(folder, component, quantize) for component in COMPONENTS], device)
-
-
-def pick_offload(sizes: Sequence[int], device: torch.device) -> Offload:
-    """`choose_offload` from the bytes of each component."""
-    room = 0.75 * available(device)
-    if sum(sizes) <= room:
-        return "none"
-    if device.type == "cpu":
-        return "disk"
-    enough = sum(sizes) <= 0.9 * available(torch.device("cpu"))
-    if max(sizes) <= room:
-        return "model" if enough else "disk"
-    return "sequential"
 
 
 def choose_tile(folder: Folder, shape: tuple[int, int, int], device: torch.device) -> Tile:

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress, pick_device, provenance_metadata
+from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
-from phonofilm.backends.ltx2.memory import pick_offload
+from phonofilm.backends.device import pick_device
+from phonofilm.backends.provenance import provenance_metadata
+from phonofilm.backends.published.planning.memory import pick_offload
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from phonofilm.backends.ltx2.memory import DECODE_FACTOR, HEADROOM, available
 from phonofilm.backends.published.planning.footprint import Cost, cost, cost_by_layers
+from phonofilm.backends.published.planning.memory import DECODE_FACTOR, HEADROOM, available
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.wan.codecs import LADDER
 from phonofilm.backends.wan.folder import WanFolder

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 
-from phonofilm.backends.base import plan, public_backend
 from phonofilm.backends.canvas.canvas import HINT
-from phonofilm.backends.cascade import pair_of, split_cascade_name
-from phonofilm.backends.ltx2.memory import HEADROOM, available
-from phonofilm.backends.ltx2.plan import Plan, Stage
-from phonofilm.backends.ltx2.probe import Speed, resident
 from phonofilm.backends.published.planning.footprint import Cost
+from phonofilm.backends.published.planning.memory import HEADROOM, available
+from phonofilm.backends.published.planning.plan import Plan, Stage
+from phonofilm.backends.published.planning.speed import Speed, resident
 from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.requests import check
@@ -25,19 +20,16 @@ from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.memory import choose_tile, decode_flops, decode_peak, encoding_cost, step_cost, text_cost
 from phonofilm.backends.wan.network import timesteps
 from phonofilm.backends.wan.parts import WanParts
-from phonofilm.types import Clip, Grid, Request
-from phonofilm.weights import family
+from phonofilm.types import Grid, Request
 
 
-def make_plan(request: Request, device: str, **options: Any) -> Plan:
-    """Plan a film, and in a cascade with a public model the sound for it; our own models are too small to count.
+def make_plan(backend: WanBackend, request: Request) -> Plan:
+    """Plan a film.
 
     Raises:
-        PhonofilmError: a request that makes no sense, or a model that is not here.
+        PhonofilmError: a request that makes no sense.
     """
     check(request)
-    pair = pair_of(request.model) if split_cascade_name(request.model) else (str(request.model), "nano")
-    backend: WanBackend = public_backend(pair[0], options).load(pair[0], device=device, **options)
     parts, folder, place = backend.parts, backend.parts.folder, backend.parts.device
     check_task(request, backend.name, folder.settings)
     trained = fitted(request, backend.trained, backend.name)
@@ -47,12 +39,8 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
     tile = choose_tile(folder, grid.video_shape, place)
     stages = tuple(_stages(parts, request, grid, tile, bool((canvas.frame_states == HINT).any())))
     sizes = {name: sum(path.stat().st_size for path in paths) for name, paths in folder.files.items()}
-    sound = _sound(pair[1], request, grid, device, options)
-    if sound is not None:
-        stages += tuple(replace(stage, name=f"+{stage.name}") for stage in sound.stages)
-        sizes |= {f"+{name}": size for name, size in sound.sizes.items()}
     return Plan(
-        model=str(request.model),
+        model=backend.name,
         device=str(place),
         offload=parts.offload,
         sizes=sizes,
@@ -70,7 +58,7 @@ def make_plan(request: Request, device: str, **options: Any) -> Plan:
 
 def _stages(parts: WanParts, request: Request, grid: Grid, tile: Tile, picture: bool) -> Iterator[Stage]:
     folder, device, settings = parts.folder, parts.device, parts.folder.settings
-    speed = Speed.of(folder.dtype("transformer", device), folder.dtype("vae", device), device)
+    speed = Speed(folder.dtype("transformer", device), folder.dtype("vae", device), device)
     weights = _Weights(parts)
     text = text_cost(folder, device)
     yield Stage("text", ("text_encoder",), weights.during("text_encoder"), text.peak, 2 * speed.seconds(text))
@@ -101,15 +89,6 @@ def experts_at_work(request: Request, folder: WanFolder) -> Iterator[tuple[str, 
     for name, count, scale in zip(("transformer", "transformer_2"), counts, scales, strict=True):
         if count:
             yield name, count, 1 + (scale[0] != 1)
-
-
-def _sound(model: str, request: Request, grid: Grid, device: str, options: dict[str, Any]) -> Plan | None:
-    """What a public model that makes the sound would take."""
-    if family(model) is None:
-        return None
-    film = Clip(np.zeros((grid.frames, grid.height, grid.width, 3), np.uint8), grid.fps)
-    asked = Request(prompt=request.prompt, task="foley", source=film, model=model)
-    return plan(asked, device, **options)
 
 
 class _Weights:

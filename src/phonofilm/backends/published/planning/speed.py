@@ -10,9 +10,6 @@ from typing import Any
 
 import torch
 
-from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.network import stored_dtype
-from phonofilm.backends.ltx2.parts import stored_dtype_of
 from phonofilm.backends.published.planning.footprint import Cost
 
 BUDGET = 0.25
@@ -22,17 +19,7 @@ BUDGET = 0.25
 class Speed:
     """Floating-point operations a second in linear layers and in convolutions, each in its stored dtype."""
 
-    def __init__(self, folder: Folder, device: torch.device) -> None:
-        self._measure(stored_dtype(folder.transformer), stored_dtype_of(folder, "vae"), device)
-
-    @classmethod
-    def of(cls, linear: torch.dtype, convolution: torch.dtype, device: torch.device) -> Speed:
-        """For networks and codecs in these dtypes."""
-        made = cls.__new__(cls)
-        made._measure(linear, convolution, device)
-        return made
-
-    def _measure(self, linear: torch.dtype, convolution: torch.dtype, device: torch.device) -> None:
+    def __init__(self, linear: torch.dtype, convolution: torch.dtype, device: torch.device) -> None:
         self.linear = _rate(_linear(linear, device), device)
         self.convolution = _rate(_convolution(convolution, device), device)
 
