@@ -18,6 +18,7 @@ RANKS = {
     "errors": 0,
     "types": 0.1,
     "extras": 0.2,
+    "quiet": 0.2,
     "__init__": 0.2,
     "files": 0.2,
     "config": 0.2,

@@ -83,3 +83,31 @@ def test_a_request_sees_a_single_changed_pixel_and_sample() -> None:
     assert Request(source=Clip(changed, 12, SOUND, 16_000)).digest != first.digest
     assert Request(source=Clip(FRAMES, 12, louder, 16_000)).digest != first.digest
     assert Request(source=Clip(FRAMES.copy(), 12, SOUND.copy(), 16_000)).digest == first.digest
+
+
+def test_a_clip_and_a_request_are_shown_in_one_line():
+    clip = Clip(np.zeros((48, 32, 64, 3), np.uint8), 12, np.zeros((2, 64_000), np.float32), 16_000, prompt="one\ntwo")
+    assert repr(clip) == "Clip(48 frames 64x32 at 12 fps, stereo at 16000 Hz, 4 s, prompt='one\\ntwo')"
+    assert repr(Clip(waveform=np.zeros((6, 100), np.float32), sample_rate=48_000)).startswith(
+        "Clip(6 channels at 48000"
+    )
+    assert repr(Clip()) == "Clip(empty)"
+    request = Request("x", task="foley", source=clip, image=np.zeros((4, 6, 3), np.uint8), seed=3)
+    assert repr(request).startswith("Request(prompt='x', task='foley', seed=3, image='6x4', source=Clip(48 frames")
+    assert "\n" not in repr(request)
+    assert len(repr(request)) < 300
+
+
+def test_the_public_names_are_listed():
+    import phonofilm
+
+    assert {*phonofilm.__all__, "__version__"} <= set(dir(phonofilm))
+    assert [name for name in dir(phonofilm) if not name.startswith("_")] == sorted(phonofilm.__all__)
+
+
+def test_a_clip_shows_itself_in_a_notebook():
+    shown = Clip(np.zeros((6, 16, 16, 3), np.uint8), 12, prompt="<b>")._repr_html_()
+    assert shown.startswith("<figure><video controls")
+    assert "&lt;b&gt;" in shown
+    assert "<audio controls" in Clip(waveform=np.zeros((1, 800), np.float32), sample_rate=16_000)._repr_html_()
+    assert Clip()._repr_html_() == "<em>an empty clip</em>"

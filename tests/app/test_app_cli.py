@@ -209,3 +209,71 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
     assert "pymunk, which is not installed: pip install" in err
     assert "[world]" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["--json", "--debug", "--help", "-o"])
+def test_a_prompt_may_be_the_text_of_an_option(capsys, text):
+    code, out, _ = ran(capsys, "generate", "-p", text, "-o", "out.mp4", "--model", "fake", "--seconds", "0.5")
+    assert (code, out) == (0, "out.mp4\n")
+    assert read_clip("out.mp4").metadata["prompt"] == text
+    code, out, _ = ran(capsys, "generate", "-o", "out.mp4", "--model", "fake", "--seconds", "0.5", "--", text)
+    assert (code, out) == (0, "out.mp4\n")
+
+
+def test_an_error_of_the_parser_obeys_json_as_the_parser_reads_it(capsys):
+    for arguments in (["info", "x", "--chess", "--json"], ["--chess", "info", "--json"], ["study", "new", "--json"]):
+        assert json.loads(ran(capsys, *arguments)[1])["ok"] is False
+    for arguments in (
+        ["generate", "--chess", "-p", "--json"],
+        ["generate", "--chess", "--prompt", "--json"],
+        ["generate", "-n", "2", "-p", "--json", "--chess"],
+        ["generate", "--chess", "--", "--json"],
+        ["info", "--chess=--json"],
+    ):
+        code, out, err = ran(capsys, *arguments)
+        assert (code, out) == (2, "")
+        assert "No such option: --chess" in err
+
+
+def test_every_command_says_the_prompt_with_p(capsys, film):
+    for command in (
+        ["generate"],
+        ["foley", "film.mp4"],
+        ["animate", "film.mp4"],
+        ["extend", "film.mp4", "--seconds", "1"],
+    ):
+        answer(capsys, *command, "-p", "a blue ball", "-o", "out.mp4", "--model", "fake")
+        assert read_clip("out.mp4").metadata["prompt"] == "a blue ball"
+
+
+def test_missing_folders_of_an_output_are_made(capsys, folder):
+    assert ran(capsys, "generate", "x", "-o", "a/b/out.mp4", "--model", "fake", "--seconds", "0.5")[0] == 0
+    assert ran(capsys, "sheet", "a/b/out.mp4", "-o", "c/out.png")[0] == 0
+    assert (folder / "a/b/out.mp4").is_file()
+    assert (folder / "c/out.png").is_file()
+
+
+@pytest.mark.parametrize(("output", "starts"), [("-", b"ftyp"), ("-.webm", b"\x1aE\xdf\xa3"), ("-.wav", b"RIFF")])
+def test_a_clip_goes_into_a_pipe(capfdbinary, folder, output, starts):
+    assert main(["generate", "x", "-o", output, "--model", "fake", "--seconds", "0.5"]) == 0
+    written, said = capfdbinary.readouterr()
+    assert starts in written[:8]
+    assert said.splitlines()[0] == b"-"  # nothing but the clip is on standard output
+    Path("piped.mp4").write_bytes(written)
+    assert read_clip("piped.mp4").waveform.shape[1] > 0
+    assert os.listdir(folder) == ["piped.mp4"]
+
+
+def test_the_shell_completes_commands_options_and_their_values(monkeypatch, capsys):
+    monkeypatch.setenv("_PHONOFILM_COMPLETE", "complete_bash")
+    for words, found in (
+        ("fo", "foley"),
+        ("generate --sam", "--sampler"),
+        ("generate --sampler mul", "multistep"),
+        ("generate --model na", "nano"),
+        ("foley --device cu", "cuda"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", f"phonofilm {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+        code, out, _ = ran(capsys)
+        assert (code, out.split()) == (0, [found])

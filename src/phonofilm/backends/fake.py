@@ -10,7 +10,8 @@ import numpy as np
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
-from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.canvas.layout import deliver, work_out
+from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
@@ -54,15 +55,16 @@ class FakeBackend:
         request, monitor = as_request(request, {**fields, "model": "fake"}), JobContext(progress, cancel)
         monitor("text", 0, 1)
         job = work_out(request, self.trained)
-        canvas = lay_out(job, self.trained)
-        spans = canvas.spans(self.trained.frames)
-        times = flash_times(Fraction(len(canvas.frame_states)) / canvas.fps)
-        for number, span in enumerate(spans):
-            monitor("sampling", number, len(spans))
-            grid = self.trained.grid(len(span))
-            start = Fraction(span.start) / canvas.fps
+        times = flash_times(job.canvas_seconds(self.trained.fps))
+
+        def make(part: Part) -> Made:
+            monitor("sampling", part.number, part.count)
+            start = Fraction(part.span.start) / part.canvas.fps
             here = [time - start for time in times]
-            canvas.write(span, _flashes(canvas, span, here, request.seed), _beeps(grid.samples, canvas, here, request))
+            frames = _flashes(part.canvas, part.span, here, request.seed)
+            return frames, _beeps(part.grid.samples, part.canvas, here, request)
+
+        canvas = make_windows(job, self.trained, make)
         monitor("decoding", 0, 1)
         events = tuple(Event(float(time), "flash") for time in times if time < job.seconds)
         return deliver(job, canvas, provenance_metadata(request, "fake", "none", monitor.notices)).with_(events=events)

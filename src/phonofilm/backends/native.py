@@ -12,9 +12,9 @@ from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
-from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
-from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.canvas.layout import Job, deliver, work_out
+from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
@@ -89,29 +89,32 @@ class NativeBackend:
         sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
 
         job = work_out(request, trained)
-        canvas = lay_out(job, trained)
-        spans = canvas.spans(trained.frames)
-        self._notify(job, len(spans), monitor)
-        if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
-            monitor.warn(out_of_domain_message(self.name))
-        for number, span in enumerate(spans):
-            monitor("sampling", number * evaluations, len(spans) * evaluations)
-            grid = trained.grid(len(span))
-            given = self._given(canvas, span, grid)
-            if number == 0 and self._is_far(denoiser, given, grid):
-                monitor.warn(far_picture(self.name))
-            noise = noise_of(given, request, number, self.device)
-            denoise = Guided(denoiser, text, negative, grid.positions(), trained.guidance_of(request))
-            watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
+
+        def make(part: Part) -> Made:
+            monitor("sampling", part.number * evaluations, part.count * evaluations)
+            given = self._given(part)
+            if part.number == 0:
+                self._notify(job, part.count, monitor)
+                if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
+                    monitor.warn(out_of_domain_message(self.name))
+                if self._is_far(denoiser, given, part.grid):
+                    monitor.warn(far_picture(self.name))
+            noise = noise_of(given, request, part.number, self.device)
+            denoise = Guided(denoiser, text, negative, part.grid.positions(), trained.guidance_of(request))
+            watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 latents = SAMPLERS[sampler](denoise, noise, sigmas, given, watch)
-            monitor("decoding", number, len(spans))
-            canvas.write(span, *self._decode(latents, grid))
+            monitor("decoding", part.number, part.count)
+            return self._decode(latents, part.grid)
+
+        canvas = make_windows(job, trained, make)
         return deliver(
             job, canvas, provenance_metadata(request, self.name, self.parts.weights, monitor.notices, trained)
         )
 
-    def _given(self, canvas: Canvas, span: range, grid: Grid) -> Given:
+    def _given(self, part: Part) -> Given:
+        grid = part.grid
+
         def see(frames: np.ndarray) -> Tensor:
             pixels = rearrange(torch.from_numpy(frames).to(self.device), "t h w c -> 1 c t h w").float() / 127.5 - 1
             return self.parts.video_vae.encode(pixels)[0]
@@ -121,9 +124,9 @@ class NativeBackend:
             sound = torch.nn.functional.pad(sound, (0, grid.mel_frames * grid.geometry.mel_hop - sound.shape[-1]))
             return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0][:, None]
 
-        return given_of(canvas, span, grid, self.parts.channels, self.device, see, hear)
+        return given_of(part.canvas, part.span, grid, self.parts.channels, self.device, see, hear)
 
-    def _decode(self, latents: Latents, grid: Grid) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _decode(self, latents: Latents, grid: Grid) -> Made:
         """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid."""
         frames = waveform = None
         if latents.video is not None:

@@ -13,8 +13,9 @@ import torch
 import phonofilm
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.given import noise_of
+from phonofilm.backends.canvas.layout import lay_out
 from phonofilm.backends.wan import WanBackend
-from phonofilm.backends.wan.backend import film_of
+from phonofilm.backends.wan.backend import film_job
 from phonofilm.backends.wan.fitting import fitted, schedule
 from phonofilm.backends.wan.network import Experts, timesteps
 from phonofilm.types import Latents, Request
@@ -26,7 +27,7 @@ PICTURE = np.random.default_rng(4).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 def ours(backend: WanBackend, request: Request) -> tuple[Latents, torch.Tensor]:
     """Latents, and the noise they were made of."""
     trained = fitted(request, backend.trained, "tiny")
-    _, canvas = film_of(request, trained)
+    canvas = lay_out(film_job(request, trained), trained)
     grid = trained.grid(len(canvas.frame_states))
     with torch.inference_mode():
         made = backend._sample(request, canvas, grid, JobContext())

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.published.parts import load_diffusers
-from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.registry import plan as plan_of
+from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.quantize import expert_bytes, load_quantized
 from phonofilm.choices import QUANTIZATIONS
 from phonofilm.errors import PhonofilmError

@@ -110,3 +110,10 @@ def complete(*values: str) -> Callable[[str], list[str]]:
         return [value for value in values if value.startswith(incomplete)]
 
     return matching
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Completion in the shell of a model's name."""
+    from phonofilm.weights import CATALOG, EMBEDDED
+
+    return [name for name in (*EMBEDDED, *CATALOG) if name.startswith(incomplete)]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from phonofilm.app.cli.command import complete
+from phonofilm.app.cli.command import complete, complete_model
 from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS
 
 SAMPLING, MODEL = "How to sample", "Which model, and where"
@@ -79,7 +79,10 @@ class GenerationOptions:
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME|DIR", help="A model by name (see phonofilm models) or its folder.", rich_help_panel=MODEL
+            metavar="NAME|DIR",
+            autocompletion=complete_model,
+            help="A model by name (see phonofilm models) or its folder.",
+            rich_help_panel=MODEL,
         ),
     ] = "nano"
     components: Annotated[

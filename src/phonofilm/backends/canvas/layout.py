@@ -48,6 +48,10 @@ class Job:
     def samples(self) -> int:
         return nearest(self.seconds * self.sample_rate)
 
+    def canvas_seconds(self, fps: Fraction) -> Fraction:
+        """How long the canvas at a model's rate is: whole frames of it that cover the job."""
+        return max(1, math.ceil(self.seconds * fps)) / fps
+
 
 def work_out(request: Request, trained: ModelDefaults) -> Job:
     """Lengths, sizes, rates and what is to make, from a checked request."""
@@ -117,8 +121,8 @@ def _to_make(request: Request, source: Clip, total: Fraction) -> tuple[Interval 
 def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
     """The canvas of a job, with all that is given drawn on it."""
     fps, rate = trained.fps, trained.geometry.sample_rate
-    length = max(1, math.ceil(job.seconds * fps))
-    samples = nearest(Fraction(length) / fps * rate)
+    seconds = job.canvas_seconds(fps)
+    length, samples = int(seconds * fps), nearest(seconds * rate)
     canvas = Canvas(fps, rate, None, None, np.full(length, KEEP, np.int8), np.full(samples, KEEP, np.int8))
     source, (width, height) = job.source, trained.size
     if job.picture is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
-from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.canvas.layout import deliver, work_out
+from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.device import pick_device
 from phonofilm.backends.ltx2.codecs import decode_audio, encode_audio, encode_video
 from phonofilm.backends.ltx2.config import sampling
@@ -106,35 +107,44 @@ class LTX2Backend:
         """See `Backend.generate`. A window that an earlier run sampled is taken from disk."""
         request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         trained, weights = fitted(request, self.trained, monitor, self.stages), self.fingerprint
-        job = work_out(request, trained)
-        canvas = lay_out(job, trained)
-        spans = canvas.spans(trained.frames)
         store = Store.of(f"{request.digest} {weights} {trained}")
-        evaluations = request.steps or trained.steps
-        told: tuple[Text, Text] | None = None
-        for number, span in enumerate(spans):
-            grid = trained.grid(len(span))
-            latents = store.load(number)
+        tell = cache(partial(self._tell, request, monitor))
+
+        def make(part: Part) -> Made:
+            latents = store.load(part.number)
             if latents is None:
-                told = told or self._tell(request, monitor)
-                two = self.stages == 2 and (canvas.frame_states[span.start : span.stop] == MAKE).any()
-                first = half(grid) if two else grid
-                latents = store.load(number, "first") if two else None
-                if latents is None:
-                    monitor("encoding", number, len(spans))
-                    given = self._given(canvas, span, first)
-                    monitor("sampling", number * evaluations, len(spans) * evaluations)
-                    watch = Watch(monitor.within("sampling", number, len(spans)), cancel)
-                    latents = self._sample(request, given, number, told, first, watch)
-                    store.save(number, latents, "first" if two else "")
-                if two:
-                    monitor("refining", number, len(spans))
-                    watch = Watch(monitor.within("refining", number, len(spans)), cancel)
-                    latents = self._refine(request, latents, canvas, span, number, told[0], grid, watch)
-                    store.save(number, latents)
-            monitor("decoding", number, len(spans))
-            canvas.write(span, *self._decode(latents, canvas, grid, store.path(number)))
+                latents = self._latents(request, part, tell, store, monitor)
+            monitor("decoding", part.number, part.count)
+            return self._decode(latents, part.canvas, part.grid, store.path(part.number))
+
+        job = work_out(request, trained)
+        canvas = make_windows(job, trained, make)
         return deliver(job, canvas, provenance_metadata(request, self.name, weights, monitor.notices, self.trained))
+
+    def _latents(
+        self, request: Request, part: Part, tell: Callable[[], tuple[Text, Text]], store: Store, monitor: JobContext
+    ) -> Latents:
+        """Sample one window, in two stages where its picture is made at half its size first."""
+        number, count, span = part.number, part.count, part.span
+        two = self.stages == 2 and (part.canvas.frame_states[span.start : span.stop] == MAKE).any()
+        first = half(part.grid) if two else part.grid
+        latents = store.load(number, "first") if two else None
+        if latents is None:
+            told = tell()
+            monitor("encoding", number, count)
+            given = self._given(part.canvas, span, first)
+            evaluations = request.steps or self.trained.steps
+            monitor("sampling", number * evaluations, count * evaluations)
+            watch = Watch(monitor.within("sampling", number, count), monitor.cancel)
+            latents = self._sample(request, given, number, told, first, watch)
+            store.save(number, latents, "first" if two else "")
+        if two:
+            told = tell()
+            monitor("refining", number, count)
+            watch = Watch(monitor.within("refining", number, count), monitor.cancel)
+            latents = self._refine(request, latents, part.canvas, span, number, told[0], part.grid, watch)
+            store.save(number, latents)
+        return latents
 
     def _tell(self, request: Request, monitor: JobContext) -> tuple[Text, Text]:
         """The prompt and what to steer away from, as both streams are told."""
@@ -207,9 +217,7 @@ class LTX2Backend:
             positions = network.places(positions, self.parts.device)
         return Guided(Denoiser(paired, self.trained.prediction), text, negative, positions, guidance)
 
-    def _decode(
-        self, latents: Latents, canvas: Canvas, grid: Grid, saved: Path
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _decode(self, latents: Latents, canvas: Canvas, grid: Grid, saved: Path) -> Made:
         """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid; what was given whole is not decoded."""
         frames = waveform = None
         moved = latents.map(lambda v: v.to(self.parts.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,17 +12,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from phonofilm.backends.published.quiet import quiet
 from phonofilm.choices import Offload
 from phonofilm.errors import PhonofilmError
+from phonofilm.quiet import quiet
+
+LIBRARIES = ("transformers", "diffusers")
 
 
 class PublishedParts(ABC):
-    """Loads a component when it is first needed, and puts it away after its stage as `offload` says."""
+    """Loads a component when it is first needed, and puts it away after its stage as `offload` says.
+
+    Threads that share the components take turns, stage by stage: each is loaded once, and none is put away while
+    another thread works with it.
+    """
 
     device: torch.device
     offload: Offload
     _loaded: dict[str, Any]
+    _turn: threading.RLock
 
     @abstractmethod
     def _load(self, name: str) -> nn.Module:
@@ -30,19 +38,20 @@ class PublishedParts(ABC):
     @contextmanager
     def use(self, name: str) -> Iterator[Any]:
         """A component on the device, for one stage."""
-        with quiet():
-            module = self._loaded.get(name) or self._load(name)
-            self._loaded[name] = module
-            blocks = _blocks(module) if self.offload == "sequential" else ()
-            hooks = [hook for block in blocks for hook in _streamed(block, self.device)]
-            _move(module, self.device, set(map(id, blocks)))
-        try:
-            yield module
-        finally:
-            for hook in hooks:
-                hook.remove()
-            with quiet():
-                self._put_away(name, module)
+        with self._turn:
+            with quiet(*LIBRARIES):
+                module = self._loaded.get(name) or self._load(name)
+                self._loaded[name] = module
+                blocks = _blocks(module) if self.offload == "sequential" else ()
+                hooks = [hook for block in blocks for hook in _streamed(block, self.device)]
+                _move(module, self.device, set(map(id, blocks)))
+            try:
+                yield module
+            finally:
+                for hook in hooks:
+                    hook.remove()
+                with quiet(*LIBRARIES):
+                    self._put_away(name, module)
 
     def _put_away(self, name: str, module: nn.Module) -> None:
         if self.offload == "disk":

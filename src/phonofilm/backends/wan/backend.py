@@ -14,7 +14,8 @@ from torch import Tensor
 from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import given_of, noise_of
-from phonofilm.backends.canvas.layout import Job, deliver, lay_out, work_out
+from phonofilm.backends.canvas.layout import Job, deliver, work_out
+from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.device import pick_device
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import pick_offload
@@ -96,16 +97,18 @@ class WanBackend:
         trained, weights = fitted(request, self.trained, self.name, monitor), self.fingerprint
         if self.alone:
             monitor.warn(f"{self.name} makes silent film; --model {self.name}+foley adds sound to it")
-        job, canvas = film_of(request, trained)
-        span = range(len(canvas.frame_states))
-        grid = trained.grid(len(span))
         store = Store.of(f"{request.digest} {weights} {trained}")
-        latents = store.load(0)
-        if latents is None:
-            latents = self._sample(request, canvas, grid, monitor)
-            store.save(0, latents)
-        monitor("decoding", 0, 1)
-        canvas.write(span, self._decode(latents, grid, store.path(0)), None)
+
+        def make(part: Part) -> Made:
+            latents = store.load(part.number)
+            if latents is None:
+                latents = self._sample(request, part.canvas, part.grid, monitor)
+                store.save(part.number, latents)
+            monitor("decoding", part.number, part.count)
+            return self._decode(latents, part.grid, store.path(part.number)), None
+
+        job = film_job(request, trained)
+        canvas = make_windows(job, trained, make)
         return deliver(job, canvas, provenance_metadata(request, self.name, weights, monitor.notices, self.trained))
 
     def _tell(self, request: Request, monitor: JobContext) -> tuple[Text, Text]:
@@ -171,7 +174,6 @@ class WanBackend:
         return frames[: grid.frames]
 
 
-def film_of(request: Request, trained: ModelDefaults) -> tuple[Job, Canvas]:
-    """The job and its canvas, without a stream of sound."""
-    job = replace(work_out(request, trained), sound=None)
-    return job, lay_out(job, trained)
+def film_job(request: Request, trained: ModelDefaults) -> Job:
+    """The job without a stream of sound."""
+    return replace(work_out(request, trained), sound=None)

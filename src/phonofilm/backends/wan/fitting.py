@@ -45,7 +45,7 @@ def fitted(request: Request, trained: ModelDefaults, name: str, monitor: JobCont
             f"{name} made it at {size[0]}x{size[1]} and {float(trained.fps):.5g} fps; it was "
             f"brought to {job.size[0]}x{job.size[1]} at {float(job.fps):.5g} fps"
         )
-    return replace(trained, size=size, seconds=job.seconds)
+    return replace(trained, size=size, seconds=job.canvas_seconds(trained.fps))
 
 
 def schedule(request: Request, trained: ModelDefaults) -> Tensor:

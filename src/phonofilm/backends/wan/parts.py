@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ class WanParts(PublishedParts):
     offload: Offload = "none"
     quantize: Quantization | None = None
     _loaded: dict[str, Any] = field(default_factory=dict)
+    _turn: threading.RLock = field(default_factory=threading.RLock)
 
     def bytes(self, name: str) -> int:
         """What a component takes in memory."""

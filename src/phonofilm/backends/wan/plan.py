@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from phonofilm.backends.canvas.canvas import HINT
+from phonofilm.backends.canvas.layout import lay_out
 from phonofilm.backends.published.planning.footprint import Cost
 from phonofilm.backends.published.planning.memory import HEADROOM, available
 from phonofilm.backends.published.planning.plan import Plan, Stage
@@ -14,7 +15,7 @@ from phonofilm.backends.published.planning.speed import Speed, resident
 from phonofilm.backends.published.stored import reading_bytes
 from phonofilm.backends.published.tiles import Tile
 from phonofilm.backends.requests import check
-from phonofilm.backends.wan.backend import WanBackend, film_of
+from phonofilm.backends.wan.backend import WanBackend, film_job
 from phonofilm.backends.wan.fitting import check_task, fitted, schedule
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.memory import choose_tile, decode_flops, decode_peak, encoding_cost, step_cost, text_cost
@@ -33,7 +34,7 @@ def make_plan(backend: WanBackend, request: Request) -> Plan:
     parts, folder, place = backend.parts, backend.parts.folder, backend.parts.device
     check_task(request, backend.name, folder.settings)
     trained = fitted(request, backend.trained, backend.name)
-    _, canvas = film_of(request, trained)
+    canvas = lay_out(film_job(request, trained), trained)
     frames = len(canvas.frame_states)
     grid = trained.grid(frames)
     tile = choose_tile(folder, grid.video_shape, place)

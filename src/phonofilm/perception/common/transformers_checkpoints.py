@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.quiet import quiet
 
 
 def load_pretrained(cls: Any, folder: str | Path, kinds: tuple[str, ...], **options: Any) -> Any:
@@ -27,7 +25,7 @@ def load_pretrained(cls: Any, folder: str | Path, kinds: tuple[str, ...], **opti
     kind = read_config(folder).get("model_type")
     if kind not in kinds:
         raise PhonofilmError(f"{folder} holds a network of type {kind}, not {' or '.join(kinds)}")
-    with _quiet():
+    with quiet("transformers"):
         try:
             network, found = cls.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, dtype=torch.float32, **options
@@ -80,19 +78,3 @@ class Words:
         """Ids int64 [1, L], and how many ids of the text were cut off."""
         ids = self._cut.encode(text).ids
         return torch.tensor([ids]), len(self._whole.encode(text).ids) - len(ids)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and its tables of unused tensors."""
-    from transformers.utils import logging as theirs
-
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity(logging.CRITICAL)
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(level)
-        if bars:
-            theirs.enable_progress_bar()

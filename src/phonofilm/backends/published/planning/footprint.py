@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from phonofilm.backends.published.quiet import quiet
+from phonofilm.quiet import quiet
 
 _FLASH_ON_CPU = "_scaled_dot_product_flash_attention_for_cpu"
 
@@ -78,7 +78,7 @@ def cost(build: Callable[[], Callable[[], Any]], device: torch.device, dtype: to
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with quiet(), ExitStack() as stack:
+    with quiet("transformers", "diffusers"), ExitStack() as stack:
         stack.enter_context(torch.no_grad())  # inference mode would hide what linear layers are made of
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(torch.device(device))
