@@ -37,8 +37,8 @@ def test_elsewhere_it_installs_the_packages_by_their_own_names(monkeypatch, tmp_
 
 
 def test_a_missing_module_is_one_line():
-    with pytest.raises(PhonofilmError, match=r"drawing needs pymunk, which is not installed: pip install .*\[world\]"):
-        with extras.optional("drawing"):
-            raise ModuleNotFoundError(name="pymunk.vec2d")
+    said = r"drawing needs pymunk, which is not installed: pip install .*\[world\]"
+    with pytest.raises(PhonofilmError, match=said), extras.optional("drawing"):
+        raise ModuleNotFoundError(name="pymunk.vec2d")
     with pytest.raises(ModuleNotFoundError), extras.optional():
         raise ModuleNotFoundError(name="something")

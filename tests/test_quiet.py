@@ -27,11 +27,7 @@ def heard() -> Iterator[io.StringIO]:
 def test_silence_is_a_threads_own(heard):
     from transformers.utils import logging as theirs
 
-    logger, verbosity, bars = (
-        logging.getLogger("transformers.some"),
-        theirs.get_verbosity(),
-        theirs.is_progress_bar_enabled(),
-    )
+    logger, before = logging.getLogger("transformers.some"), (theirs.get_verbosity(), theirs.is_progress_bar_enabled())
 
     def elsewhere() -> None:
         logger.warning("from another thread")
