@@ -23,6 +23,7 @@ RANKS = {
     "files": 0.2,
     "config": 0.2,
     "precision": 0.2,
+    "mel": 0.2,
     "workers": 0.2,
     "strict_json": 0.2,
     "checkpoint": 0.5,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
@@ -22,7 +21,7 @@ from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
 from phonofilm.codecs.mel import log_mel
-from phonofilm.codecs.pixels import to_frames
+from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
 from phonofilm.types import Clip, Grid, Latents, Request
@@ -116,8 +115,7 @@ class NativeBackend:
         grid = part.grid
 
         def see(frames: np.ndarray) -> Tensor:
-            pixels = rearrange(torch.from_numpy(frames).to(self.device), "t h w c -> 1 c t h w").float() / 127.5 - 1
-            return self.parts.video_vae.encode(pixels)[0]
+            return self.parts.video_vae.encode(from_frames(frames, self.device))[0]
 
         def hear(waveform: np.ndarray) -> Tensor:
             sound = torch.from_numpy(waveform).to(self.device)

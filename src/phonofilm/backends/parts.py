@@ -10,6 +10,7 @@ import torch
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.checkpoint import load_module, read_metadata
 from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.loading import load_codecs
 from phonofilm.codecs.text import TextEncoder
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
@@ -45,11 +46,8 @@ class Parts:
         """
         folder = locate(model)
         transformer = load_module(AVTransformer, folder / "transformer.safetensors", device)
-        video_vae = load_module(VideoVAE, folder / "video_vae.safetensors", device)
-        audio_vae = load_module(AudioVAE, folder / "audio_vae.safetensors", device)
-        vocoder = load_module(Vocoder, folder / "vocoder.safetensors", device)
-        for part in (transformer, video_vae, audio_vae, vocoder):
-            part.requires_grad_(False)
+        transformer.requires_grad_(False)
+        video_vae, audio_vae, vocoder = load_codecs(folder, device)
         text = TextEncoder.load(device)
         _check(folder, transformer, video_vae, audio_vae, vocoder, text)
         metadata = read_metadata(folder / "transformer.safetensors")

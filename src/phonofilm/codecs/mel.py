@@ -14,6 +14,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from phonofilm import mel
+
 
 @dataclass(frozen=True)
 class MelConfig:
@@ -38,7 +40,7 @@ class MelConfig:
 
 
 def hertz_to_mel(hertz: Tensor) -> Tensor:
-    """HTK's scale: 2595·log10(1 + f / 700)."""
+    """HTK's scale: 2595·log10(1 + f / 700), differentiable and on any device (elsewhere see `phonofilm.mel`)."""
     return 2595.0 * torch.log10(1.0 + hertz / 700.0)
 
 
@@ -56,11 +58,8 @@ def band_edges(config: MelConfig) -> Tensor:
 @torch.inference_mode(False)  # it is kept: one made while generating must also serve a later training
 def filterbank(config: MelConfig) -> Tensor:
     """float32 [window // 2 + 1, bins]: weight of each FFT bin's power in each band."""
-    edges = mel_to_hertz(band_edges(config))
-    frequencies = torch.linspace(0, config.sample_rate / 2, config.window // 2 + 1, dtype=torch.float64)[:, None]
-    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp_min(0).float()
+    bank = mel.filterbank(config.bins, config.low, config.high, config.window, config.sample_rate)
+    return torch.from_numpy(bank).float()
 
 
 def causal_frames(waveform: Tensor, config: MelConfig) -> Tensor:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from phonofilm.errors import PhonofilmError
+
+
+def from_frames(
+    frames: np.ndarray, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tensor:  # fmt: skip
+    """uint8 [T, H, W, 3] to [1, 3, T, H, W] in [-1, 1], computed in `dtype`."""
+    return rearrange(torch.from_numpy(frames).to(device), "t h w c -> 1 c t h w").to(dtype) / 127.5 - 1
 
 
 def to_frames(pixels: Tensor) -> np.ndarray:

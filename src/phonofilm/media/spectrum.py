@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from phonofilm import mel
+
 WINDOW_SECONDS = 0.04
 RANGE_DB = 70.0
 # dark to light with steadily rising lightness, so that louder always reads as brighter
@@ -42,7 +44,7 @@ def log_mel_picture(waveform: np.ndarray, sample_rate: int, width: int, bands: i
 
 def mel_position(hertz: float, sample_rate: int) -> float:
     """Height of a frequency in the picture, from 0 (bottom) to 1 (top)."""
-    return float(_mel(hertz) / _mel(sample_rate / 2))
+    return float(mel.hertz_to_mel(hertz) / mel.hertz_to_mel(sample_rate / 2))
 
 
 def coloured(values: np.ndarray) -> np.ndarray:
@@ -53,13 +55,9 @@ def coloured(values: np.ndarray) -> np.ndarray:
     )
 
 
-def _mel(hertz: float | np.ndarray) -> float | np.ndarray:
-    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-
 def _triangles(sample_rate: int, size: int, bands: int) -> np.ndarray:
     """[bands, size // 2 + 1] overlapping triangles, each as wide as its neighbours' centres (or one bin)."""
-    edges = 700 * (10 ** (np.linspace(0, _mel(sample_rate / 2), bands + 2) / 2595) - 1)
+    edges = mel.band_edges(bands, 0, sample_rate / 2)
     bins = np.fft.rfftfreq(size, 1 / sample_rate)
     bin_width = sample_rate / size
     rising = (bins - edges[:-2, None]) / np.maximum(edges[1:-1] - edges[:-2], bin_width)[:, None]

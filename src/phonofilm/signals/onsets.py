@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
+from phonofilm import mel
 from phonofilm.signals.time_series import Signal
 from phonofilm.signals.validation import Floats, finite, vector
 
@@ -81,16 +82,7 @@ def _front_window(length: int, front: int) -> Floats:
 
 def _bank(length: int, sample_rate: int) -> Floats:
     """Triangular bands [bins, BANDS], evenly spaced in mel from 50 Hz to half the sample rate."""
-    mel = np.linspace(_mel(50), _mel(sample_rate / 2), BANDS + 2)
-    edges = 700 * (np.exp(mel / 1127) - 1)
-    bins = np.fft.rfftfreq(length, 1 / sample_rate)
-    up = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    down = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    return np.clip(np.minimum(up, down), 0, None)
-
-
-def _mel(hertz: float) -> float:
-    return 1127 * float(np.log1p(hertz / 700))
+    return mel.filterbank(BANDS, 50, sample_rate / 2, length, sample_rate)
 
 
 def detect_onsets(strength: Signal, threshold: float = 0.15, apart: float = 0.05) -> Floats:

@@ -10,12 +10,13 @@ from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.ltx2.mel import log_mel
+from phonofilm.codecs.pixels import from_frames
 
 
 @torch.no_grad()
 def encode_video(vae: Any, frames: np.ndarray, device: torch.device) -> Tensor:
     """uint8 [1 + 8n, H, W, 3] to normalised latents float32 [1, C, 1 + n, H/32, W/32]."""
-    pixels = rearrange(torch.from_numpy(frames).to(device), "t h w c -> 1 c t h w").to(vae.dtype) / 127.5 - 1
+    pixels = from_frames(frames, device, vae.dtype)
     return normalised(vae, vae.encode(pixels).latent_dist.mode().float())
 
 

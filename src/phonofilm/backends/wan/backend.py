@@ -23,7 +23,7 @@ from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check
 from phonofilm.backends.trained import ModelDefaults
-from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels, pixels_of
+from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels
 from phonofilm.backends.wan.fitting import check_task, fitted, schedule
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.backends.wan.memory import choose_tile
@@ -31,6 +31,7 @@ from phonofilm.backends.wan.network import Experts, GuidedByLevel
 from phonofilm.backends.wan.parts import WanParts, component_bytes
 from phonofilm.backends.wan.text import Tokens, cleaned, states_of
 from phonofilm.choices import Offload, Quantization
+from phonofilm.codecs.pixels import from_frames
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
 from phonofilm.types import Clip, Grid, Latents, Request, Text
 
@@ -148,7 +149,7 @@ class WanBackend:
         def see(frames: np.ndarray) -> Tensor:
             # only the first frame is known, and the first latent stands for it alone
             with self.parts.use("vae") as vae:
-                first = encode_video(vae, pixels_of(frames[:1], device))
+                first = encode_video(vae, from_frames(frames[:1], device))
             return torch.nn.functional.pad(first, (0, 0, 0, 0, 0, grid.video_shape[0] - 1))
 
         span = range(len(canvas.frame_states))

@@ -6,19 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from phonofilm.backends.published.tiles import Tile, decode_tiles
+from phonofilm.codecs.pixels import from_frames
 
 ALL = 4096
 LADDER = tuple(Tile(space, ALL) for space in (ALL, 64, 48, 32, 24, 16, 12, 8))
 """From all at once to what fits almost anywhere. The decoder goes along time by itself, one latent after the other."""
-
-
-def pixels_of(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 [T, H, W, 3] to float32 [1, 3, T, H, W] in [-1, 1]."""
-    return rearrange(torch.from_numpy(frames).to(device), "t h w c -> 1 c t h w").float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -40,7 +35,7 @@ def picture_channels(vae: Any, picture: np.ndarray, frames: int, device: torch.d
         frames: 1 + 4n, of the film.
     """
     film = torch.zeros(1, 3, frames, *picture.shape[:2], device=device)
-    film[:, :, :1] = pixels_of(picture[None], device)
+    film[:, :, :1] = from_frames(picture[None], device)
     latents = encode_video(vae, film)
     known = torch.zeros(1, vae.config.scale_factor_temporal, *latents.shape[2:], device=device)
     known[:, :, 0] = 1

@@ -13,6 +13,7 @@ from phonofilm.evaluation.foley_world.audio_events import loudness
 from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate
 from phonofilm.evaluation.metrics.vbench import dynamic_degree, flow_strength, temporal_flicker
+from phonofilm.mel import filterbank
 from phonofilm.signals.motion import Motion, lucas_kanade
 from phonofilm.signals.onsets import detect_onsets, onset_confidence, suppress
 from phonofilm.signals.sync.drift import drift
@@ -166,7 +167,7 @@ def log_mel(film: Film) -> Mapping[str, np.ndarray]:
     count = (ears.shape[1] - 400) // 160 + 1 if ears.shape[1] >= 400 else 0
     if count < PATCH:
         raise UnfitError("log-mel statistics need a second of sound")
-    window, bank = np.hanning(401)[:400], mel_bank()
+    window, bank = np.hanning(401)[:400], filterbank(64, 60, 7800, 512, RATE)
     index = np.arange(count // PATCH * PATCH)[:, None] * 160 + np.arange(400)
     patches = []
     for ear in ears.astype(np.float64):
@@ -174,16 +175,6 @@ def log_mel(film: Film) -> Mapping[str, np.ndarray]:
         mel = np.log(power + 1e-4).reshape(-1, PATCH, 64)
         patches.append(np.concatenate([mel.mean(axis=1), mel.std(axis=1)], axis=-1))
     return {"patches": np.stack(patches, axis=1).astype(np.float32)}
-
-
-def mel_bank(bands: int = 64, low: float = 60.0, high: float = 7800.0) -> np.ndarray:
-    """Triangles [257, bands] evenly spaced in mel, for spectra of 512 points at 16 kHz."""
-    mel = np.linspace(1127 * np.log1p(low / 700), 1127 * np.log1p(high / 700), bands + 2)
-    edges = 700 * np.expm1(mel / 1127)
-    bins = np.fft.rfftfreq(512, 1 / RATE)[:, None]
-    return np.clip(
-        np.minimum((bins - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - bins) / np.diff(edges)[1:]), 0, None
-    )
 
 
 def motion_from(arrays: Mapping[str, np.ndarray]) -> Motion:

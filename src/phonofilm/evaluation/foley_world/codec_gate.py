@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.loading import load_codecs
 from phonofilm.codecs.mel import log_mel
-from phonofilm.codecs.pixels import to_frames
+from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.evaluation.foley_world.detect import observe
@@ -33,7 +33,7 @@ def recode(clip: Clip, video: VideoVAE, audio: AudioVAE, vocoder: Vocoder) -> Cl
     assert clip.frames is not None
     assert clip.waveform is not None
     grid = Grid.of(clip.picture_seconds, clip.frames.shape[2:0:-1], clip.fps or 12)
-    frames = torch.from_numpy(clip.frames).float().permute(3, 0, 1, 2)[None] / 127.5 - 1
+    frames = from_frames(clip.frames)
     frames = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, grid.model_frames - grid.frames, -1, -1)], 2)
     picture = video.decode(video.encode(frames)[0])[0][0, :, : grid.frames]
     samples = torch.from_numpy(clip.waveform)[None]
@@ -52,12 +52,7 @@ def codec_gate(folder: str | Path, count: int = 128, families: Sequence[str] = (
     """
     from phonofilm import world
 
-    folder = Path(folder)
-    networks = (
-        load_module(VideoVAE, folder / "video_vae.safetensors", "cpu"),
-        load_module(AudioVAE, folder / "audio_vae.safetensors", "cpu"),
-        load_module(Vocoder, folder / "vocoder.safetensors", "cpu"),
-    )
+    networks = load_codecs(folder)
     true, coded = [], []
     for start in range(0, count, 16):
         truths = [

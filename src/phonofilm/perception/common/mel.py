@@ -1,8 +1,4 @@
-"""Triangular mel filterbanks and framing, in the variants that published audio networks were trained on.
-
-They differ in where the triangles are straight (on the mel or on the hertz axis) and in the constant
-of the mel scale; a network fed the wrong one still gives numbers, only wrong ones.
-"""
+"""Mel filterbanks as tensors, framing, and Kaldi's log-mel; the scales themselves are in `phonofilm.mel`."""
 
 from __future__ import annotations
 
@@ -11,32 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-
-def hertz_to_mel(hertz: Tensor | float, *, kaldi: bool = False) -> Tensor:
-    """The HTK mel scale: 2595·log10(1 + f/700), or 1127·ln(1 + f/700) as Kaldi and AudioSet round it."""
-    hertz = torch.as_tensor(hertz, dtype=torch.float64)
-    return 1127.0 * torch.log1p(hertz / 700.0) if kaldi else 2595.0 * torch.log10(1.0 + hertz / 700.0)
-
-
-def mel_to_hertz(mel: Tensor) -> Tensor:
-    """The inverse of `hertz_to_mel` (2595)."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-
-
-def triangles(points: Tensor, edges: Tensor) -> Tensor:
-    """Overlapping triangles of height 1 on one axis.
-
-    Args:
-        points: float64 [F], where each spectral bin lies.
-        edges: float64 [bands + 2], ascending: foot, peak, foot of each triangle, shared by its neighbours.
-
-    Returns:
-        float64 [F, bands].
-    """
-    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
-    rising = (points[:, None] - lower) / (centre - lower)
-    falling = (upper - points[:, None]) / (upper - centre)
-    return torch.minimum(rising, falling).clamp_min(0.0)
+from phonofilm import mel
 
 
 def mel_bank(bands: int, low: float, high: float, fft: int, sample_rate: int, *, kaldi: bool = False) -> Tensor:
@@ -46,22 +17,13 @@ def mel_bank(bands: int, low: float, high: float, fft: int, sample_rate: int, *,
         kaldi: triangles straight on the mel axis (Kaldi, AudioSet's VGGish) rather than on the hertz
             axis (torchaudio's default).
     """
-    bins = torch.linspace(0.0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
-    ends = hertz_to_mel(torch.tensor([low, high]), kaldi=kaldi)
-    edges = torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64)
-    return triangles(hertz_to_mel(bins, kaldi=True), edges) if kaldi else triangles(bins, mel_to_hertz(edges))
+    bank = mel.filterbank(bands, low, high, fft, sample_rate, straight="mel" if kaldi else "hertz")
+    return torch.from_numpy(bank)
 
 
 def slaney_bank(bands: int, low: float, high: float, fft: int, sample_rate: int) -> Tensor:
-    """float64 [fft // 2 + 1, bands]: bands on Slaney's mel scale, each of area 1 in hertz (librosa's default).
-
-    The scale is linear to 1 kHz (3 mel per 200 Hz) and logarithmic above it (27 mel per factor of 6.4).
-    """
-    bins = torch.linspace(0.0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
-    ends = [f * 3 / 200 if f < 1000 else 15 + 27 * math.log(f / 1000) / math.log(6.4) for f in (low, high)]
-    mel = torch.linspace(ends[0], ends[1], bands + 2, dtype=torch.float64)
-    edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
-    return triangles(bins, edges) * 2 / (edges[2:] - edges[:-2])
+    """float64 [fft // 2 + 1, bands]: bands on Slaney's mel scale, each of area 1 in hertz (librosa's default)."""
+    return torch.from_numpy(mel.filterbank(bands, low, high, fft, sample_rate, scale="slaney", unit_area=True))
 
 
 def frames(waveform: Tensor, window: int, hop: int) -> Tensor:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from phonofilm.checkpoint import load_module, read_metadata
+from phonofilm.checkpoint import read_metadata
 from phonofilm.choices import SamplerName
-from phonofilm.codecs.audio_vae import AudioVAE
-from phonofilm.codecs.video_vae import VideoVAE
-from phonofilm.codecs.vocoder import Vocoder
+from phonofilm.codecs.loading import load_codecs
+from phonofilm.codecs.pixels import to_frames
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, draw_noise, flow_sigmas, steps_for
 from phonofilm.training.tasks.previews import save_frames, save_mels
 from phonofilm.types import Clip, Latents, Text
@@ -96,15 +95,12 @@ def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents],
     from phonofilm.media import write_clip
 
     codecs, (truth, joint, foley, animate) = codecs_folder(task.recipe.samples.codecs), made
-    video = load_module(VideoVAE, codecs / "video_vae.safetensors")
-    audio = load_module(AudioVAE, codecs / "audio_vae.safetensors")
-    vocoder = load_module(Vocoder, codecs / "vocoder.safetensors")
+    video, audio, vocoder = load_codecs(codecs)
     films = [video.decode(x.video.cpu())[0] for x in (truth, joint, animate) if x.video is not None]
     mels = [audio.decode(x.audio[:, 0].cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
     save_frames(stem.with_suffix(".png"), *films)
     save_mels(stem.with_name(f"{stem.name}-mel.png"), *mels)
     waveforms = vocoder(mels[1])[0][..., : task.grid.samples].clamp(-1, 1)
     for row, (film, waveform) in enumerate(zip(films[1], waveforms, strict=True)):
-        frames = ((film[:, : task.grid.frames] + 1) * 127.5).round().byte().permute(1, 2, 3, 0)
-        clip = Clip(frames.numpy(), task.grid.fps, waveform.numpy(), task.grid.sample_rate)
+        clip = Clip(to_frames(film[:, : task.grid.frames]), task.grid.fps, waveform.numpy(), task.grid.sample_rate)
         write_clip(clip, stem.with_name(f"{stem.name}-{row}.mp4"))
