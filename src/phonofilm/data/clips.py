@@ -68,8 +68,8 @@ class TrainingSource(ClipSource, Protocol):
     def window(self, row: int, start: int | None = None, stop: int | None = None) -> Tensor:
         """Frames `start` to `stop` of one picture: uint8 [T, H, W, 3]."""
 
-    def stems(self, rows: Sequence[int]) -> Tensor:
-        """Parts of the sounds: float32 [B, 3, C, N]."""
+    def stem_window(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
+        """Samples `start` to `stop` of the parts of one sound: float32 [3, C, N]."""
 
 
 class RawStore:
@@ -98,14 +98,18 @@ class RawStore:
         return self.shards.rows("waveform", rows).float()
 
     def stems(self, rows: Sequence[int]) -> Tensor:
-        """Parts of the sounds, float32 [B, 3, C, N] in the order of `STEMS`.
+        """Parts of the sounds, float32 [B, 3, C, N] in the order of `STEMS`."""
+        return torch.stack([self.stem_window(row) for row in rows])
+
+    def stem_window(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
+        """Samples `start` to `stop` of the parts of one sound, float32 [3, C, N].
 
         Raises:
             PhonofilmError: the store was written without stems.
         """
         if "stems" not in self.shards.names:
             raise PhonofilmError("this raw store has no stems; write it again with --stems")
-        return self.shards.rows("stems", rows).float()
+        return self.shards.last("stems", row, start, stop).float()
 
     def read(self, rows: Sequence[int]) -> ClipBatch:
         return ClipBatch(self.frames(rows), self.waveforms(rows), tuple(self.records[row] for row in rows))
@@ -151,8 +155,9 @@ class JoinedStores:
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         return torch.cat([store.waveforms([inner]) for store, inner in map(self._place, rows)])
 
-    def stems(self, rows: Sequence[int]) -> Tensor:
-        return torch.cat([store.stems([inner]) for store, inner in map(self._place, rows)])
+    def stem_window(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
+        store, inner = self._place(row)
+        return store.stem_window(inner, start, stop)
 
     def read(self, rows: Sequence[int]) -> ClipBatch:
         records = tuple(store.records[inner] for store, inner in map(self._place, rows))
@@ -212,10 +217,10 @@ class WorldSource:
     def waveforms(self, rows: Sequence[int]) -> Tensor:
         return self.read(rows).waveform
 
-    def stems(self, rows: Sequence[int]) -> Tensor:
-        stems = self.read(rows).stems
+    def stem_window(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
+        stems = self.read([row]).stems
         assert stems is not None
-        return stems
+        return stems[0, ..., start:stop]
 
     def family(self, row: int) -> str:
         return self.families[row % len(self.families)]

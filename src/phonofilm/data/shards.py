@@ -55,6 +55,14 @@ class Shards:
             return sliced[offset : offset + 1][0]
         return sliced[offset : offset + 1, start:stop][0]
 
+    def last(self, name: str, index: int, start: int, stop: int | None) -> Tensor:
+        """Row `index` of a tensor, steps `start` to `stop` of its last axis only; only that is read."""
+        shard = bisect_right(self._ends, index)
+        offset = index - (self._ends[shard - 1] if shard else 0)
+        sliced = self._files[shard].get_slice(name)
+        between = (slice(None),) * (len(sliced.get_shape()) - 2)
+        return sliced[(slice(offset, offset + 1), *between, slice(start, stop))][0]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of one row of a tensor."""
         return tuple(self._files[0].get_slice(name).get_shape()[1:])

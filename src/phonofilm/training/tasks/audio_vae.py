@@ -57,6 +57,7 @@ class _SoundTask:
         self.recipe = recipe
         self.clips = ClipRows(recipe.data, recipe.run)
         self.mel: MelConfig = recipe.model.mel
+        self.samples = self.clips.source.waveforms([0]).shape[-1] if recipe.data.stems else 0
 
     def batch(self, step: int) -> Batch:
         """waveform float32 [B, 2, window · hop], one random window of each clip, cut between mel frames."""
@@ -72,9 +73,9 @@ class _SoundTask:
 
     def _mixed(self, rows: list[int], count: int, generator: torch.Generator) -> Tensor:
         """A window of `count` samples of each clip's stems, mixed in many ways."""
-        stems = self.clips.source.stems(rows)
-        starts = [cut(stems.shape[-1], count, generator) for _ in stems]
-        cuts = [parts[..., s : s + count] for parts, s in zip(stems, starts, strict=True)]
+        source = self.clips.source
+        starts = [cut(self.samples, count, generator) for _ in rows]
+        cuts = [source.stem_window(row, start, start + count) for row, start in zip(rows, starts, strict=True)]
         return random_mixes(to_model_samples(torch.stack(cuts), count), generator)
 
     def provenance(self) -> dict[str, str]:
