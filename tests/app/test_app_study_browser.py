@@ -248,3 +248,135 @@ def test_a_narrow_screen_shows_everything(browser, served):
     browser.picture("10-narrow")
     wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0, "nothing sticks out at the side"
+
+
+def agree(page: Page) -> None:
+    page.click("#agree")
+    page.click("#start")
+    page.find(".listen")
+
+
+def test_two_people_share_one_browser(browser, served):
+    server, study = served
+    browser.driver.get(f"{server.url}?id=P1")
+    agree(browser)
+    own = browser.driver.current_url
+    assert "id=P1&key=" in own
+    browser.driver.get(f"{server.url}?id=P2")
+    browser.find("#agree")
+    agree(browser)
+    store = Ratings(server.folder, study.hash)
+    assert [r.outside for r in store.raters()] == ["P1", "P2"]
+    browser.driver.get(f"{server.url}?id=P1")  # back in the same browser: no second consent, no new seat
+    browser.find(".listen")
+    assert browser.driver.execute_script("return me") == store.raters()[0].token
+    browser.driver.execute_script("localStorage.clear(); sessionStorage.clear()")
+    browser.driver.get(f"{server.url}?id=P1")  # as from another browser, where the name alone proves nothing
+    browser.until(lambda: "cannot begin" in browser.find("h1").text)
+    browser.picture("11-refused")
+    browser.driver.get(own)
+    browser.find(".listen")
+    assert browser.driver.execute_script("return me") == store.raters()[0].token
+    assert len(store.raters()) == 2
+
+
+def test_without_a_name_the_page_asks_who_has_come_back(browser, served):
+    server, study = served
+    browser.driver.get(server.url)
+    agree(browser)
+    first = browser.driver.execute_script("return me")
+    browser.driver.refresh()
+    browser.find(".listen")
+    browser.driver.switch_to.new_window("tab")
+    browser.driver.get(server.url)
+    browser.find("#other")
+    browser.picture("12-who")
+    browser.click("#other")
+    agree(browser)
+    second = browser.driver.execute_script("return me")
+    assert second != first
+    browser.driver.switch_to.window(browser.driver.window_handles[0])
+    # the first tab does not answer for the first person any more while the second one sits here
+    browser.until(lambda: browser.all("#same"))
+    browser.click("#same")
+    assert browser.driver.execute_script("return me") == second
+    assert [r.token for r in Ratings(server.folder, study.hash).raters()] == [first, second]
+
+
+def test_withdrawing_deletes_the_answers(browser, served):
+    server, study = served
+    begin(browser, server, study, 0)
+    play_all(browser)
+    for box in browser.all("fieldset"):
+        box.find_elements("css selector", "input")[1].click()
+    browser.click("#send")
+    store = Ratings(server.folder, study.hash)
+    browser.until(lambda: len(store.ratings()) == 1)
+    browser.click("#withdraw")
+    browser.click("#stay")
+    browser.find("#lock")
+    browser.click("#withdraw")
+    browser.picture("13-withdraw")
+    browser.click("#delete")
+    browser.until(lambda: "deleted" in browser.find("h1").text)
+    assert store.ratings() == []
+    browser.driver.refresh()
+    browser.find("#agree")
+
+
+@pytest.fixture
+def mushra_served(tmp_path):
+    folder, study = study_of(tmp_path, likert=0, pairs=0, anchors=0, catches=0, duplicates=0, mushra=2)
+    server = Server(folder)
+    try:
+        yield server, study
+    finally:
+        server.kill()
+
+
+def test_mushra_by_keys_alone(browser, mushra_served):
+    server, study = mushra_served
+    begin(browser, server, study, 0)
+    browser.picture("14-mushra-locked")
+    letters = "ABCDE"
+    for trial in study.trials(0):
+        browser.until(lambda t=trial: browser.count() == f"{t.index} of 2")
+        assert not browser.find("#send").is_enabled()
+        for number, key in enumerate("r" + letters.lower()):
+            browser.press(key)
+            browser.until(lambda n=number: browser.all("figcaption span")[n].get_attribute("textContent") == "played")
+        for place, key in enumerate(letters.lower()):
+            browser.press(key, str(place + 2), "\ue014")  # ArrowRight: one more
+        browser.until(lambda: browser.find("#send").is_enabled())
+        browser.picture("15-mushra")
+        if trial.index == 0:  # a reload keeps what was set
+            browser.driver.refresh()
+            browser.until(lambda: [o.text for o in browser.all("output")] == ["21", "31", "41", "51", "61"])
+        browser.press("\ue007")
+    browser.find(".code")
+    given = {r.trial: r.answers for r in Ratings(server.folder, study.hash).ratings()}
+    assert given == {i: {"A": 21, "B": 31, "C": 41, "D": 51, "E": 61} for i in range(2)}
+
+
+def test_mushra_on_a_phone(browser, mushra_served):
+    server, study = mushra_served
+    metrics = {"width": 390, "height": 780, "deviceScaleFactor": 2, "mobile": True}
+    begin(browser, server, study, 0)
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for number, row in enumerate(browser.all(".version .listen")):
+        row.click()
+        browser.until(lambda n=number: browser.all("figcaption span")[n].get_attribute("textContent") == "played")
+    for slider in browser.all(".version input"):
+        browser.until(slider.is_enabled)
+        slider.click()
+    browser.until(lambda: browser.find("#send").is_enabled())
+    browser.picture("16-mushra-phone")
+    wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "nothing sticks out at the side"
+    small = browser.driver.execute_script(
+        "return [...document.querySelectorAll('.version button, .version input, #send')]"
+        ".filter((e) => e.getBoundingClientRect().height < 44).length"
+    )
+    assert small == 0, "everything is large enough for a finger"
+    browser.click("#send")
+    browser.until(lambda: browser.count() == "1 of 2")
