@@ -8,7 +8,7 @@ from scipy import stats
 
 from phonofilm.evaluation.study.bradley_terry import davidson
 from phonofilm.evaluation.study.krippendorff import alpha_interval, ordinal_alpha
-from phonofilm.evaluation.study.mean_opinion import Spread, difference, mean_opinion, power, raters_needed
+from phonofilm.evaluation.study.mean_opinion import Spread, _Crossed, difference, mean_opinion, power, raters_needed
 
 STUDIES = 500
 
@@ -134,6 +134,24 @@ def test_alpha_at_its_ends_and_only_by_order():
     table = np.clip(agreed + rng.integers(-1, 2, agreed.shape), 1, 5).astype(float)
     assert ordinal_alpha(table**3) == pytest.approx(ordinal_alpha(table)), "ordinal: any growing scale is the same"
     assert np.isnan(ordinal_alpha(np.ones((3, 4))))
+
+
+def test_full_agreement_on_a_few_clips_has_no_interval():
+    found = alpha_interval(np.tile([1, 2, 4, 5], (3, 1)))
+    assert found.value == 1
+    assert np.isnan([found.low, found.high]).all()
+    assert np.isnan(alpha_interval([[1], [2]]).low)
+
+
+def test_the_variance_of_raters_and_scenes_is_the_analytic_one():
+    # drawn raters of a balanced table: the variance of their mean is that of their means, over their number
+    answers = np.random.default_rng(6).normal(3, 1, (40, 25))
+    who, what = np.indices(answers.shape)
+    rating = _Crossed.of(who.ravel(), what.ravel(), answers.ravel(), 0.95)
+    ones = [(np.ones(answers.size), 1.0)]
+    for clusters, means in ((rating.raters, answers.mean(axis=1)), (rating.scenes, answers.mean(axis=0))):
+        found = rating._variance(clusters, ones, np.random.default_rng(0))
+        assert found == pytest.approx(means.var(ddof=1) / len(means), rel=0.1)
 
 
 def test_alpha_interval_covers_the_alpha_of_very_many_clips():

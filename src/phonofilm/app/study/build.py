@@ -155,14 +155,16 @@ def _mushra(plan: Plan) -> Mushra | None:
 
 def _films(system: str, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Films of a folder by scene, and a line for each file that is none or that has the name of another."""
-    found, left_out = {}, []
+    found: dict[str, Path] = {}
+    left_out = []
     for entry in scan(folder).clips:
-        if entry.problem:
-            left_out.append(f"{system}/{entry.name}: {entry.problem}")
-        elif entry.path.suffix.lower() not in FILMS:
-            left_out.append(f"{system}/{entry.name}{entry.path.suffix}: has no picture")
+        scene, file = normal_name(entry.name), normal_name(entry.path.relative_to(folder).as_posix())
+        if entry.problem or entry.path.suffix.lower() not in FILMS:
+            left_out.append(f"{system}/{file}: {entry.problem or 'has no picture'}")
+        elif scene in found:
+            left_out.append(f"{system}/{file}: has the name of {normal_name(found[scene].name)}: keep one of them")
         else:
-            found[entry.name] = entry.path
+            found[scene] = entry.path
     if not found:
         raise PhonofilmError(f"{folder} holds no films; put clips of the same names into one folder for each system")
     return found, left_out

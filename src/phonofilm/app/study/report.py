@@ -231,11 +231,16 @@ def _preferences(found: Mapping[str, Any]) -> Iterator[str]:
         yield dots(rows, -reach, reach, f"Strengths, {name}", ticks)
         yield f"<figcaption>{part['choices']} choices, {part['ties']} of them ties.</figcaption></figure>"
         body = [
-            [f"{c['first']} over {c['second']}", f"{100 * c['share']:.0f} %", _p(c["p"]), _p(c["adjusted"])]
+            [
+                f"{c['first']} over {c['second']}",
+                f"{100 * c['share']:.0f} % [{100 * c['share_low']:.0f}, {100 * c['share_high']:.0f}]",
+                _p(c["p"]),
+                _p(c["adjusted"]),
+            ]
             for c in part["contests"]
         ]
         strong = [c["adjusted"] < 0.05 for c in part["contests"]]
-        yield _table(["contest", "first is chosen", "p", "Holm"], body, strong)
+        yield _table(["contest", "first is chosen, 95 %", "p", "Holm"], body, strong)
 
 
 def _mushra(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
@@ -287,7 +292,9 @@ def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
     yield "chance, below 0 is worse than chance.</p>"
     rows = {name: row for name, row in found["agreement"].items() if row["value"] is not None}
     if rows:
-        yield f"<figure>{dots(rows, -0.25, 1, 'Krippendorff alpha', (0, 0.25, 0.5, 0.75, 1))}</figure>"
+        clips = ", ".join(f"{name} {row['clips']}" for name, row in rows.items())
+        yield f"<figure>{dots(rows, -0.25, 1, 'Krippendorff alpha', (0, 0.25, 0.5, 0.75, 1))}"
+        yield f"<figcaption>Clips that two raters or more judged: {escape(clips)}.</figcaption></figure>"
 
 
 def _metrics(found: Mapping[str, Any]) -> Iterator[str]:

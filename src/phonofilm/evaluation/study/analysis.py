@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from phonofilm.evaluation.statistics import holm, spearman
 from phonofilm.evaluation.study import mushra
@@ -193,7 +194,14 @@ def preferences(study: Study, made: Sequence[Choice]) -> dict[str, Any]:
             "systems": present,
             "strengths": [asdict(strengths.interval(i)) for i in range(len(present))],
             "contests": [
-                {**asdict(c), "first": present[c.first], "second": present[c.second]} for c in strengths.contests()
+                {
+                    **asdict(c),
+                    "first": present[c.first],
+                    "second": present[c.second],
+                    "share_low": float(expit(c.gap.low)),
+                    "share_high": float(expit(c.gap.high)),
+                }
+                for c in strengths.contests()
             ],
             "wins": wins.tolist(),
             "ties": sum(won == 0 for won in outcome),
@@ -239,7 +247,9 @@ def _correlation(points: Sequence[tuple[float, float]]) -> dict[str, Any] | None
         found = spearman([x for x, _ in points], [y for _, y in points])
     except ValueError:
         return None
-    return {"value": found.value, "low": found.low, "high": found.high, "n": len(points)}
+    known = found.high > found.low  # ranks that agree fully have no interval by Fisher's z
+    limits = {"low": found.low, "high": found.high} if known else {"low": None, "high": None}
+    return {"value": found.value, **limits, "n": len(points)}
 
 
 def _trials(study: Study, ratings: Iterable[Rating]) -> Iterable[tuple[Rating, Any]]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phonofilm.evaluation.statistics import Interval
+from phonofilm.evaluation.study.resampling import bootstrap_draws
 from phonofilm.signals.validation import Floats
 
 
@@ -22,23 +23,29 @@ def ordinal_alpha(table: ArrayLike) -> float:
         ValueError: no clip was judged by two raters.
     """
     pairs = _coincidences(table)
-    return _alpha(pairs.sum(axis=0))
+    return float(_alpha(pairs.sum(axis=0)))
 
 
 def alpha_interval(table: ArrayLike, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> Interval:
     """α and its percentile bootstrap interval over clips.
 
-    Only clips are drawn anew: a rater drawn twice would agree with himself and push α up.
+    Only clips are drawn anew: a rater drawn twice would agree with himself and push α up. The limits are NaN where
+    there is one clip, or where all draws give the same: full agreement on a few clips does not say how sure it is.
     """
-    pairs = _coincidences(table)
-    count = len(pairs)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    alphas = np.array([_alpha(np.tensordot(draw, pairs, 1)) for draw in draws])
-    alphas = alphas[np.isfinite(alphas)]
-    if len(alphas) < 2:
-        return Interval(_alpha(pairs.sum(axis=0)), float("nan"), float("nan"), level)
-    low, high = np.quantile(alphas, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(_alpha(pairs.sum(axis=0)), float(low), float(high), level)
+    value, pairs = ordinal_alpha(table), _coincidences(table)
+    if len(pairs) < 2:
+        return Interval(value, float("nan"), float("nan"), level)
+    drawn = bootstrap_draws(
+        len(pairs),
+        lambda clips, axis: _alpha(pairs[clips].sum(axis=-3)),
+        resamples,
+        np.random.default_rng(seed),
+        batch=max(1, 2_000_000 // pairs.size),
+    )
+    if len(drawn) < 2 or np.ptp(drawn) == 0:
+        return Interval(value, float("nan"), float("nan"), level)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), level)
 
 
 def _coincidences(table: ArrayLike) -> Floats:
@@ -57,10 +64,13 @@ def _coincidences(table: ArrayLike) -> Floats:
     return pairs / (counts.sum(axis=1) - 1)[:, None, None]
 
 
-def _alpha(pairs: Floats) -> float:
-    totals = pairs.sum(axis=1)
+def _alpha(pairs: Floats) -> Floats:
+    """α of coincidences [..., K, K]; NaN where all ratings are the same."""
+    totals = pairs.sum(axis=-2)
     # the distance of two values is how many ratings lie between them, counting half of each end
-    upto = np.cumsum(totals) - totals / 2
-    distance: Floats = (upto[:, None] - upto[None, :]) ** 2
-    chance = float((totals[:, None] * totals[None, :] * distance).sum()) / max(totals.sum() - 1, 1e-12)
-    return float(1 - (pairs * distance).sum() / chance) if chance > 0 else float("nan")
+    upto = np.cumsum(totals, axis=-1) - totals / 2
+    distance = (upto[..., :, None] - upto[..., None, :]) ** 2
+    seen = (pairs * distance).sum(axis=(-2, -1))
+    expected = (totals[..., :, None] * totals[..., None, :] * distance).sum(axis=(-2, -1))
+    chance = expected / np.maximum(totals.sum(axis=-1) - 1, 1e-12)
+    return np.where(chance > 0, 1 - seen / np.where(chance > 0, chance, 1), np.nan)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from phonofilm.evaluation.statistics import Interval
+from phonofilm.evaluation.study.resampling import bootstrap_draws
 from phonofilm.signals.validation import Floats, vector
 
 RESAMPLES = 2000
@@ -113,15 +114,21 @@ class _Crossed:
         count = int(clusters.max()) + 1
         if count < 2:
             return 0.0
-        drawn = rng.integers(0, count, (RESAMPLES, count)) + count * np.arange(RESAMPLES)[:, None]
-        draws = np.bincount(drawn.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count)
-        total = np.zeros(RESAMPLES)
-        usable = np.full(RESAMPLES, True)
-        for weights, sign in terms:
-            amount = draws @ np.bincount(clusters, weights, count)
-            usable &= amount > 0
-            total += sign * (draws @ np.bincount(clusters, weights * self.values, count)) / np.maximum(amount, 1e-12)
-        return float(total[usable].var()) * count / (count - 1) if usable.sum() > 1 else 0.0
+        parts = [
+            (sign, np.bincount(clusters, weights, count), np.bincount(clusters, weights * self.values, count))
+            for weights, sign in terms
+        ]
+
+        def signed_sum(chosen: NDArray[np.int64], axis: int) -> Floats:
+            total = np.zeros(chosen.shape[:-1])
+            for sign, amount, sums in parts:
+                weight = amount[chosen].sum(axis=axis)
+                # a draw without any rating of one system says nothing
+                total += sign * sums[chosen].sum(axis=axis) / np.where(weight > 0, weight, np.nan)
+            return total
+
+        draws = bootstrap_draws(count, signed_sum, RESAMPLES, rng)
+        return float(draws.var()) * count / (count - 1) if len(draws) > 1 else 0.0
 
     def _single_variance(self, terms: list[tuple[Floats, float]]) -> float:
         """What the bootstrap variance tends to when every (rater, scene) pair is drawn by itself."""

@@ -463,8 +463,9 @@ function mushra(current) {
 
   const form = make("form", { className: "versions" },
     make("p", { className: "question" }, current.scales[0].question),
+    rows[0],
     make("div", { className: "version words", "aria-hidden": "true" }, make("span", {}), make("div", {}, ...WORDS.map((word) => make("small", {}, word))), make("span", {})),
-    ...rows,
+    ...rows.slice(1),
     make("div", { className: "submit" }, make("div", {}, lock, missing), send));
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -551,7 +552,7 @@ async function resume() {
     return outside ? invitation() : welcome();
   }
   // without a name in the address another person may sit here now; a reload in the same tab is the same person
-  if (!outside && !session.getItem(store.token)) return whoIsIt(state);
+  if (!outside && session.getItem(store.token) !== me) return whoIsIt(state);
   next(state);
 }
 
@@ -568,7 +569,7 @@ async function invitation() {
 
 // the page that the back button brings, and a second tab, must not answer for somebody who has begun here since
 addEventListener("pageshow", (event) => { if (event.persisted && local.getItem(store.token) !== me) location.reload(); });
-addEventListener("storage", (event) => { if (event.key === store.token && me && event.newValue !== me) location.reload(); });
+addEventListener("storage", (event) => { if (event.key === store.token && event.newValue !== me) location.reload(); });
 
 (async () => {
   about = await call("api/study");
