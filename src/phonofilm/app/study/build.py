@@ -143,7 +143,7 @@ def _study(stimuli: list[Stimulus], names: tuple[str, ...], items: list[str], pl
             mushra=_mushra(plan),
         )
     except ValueError as error:
-        raise PhonofilmError(f"this study cannot be: {error}") from error
+        raise PhonofilmError(f"this study is not possible: {error}") from error
 
 
 def _mushra(plan: Plan) -> Mushra | None:
