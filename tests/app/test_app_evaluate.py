@@ -87,7 +87,9 @@ def test_the_worst_clips_come_first(result):
 
 def test_compare_says_who_is_better(place, capsys):
     files = [str(place / name / "results.json") for name in ("out", "ref")]
-    assert main(["compare", *files]) == 0
+    files += ["--cache", str(place / "cache")]
+    assert main(["compare", *files, "--csv", str(place / "pairs.csv")]) == 0
+    assert "first_system,second_system,name," in (place / "pairs.csv").read_text()
     shown = capsys.readouterr().out
     assert "offset" in shown
     assert "out" in shown
@@ -115,7 +117,8 @@ def test_json_is_one_object(place, capsys):
         (["{late}", "--weights", "i3d=none.pt"], "no weights of i3d"),
         (["{late}", "--prompts", "none.csv"], "cannot be read"),
         (["{late}", "--workers", "-1"], "start at 0"),
-        (["{late}", "-o", "none/deep/out"], "does not exist"),
+        (["{late}", "-o", "{late}/00.mkv/out"], "is a file"),
+        (["{late}", "--device", "abacus"], "no device 'abacus'"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing(place, arguments, message, capsys, tmp_path, monkeypatch):

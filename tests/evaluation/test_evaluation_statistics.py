@@ -16,9 +16,10 @@ from phonofilm.evaluation.metrics.peavs import (
 from phonofilm.evaluation.statistics import (
     bootstrap_interval,
     holm,
-    paired_permutation_test,
     resampled,
+    sign_flip_test,
     spearman,
+    two_sample_test,
 )
 
 
@@ -56,23 +57,41 @@ def test_bootstrap_of_rows_and_of_nothing_that_varies():
         bootstrap_interval([1, 2], method="t")
 
 
-def test_permutation_test_is_exact_for_few_clips_and_close_for_many():
-    assert paired_permutation_test([2, 3, 4, 5], [1, 1, 1, 1]).p == pytest.approx(2 / 16)
-    assert paired_permutation_test([1, 2, 3], [1, 2, 3]).p == 1
+def test_sign_flips_are_exact_for_few_clips_and_close_to_known_tests_for_many():
+    assert sign_flip_test([1, 2, 3, 4]) == pytest.approx(2 / 16)
+    assert sign_flip_test([0, 0, 0]) == 1
     rng = np.random.default_rng(3)
-    a = rng.normal(0.3, 1, 60)
-    found = paired_permutation_test(a, np.zeros(60))
-    assert found.difference == pytest.approx(a.mean())
-    assert found.p == pytest.approx(scipy.stats.ttest_1samp(a, 0).pvalue, abs=0.02)
-    assert paired_permutation_test(a, a - 5).p == pytest.approx(1 / 10_001)
-    with pytest.raises(ValueError, match="must pair"):
-        paired_permutation_test(a, a[:-1])
+    gaps = rng.normal(0.3, 1, 60)
+    known = min(scipy.stats.ttest_1samp(gaps, 0).pvalue, scipy.stats.wilcoxon(gaps).pvalue)
+    assert known * 0.9 < sign_flip_test(gaps) < 2 * known
+    assert sign_flip_test(gaps + 5) == pytest.approx(1 / 10_000)
+    with pytest.raises(ValueError, match="at least 2"):
+        sign_flip_test([1.0])
 
 
-def test_permutation_p_values_are_uniform_under_the_null():
+def test_a_few_wild_clips_do_not_hide_a_difference():
+    rng = np.random.default_rng(6)
+    gaps = rng.normal(290, 60, 40)
+    gaps[:4] = [-2300, 2100, -2400, -1900]
+    assert scipy.stats.ttest_1samp(gaps, 0).pvalue > 0.1
+    assert sign_flip_test(gaps) < 0.002
+
+
+@pytest.mark.parametrize("test", ["paired", "apart"])
+def test_p_values_hold_their_level_under_the_null(test):
     rng = np.random.default_rng(4)
-    p = [paired_permutation_test(rng.normal(size=20), rng.normal(size=20), 400, seed).p for seed in range(150)]
-    assert scipy.stats.kstest(p, "uniform").pvalue > 0.01
+    draws = rng.standard_t(2, size=(300, 2, 20))
+    p = [sign_flip_test(a - b, 999, 1) if test == "paired" else two_sample_test(a, b, 999) for a, b in draws]
+    for level in (0.05, 0.2, 0.5):
+        assert abs(np.mean(np.array(p) <= level) - level) < 3.5 * np.sqrt(level * (1 - level) / 300)
+
+
+def test_clips_that_do_not_pair_are_tested_by_their_labels():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0, 1, 30), rng.normal(0.5, 1, 45)
+    known = scipy.stats.ttest_ind(a, b).pvalue
+    assert known / 2 < two_sample_test(a, b) < 2 * known
+    assert two_sample_test([1, 1], [1, 1, 1]) == 1
 
 
 def test_holm_by_hand():

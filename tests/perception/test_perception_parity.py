@@ -38,7 +38,7 @@ def test_the_state_dict_is_the_published_one(name):
     assert ours == {key: shape for key, shape, _ in fixture.description["keys"]}
 
 
-@pytest.mark.parametrize("name", ["vggish", "i3d", "synchformer_mel", "imagebind_mel"])
+@pytest.mark.parametrize("name", ["vggish", "i3d", "synchformer_mel", "imagebind_mel", "peavs", "imagebind_text"])
 def test_small_fixtures(name):
     (report,) = check_folder(FIXTURES, names=[name])
     assert report["ok"], report
@@ -46,7 +46,7 @@ def test_small_fixtures(name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # two minutes of two idle cores, ten of a busy one
-@pytest.mark.parametrize("name", ["synchformer", "imagebind"])
+@pytest.mark.parametrize("name", ["synchformer", "imagebind", "panns", "passt", "ms_clap"])
 def test_large_fixtures(name):
     (report,) = check_folder(FIXTURES, names=[name])
     assert report["ok"], report

@@ -9,9 +9,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from phonofilm.parity.fixtures import Fixture, Runner
+from phonofilm.perception.audio import ms_clap, panns, passt
 from phonofilm.perception.audio.vggish import VGGish, log_mel_examples
 from phonofilm.perception.audiovisual import imagebind, synchformer
-from phonofilm.perception.audiovisual.imagebind import ImageBind
+from phonofilm.perception.audiovisual.imagebind import ImageBind, TrunkConfig
+from phonofilm.perception.audiovisual.imagebind_text import ImageBindText, ImageBindTextConfig
+from phonofilm.perception.audiovisual.peavs import Peavs
 from phonofilm.perception.audiovisual.synchformer import Synchformer
 from phonofilm.perception.common import ported_checkpoints
 from phonofilm.perception.vision.i3d import I3D
@@ -65,6 +68,39 @@ def imagebind_whole(fixture: Fixture, device: torch.device) -> dict[str, Tensor]
     return outputs | {"audio_embedding_mean": embedding.mean(0)}
 
 
+def panns_whole(fixture: Fixture, device: torch.device) -> dict[str, Tensor]:
+    network = ported_checkpoints.build(panns.Cnn14, fixture.weights(), device)
+    mel = panns.log_mel(_draw(fixture, "waveform", device))
+    embeddings, logits = network(mel[None])
+    return {"log_mel": mel[::20], "embeddings": embeddings[0], "logits": logits[0]}
+
+
+def passt_whole(fixture: Fixture, device: torch.device) -> dict[str, Tensor]:
+    network = ported_checkpoints.build(passt.PaSST, fixture.weights(), device)
+    mel = passt.log_mel(_draw(fixture, "waveform", device))
+    embeddings, logits = network(mel[None])
+    return {"log_mel": mel[:, ::20], "embeddings": embeddings[0], "logits": logits[0]}
+
+
+def ms_clap_sound(fixture: Fixture, device: torch.device) -> dict[str, Tensor]:
+    network = ms_clap.build(fixture.weights(), "these weights", text=False).to(device)
+    mel = ms_clap.log_mel(_draw(fixture, "waveform", device))
+    return {"log_mel": mel[::20], "embedding": network.sound(mel[None])[0]}
+
+
+def imagebind_text_whole(fixture: Fixture, device: torch.device) -> dict[str, Tensor]:
+    config = ImageBindTextConfig(TrunkConfig(*fixture.config["trunk"]), **fixture.config["rest"])
+    network = ported_checkpoints.build(ImageBindText, fixture.weights(), device, config)
+    ids = _draw(fixture, "ids", device).long()[None]
+    return {"embedding_raw": network.raw(ids)[0], "embedding": network(ids)[0]}
+
+
+def peavs(fixture: Fixture, device: torch.device) -> dict[str, Tensor]:
+    network = ported_checkpoints.build(Peavs, fixture.weights(), device)
+    audio, video = (_draw(fixture, name, device).float()[None] for name in ("audio", "video"))
+    return {"prediction": network(audio, video)}
+
+
 RUNNERS: Mapping[str, Runner] = {
     "vggish": vggish,
     "i3d": i3d,
@@ -72,6 +108,11 @@ RUNNERS: Mapping[str, Runner] = {
     "synchformer": synchformer_whole,
     "imagebind_mel": imagebind_mel,
     "imagebind": imagebind_whole,
+    "panns": panns_whole,
+    "passt": passt_whole,
+    "peavs": peavs,
+    "ms_clap": ms_clap_sound,
+    "imagebind_text": imagebind_text_whole,
 }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter
 
 from phonofilm.signals.camera_motion import Images, camera_shift, coarse, half, inner, shot_cuts, translated, windows
+from phonofilm.signals.onsets import detect_onsets
 from phonofilm.signals.time_series import Signal
 from phonofilm.signals.validation import Floats, finite
 
@@ -40,6 +41,11 @@ class Motion:
     upright: Signal
     light: Signal
     tones: Signal
+
+
+def when_it_changes(motion: Motion) -> Floats:
+    """Times in seconds at which motion changes most: the picture's counterpart of onsets."""
+    return detect_onsets(motion.change, threshold=0.15, apart=0.1)
 
 
 def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:

@@ -40,6 +40,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="A,B…", help="Networks the system was conditioned on: their verdict is flagged circular."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where published networks compute: cpu, cuda, mps or auto.")
+    ] = "auto",
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that decode; 0 is one per core.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where features are kept; default ~/.cache/phonofilm/features.")
@@ -47,6 +50,7 @@ def evaluate(
     keep_mismatched: Annotated[
         bool, typer.Option("--keep-mismatched", help="Score clips of other rates than the rest.")
     ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write metrics.csv and clips.csv.")] = False,
     worst: Annotated[int, typer.Option(metavar="N", help="Clips to show in the report, the worst first.")] = 10,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the shuffled control and the intervals.")] = 0,
 ) -> None:
@@ -59,9 +63,10 @@ def evaluate(
 
     What was measured once is kept by content, so a stopped run goes on, and a second one takes seconds.
     """
+    from phonofilm.app.reports.evaluation.csv_tables import clip_rows, metric_rows, write_csv
     from phonofilm.app.reports.evaluation.page import write_page
     from phonofilm.app.reports.evaluation.table import result_lines
-    from phonofilm.evaluation.suite.registry import METRICS
+    from phonofilm.evaluation.suite.registry import metrics as known_metrics
     from phonofilm.evaluation.suite.runner import Settings, write_json
     from phonofilm.evaluation.suite.runner import evaluate as run
 
@@ -80,14 +85,18 @@ def evaluate(
             conditioned_on=_split(conditioned_on),
             keep_mismatched=keep_mismatched,
             seed=seed,
+            device=device,
         )
-        judges = {metric.network for metric in METRICS} - {None}
+        judges = {metric.network for metric in known_metrics()} - {None}
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
         result = run(generated, reference, prompts, settings, report.progress)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(result, folder / "results.json")
         write_page(result, folder / "report.html", worst, report.progress)
+        if csv:
+            write_csv(folder / "metrics.csv", metric_rows(result))
+            write_csv(folder / "clips.csv", clip_rows(result))
         report.set_fields(results=str(folder / "results.json"), report=str(folder / "report.html"), **result)
         for line in result_lines(result):
             report.print_line(line)
@@ -96,36 +105,52 @@ def evaluate(
 
 def compare(
     ctx: typer.Context,
-    first: Annotated[Path, typer.Argument(metavar="A.json", help="results.json of one evaluation.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="results.json of another one.")],
+    results: Annotated[
+        list[Path], typer.Argument(metavar="A.json B.json …", help="results.json of two systems or more.")
+    ],
+    metrics: Annotated[
+        str | None, typer.Option(metavar="A,B…", help="Compare these only: fewer tests need less correction.")
+    ] = None,
+    categories: Annotated[
+        bool, typer.Option("--categories", help="Also compare within each category of prompts.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where features are kept; default ~/.cache/phonofilm/features.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every row as CSV.")] = None,
 ) -> None:
-    """Say where two systems really differ: paired tests over the same clips, corrected for how many there are.
+    """Say where systems really differ: paired tests over the same clips, corrected for how many there are.
 
     [dim]$[/] phonofilm compare ours/results.json theirs/results.json
+    [dim]$[/] phonofilm compare ours/results.json theirs/results.json --metrics offset,FAD
+    [dim]$[/] phonofilm compare a/results.json b/results.json c/results.json --categories
     """
     from dataclasses import asdict
 
+    from phonofilm.app.reports.evaluation.csv_tables import comparison_rows, write_csv
+    from phonofilm.app.reports.evaluation.names import result_names
     from phonofilm.app.reports.evaluation.table import comparison_lines
+    from phonofilm.evaluation.suite.compare import ComparisonSettings, read_result
     from phonofilm.evaluation.suite.compare import compare as run
-    from phonofilm.evaluation.suite.compare import read_result
 
     with Session.of(ctx).report("compare") as report:
-        differences = run(read_result(first), read_result(second))
+        if csv is not None:
+            check_folder(csv.parent)
+        names = result_names(results)
+        differences = run(
+            [read_result(path) for path in results], ComparisonSettings(_split(metrics), categories, cache)
+        )
         if not differences:
             raise PhonofilmError(
-                f"{first} and {second} share no metric; evaluate both with the same --metrics or --preset"
+                f"{', '.join(map(str, results))} share no metric; evaluate all with the same --metrics or --preset"
             )
-        report.set_fields(first=str(first), second=str(second), differences=[asdict(row) for row in differences])
-        for line in comparison_lines(differences, _short(first, second)):
+        report.set_fields(
+            results=[str(path) for path in results], names=list(names), differences=[asdict(row) for row in differences]
+        )
+        if csv is not None:
+            write_csv(csv, comparison_rows(differences, names))
+        for line in comparison_lines(differences, names):
             report.print_line(line)
-
-
-def _short(first: Path, second: Path) -> tuple[str, str]:
-    """What tells two results apart: their folders, or else their names."""
-    names = first.stem, second.stem
-    if names[0] == names[1]:
-        names = first.resolve().parent.name, second.resolve().parent.name
-    return names if names[0] != names[1] else ("A", "B")
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -77,6 +77,11 @@ class Film:
         """float32 [N] at 16 kHz, the mean of both ears."""
         return np.ascontiguousarray(self.channels_16k.mean(axis=0, dtype=np.float32))
 
+    def mono_at(self, rate: int) -> np.ndarray:
+        """float32 [N] at any rate, the mean of both channels."""
+        sound = resample_audio(self.sound, self.sample_rate, rate)
+        return np.ascontiguousarray(sound.mean(axis=0, dtype=np.float32))
+
     @cached_property
     def images(self) -> Images:
         """Luminance float32 [T, h, w], 0 … 1, small."""

@@ -29,6 +29,7 @@ class Plan:
     Attributes:
         features: their names. keys: each one's name in the cache. weights: files of published weights by feature.
         cache: folder of the cache. texts: names of those taken of prompts instead.
+        device: where networks with published weights compute.
     """
 
     features: tuple[str, ...]
@@ -36,14 +37,15 @@ class Plan:
     weights: Mapping[str, Path]
     cache: Path
     texts: tuple[str, ...] = ()
+    device: str = "cpu"
 
     @staticmethod
-    def of(features: Sequence[str], cache: Path, weights: Mapping[str, Path]) -> Plan:
+    def of(features: Sequence[str], cache: Path, weights: Mapping[str, Path], device: str = "cpu") -> Plan:
         known = catalogue()
         files = {name: path for name in features if (path := weights.get(known[name].weights or "")) is not None}
         keys = {name: known[name].key(files.get(name)) for name in features}
         texts = tuple(name for name in features if known[name].stream == "text")
-        return Plan(tuple(name for name in features if name not in texts), keys, files, cache, texts)
+        return Plan(tuple(name for name in features if name not in texts), keys, files, cache, texts, device)
 
 
 class NetworkError(PhonofilmError):
@@ -163,19 +165,20 @@ def _keep(cache: FeatureCache, digest: str, key: str, arrays: Mapping[str, np.nd
 
 def _one(name: str, film: Film, plan: Plan) -> tuple[Mapping[str, np.ndarray], str | None]:
     try:
-        return load_extractor(name, plan.weights.get(name))(film), None
+        return load_extractor(name, plan.weights.get(name), plan.device)(film), None
     except ValueError as error:  # UnfitError, or a metric's own check of its input
         return {}, str(error)
 
 
 @cache
-def load_extractor(name: str, weights: Path | None) -> Extractor:
+def load_extractor(name: str, weights: Path | None, device: str = "cpu") -> Extractor:
     """What takes a feature, loaded once.
 
     Raises:
         NetworkError: its network cannot be loaded.
     """
     try:
-        return catalogue()[name].load(weights)
+        feature = catalogue()[name]
+        return feature.load(weights, device) if feature.weights else feature.load(weights)
     except PhonofilmError as error:
         raise NetworkError(str(error)) from error

@@ -33,7 +33,7 @@ def take_words(
         for name in plan.texts:
             kept = cache.get(text_digest(text), plan.keys[name])
             if kept is None:
-                found = load_extractor(name, plan.weights.get(name))(text)
+                found = load_extractor(name, plan.weights.get(name), plan.device)(text)
                 cache.put(text_digest(text), plan.keys[name], found)
             else:
                 found = kept[0]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.checkpoint import file_sha256
+from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.decoded_clip import DECODING
 from phonofilm.weights.public import MANIFEST
 
@@ -29,17 +30,20 @@ class Feature:
         name: how metrics ask for it.
         version: raised whenever its numbers change, which makes the cache forget the old ones.
         stream: what it looks at; "text" for prompts.
-        load: builds the function that takes it, given the file or folder of the published weights or None.
+        load: builds the function that takes it, given the file or folder of the published weights or None; where it
+            has weights, also given the device.
         packages: distributions that its numbers come from (module name by distribution name).
         weights: name of the published weights that it needs.
+        lacks: of given weights, what must still be put beside them, or None.
     """
 
     name: str
     version: int
     stream: str
-    load: Callable[[Path | None], Extractor]
+    load: Callable[..., Extractor]
     packages: Mapping[str, str] = field(default_factory=dict)
     weights: str | None = None
+    lacks: Callable[[Path], str | None] | None = None
 
     def missing(self) -> tuple[str, ...]:
         """Distributions that are not installed."""
@@ -53,8 +57,13 @@ class Feature:
 
     def key(self, weights: Path | None = None) -> str:
         """Its name in the cache."""
-        text = json.dumps({**self.depends(weights), "numpy": ""}, sort_keys=True)
-        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return key_of(self.depends(weights))
+
+
+def key_of(depends: Mapping[str, str]) -> str:
+    """The name in the cache of a feature that depends on these (`Feature.depends`)."""
+    text = json.dumps({**depends, "numpy": ""}, sort_keys=True)
+    return f"{depends['feature'].rpartition(' v')[0]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _version(distribution: str) -> str:
@@ -89,10 +98,16 @@ def _sha256(stamps: tuple[tuple[Path, int, int], ...], alone: bool) -> str:
 
 def catalogue() -> dict[str, Feature]:
     """Every feature by name."""
+    from phonofilm.evaluation.features.detectors import DETECTORS
+    from phonofilm.evaluation.features.extensions import extensions
     from phonofilm.evaluation.features.packaged_networks import EMBEDDED
     from phonofilm.evaluation.features.ported_networks import PUBLISHED
     from phonofilm.evaluation.features.signal import CORE
     from phonofilm.evaluation.features.sync_network import OWN
     from phonofilm.evaluation.features.transformers_networks import PRETRAINED
 
-    return {feature.name: feature for feature in (*CORE, *OWN, *EMBEDDED, *PUBLISHED, *PRETRAINED)}
+    ours = {feature.name: feature for feature in (*CORE, *OWN, *EMBEDDED, *PUBLISHED, *PRETRAINED, *DETECTORS)}
+    theirs = {one.name: one for _, one in extensions() if isinstance(one, Feature)}
+    if taken := sorted(theirs.keys() & ours.keys()):
+        raise PhonofilmError(f"a package offers a feature called {taken[0]}, which is the name of one of Phonofilm's")
+    return ours | theirs

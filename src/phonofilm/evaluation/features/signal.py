@@ -14,7 +14,8 @@ from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate
 from phonofilm.evaluation.metrics.vbench import dynamic_degree, flow_strength, temporal_flicker
 from phonofilm.mel import filterbank
-from phonofilm.signals.motion import Motion, lucas_kanade
+from phonofilm.signals.dropouts import picture_dropouts, sound_dropouts
+from phonofilm.signals.motion import Motion, lucas_kanade, when_it_changes
 from phonofilm.signals.onsets import detect_onsets, onset_confidence, suppress
 from phonofilm.signals.sync.drift import drift
 from phonofilm.signals.sync.offset import offset
@@ -78,7 +79,7 @@ def motion(film: Film) -> Mapping[str, np.ndarray]:
         **{name: getattr(found, name).values for name in MOTION}, "rate": np.array(change.rate),
         "start": np.array([getattr(found, name).start for name in MOTION]),
         "speed": np.concatenate(speed).astype(np.float64) * shrink,
-        "times": detect_onsets(change, threshold=0.15, apart=0.1),
+        "times": when_it_changes(found),
     }  # fmt: skip
 
 
@@ -160,6 +161,19 @@ def _runs(frame: int, change: np.ndarray) -> list[tuple[float, float, float]]:
     return [(float(frame), a * scale, b * scale) for a, b in zip(starts, ends, strict=True)]
 
 
+def dropouts(film: Film) -> Mapping[str, np.ndarray]:
+    """What is cut out of the sound and of the picture, and where they jump."""
+    parts = {
+        "sound": sound_dropouts(film.sound, film.sample_rate),
+        "picture": picture_dropouts(film.images, film.fps),
+    }
+    return {
+        f"{name}_{field}": np.asarray(getattr(part, field))
+        for name, part in parts.items()
+        for field in ("gaps", "jumps", "seconds")
+    }
+
+
 def log_mel(film: Film) -> Mapping[str, np.ndarray]:
     """Mean and spread of 64 log-mel bands over patches of 0.96 s: float32 [P, ears, 128], both ears apart."""
     ears = film.channels_16k
@@ -211,5 +225,6 @@ CORE = (
     _core("sync", "both", sync, 5),
     _core("places", "sound", places),
     _core("boxes", "picture", boxes, 2),
+    _core("dropouts", "both", dropouts),
     _core("log-mel", "sound", log_mel),
 )

@@ -13,38 +13,32 @@ import numpy as np
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
 from phonofilm.evaluation.features.ported_networks import given
 from phonofilm.evaluation.features.registry import Extractor, Feature
-from phonofilm.media import resample_audio
 
 
-def _mono(film: Film, rate: int) -> np.ndarray:
-    """float32 [N], the mean of both ears."""
-    return np.ascontiguousarray(resample_audio(film.sound, film.sample_rate, rate).mean(axis=0, dtype=np.float32))
-
-
-def load_clip(weights: Path | None) -> Extractor:
+def load_clip(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.vision.clip import Clip
 
-    network = Clip.load(given(weights), text=False)
+    network = Clip.load(given(weights), text=False, device=device)
     return lambda film: {"frames": network.pictures(film.frames).numpy()}
 
 
-def load_clip_text(weights: Path | None) -> Extractor:
+def load_clip_text(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.vision.clip import Clip
 
-    return _reader(Clip.load(given(weights)))
+    return _reader(Clip.load(given(weights), device=device))
 
 
-def load_clap(weights: Path | None) -> Extractor:
+def load_clap(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.audio.clap import Clap
 
-    network = Clap.load(given(weights))
-    return lambda film: {"audio": network.sound(_mono(film, network.sample_rate)).numpy()}
+    network = Clap.load(given(weights), device=device)
+    return lambda film: {"audio": network.sound(film.mono_at(network.sample_rate)).numpy()}
 
 
-def load_clap_text(weights: Path | None) -> Extractor:
+def load_clap_text(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.audio.clap import Clap
 
-    return _reader(Clap.load(given(weights)))
+    return _reader(Clap.load(given(weights), device=device))
 
 
 def _reader(network) -> Extractor:
@@ -57,24 +51,42 @@ def _reader(network) -> Extractor:
     return take
 
 
-def load_aesthetic(weights: Path | None) -> Extractor:
+def load_ms_clap(weights: Path | None, device: str = "cpu") -> Extractor:
+    from phonofilm.perception.audio.ms_clap import MsClap
+
+    network = MsClap.load(given(weights), device)
+    return lambda film: {"audio": network.sound(film.mono_at(network.sample_rate)).numpy()}
+
+
+def load_ms_clap_text(weights: Path | None, device: str = "cpu") -> Extractor:
+    from phonofilm.perception.audio.ms_clap import MsClap
+
+    return _reader(MsClap.load(given(weights), device))
+
+
+def lacks_ms_clap(folder: Path) -> str | None:
+    absent = [name for name in ("CLAP_weights_2023.pth", "tokenizer.json") if not (folder / name).is_file()]
+    return f"put {' and '.join(absent)} into {folder} (the tokenizer is GPT-2's)" if absent else None
+
+
+def load_aesthetic(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.vision.clip import Aesthetic
 
-    network = Aesthetic.load(given(weights))
+    network = Aesthetic.load(given(weights), device=device)
     return lambda film: {"value": np.array(float(network(film.frames).double().mean()) / 10)}
 
 
-def load_dino(weights: Path | None) -> Extractor:
+def load_dino(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.vision.dino import Dino
 
-    network = Dino.load(given(weights))
+    network = Dino.load(given(weights), device=device)
     return lambda film: {"frames": network(film.frames).numpy()}
 
 
-def load_videomae(weights: Path | None) -> Extractor:
+def load_videomae(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.vision.videomae import VideoMAE
 
-    network = VideoMAE.load(given(weights))
+    network = VideoMAE.load(given(weights), device=device)
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
         frames, count = film.frames, network.frames
@@ -85,13 +97,13 @@ def load_videomae(weights: Path | None) -> Extractor:
     return take
 
 
-def load_pe_av(weights: Path | None) -> Extractor:
+def load_pe_av(weights: Path | None, device: str = "cpu") -> Extractor:
     from phonofilm.perception.audiovisual.pe_av import PeAv
 
-    network = PeAv.load(given(weights))
+    network = PeAv.load(given(weights), device=device)
 
     def take(film: Film) -> Mapping[str, np.ndarray]:
-        vision, audio = network(film.frames, _mono(film, network.sample_rate))
+        vision, audio = network(film.frames, film.mono_at(network.sample_rate))
         return {"vision": vision.numpy(), "audio": audio.numpy()}
 
     return take
@@ -103,6 +115,8 @@ PRETRAINED = (
     Feature("clip-text", 1, "text", load_clip_text, HUB, "clip"),
     Feature("clap", 1, "sound", load_clap, HUB, "clap"),
     Feature("clap-text", 1, "text", load_clap_text, HUB, "clap"),
+    Feature("ms-clap", 1, "sound", load_ms_clap, HUB, "ms-clap", lacks_ms_clap),
+    Feature("ms-clap-text", 1, "text", load_ms_clap_text, HUB, "ms-clap", lacks_ms_clap),
     Feature("aesthetic", 1, "picture", load_aesthetic, HUB, "aesthetic"),
     Feature("dino", 1, "picture", load_dino, HUB, "dino"),
     Feature("videomae", 1, "picture", load_videomae, HUB, "videomae"),

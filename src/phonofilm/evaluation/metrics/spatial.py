@@ -6,14 +6,12 @@ functions return None for it, which a report shows as n/a.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
 from numpy.typing import ArrayLike, NDArray
 
-from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
 from phonofilm.signals.validation import Floats, finite
 
 SIDE = 256
@@ -143,20 +141,6 @@ def spatial_hits(
     return np.asarray((near & touch).any(axis=1), dtype=np.bool_)
 
 
-def spatial_av_align(clips: Sequence[ArrayLike | None]) -> float | None:
-    """TP / (TP + FN) pooled over the sounds of all clips: 0 … 1, higher is better, not scaled.
-
-    Args:
-        clips: `spatial_hits` of each clip, None for a mono one.
-
-    Returns:
-        None (n/a) where no clip has a located sound.
-    """
-    hits = [np.asarray(clip, dtype=bool).ravel() for clip in clips if clip is not None]
-    pooled = np.concatenate(hits) if hits else np.zeros(0, dtype=bool)
-    return float(pooled.mean()) if len(pooled) else None
-
-
 def pan_error(generated: Places, real: Places) -> float | None:
     """Mean |pan − pan|, 0 … 2, lower is better, over frames where both sound; None where they never do."""
     count = min(len(generated.pan), len(real.pan))
@@ -164,41 +148,13 @@ def pan_error(generated: Places, real: Places) -> float | None:
     return float(np.abs(generated.pan[:count] - real.pan[:count])[both].mean()) if both.any() else None
 
 
-def spatial_frechet(generated: Sequence[Places | None], real: Sequence[Places | None]) -> float | None:
-    """Fréchet distance of how clips lie in space: mean and spread of level and delay, coherence, pan per clip.
+def placement(places: Places | None) -> list[float]:
+    """How a clip lies in space: mean and spread of pan and of level between the ears, and coherence; 5 numbers.
 
-    Lower is better, not scaled. Mono clips lie in the middle, fully coherent. None where all real clips are mono.
+    Mono clips lie in the middle, fully coherent.
     """
-    if all(place is None for place in real):
-        return None
-    return frechet_distance([_shape(place) for place in generated], [_shape(place) for place in real])
-
-
-def _shape(places: Places | None) -> list[float]:
     if places is None or not places.active.any():
         return [0.0, 0.0, 0.0, 0.0, 1.0]
     on = places.active
     level, pan = np.clip(places.level[on], -20, 20) / 20, places.pan[on]
     return [float(v) for v in (pan.mean(), pan.std(), level.mean(), level.std(), places.coherence[on].mean())]
-
-
-def two_eared(metric: Callable[[Floats, Floats], float], generated: ArrayLike, real: ArrayLike) -> float:
-    """A distance of audio features that hears both ears: `metric` over [N, C·D], the ears side by side.
-
-    The field's networks are mono: each ear goes through them alone, giving [N, C, D]. Side by side, the distance
-    also sees how the ears go together, so a downmix or swapped ears do not score like the original. Clips of one
-    ear only count as two equal ears. Name the result so, for instance FAD[stereo]; it is not the mono FAD.
-    """
-    both = [_ears(features, name) for features, name in ((generated, "generated"), (real, "real"))]
-    ears = max(part.shape[1] for part in both)
-    if any(part.shape[1] not in (1, ears) for part in both):
-        raise ValueError(f"generated has {both[0].shape[1]} ears and real {both[1].shape[1]}")
-    wide = [np.broadcast_to(part, (len(part), ears, part.shape[2])) for part in both]
-    return metric(*(rearrange(part, "n ear d -> n (ear d)") for part in wide))
-
-
-def _ears(features: ArrayLike, name: str) -> Floats:
-    array = finite(features, f"{name} features")
-    if array.ndim != 3 or not array.size:
-        raise ValueError(f"{name} features must be [clips, ears, features], not of shape {array.shape}")
-    return array

@@ -17,6 +17,7 @@ from phonofilm.evaluation.metrics.distribution.bootstrap_distances import (
     inception_estimate,
 )
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval
+from phonofilm.evaluation.suite.prompts import Prompt
 from phonofilm.evaluation.suite.registry import Distance, Metric
 from phonofilm.evaluation.suite.sample import AbsentError, Lookup, Sample
 from phonofilm.workers import one_thread
@@ -90,9 +91,9 @@ class Reader:
 
         return look
 
-    def words(self, prompt: str | None) -> Lookup | None:
+    def words(self, prompt: str) -> Lookup:
         """Features of a prompt."""
-        return None if prompt is None else lambda feature: self._read(text_digest(prompt), feature)
+        return lambda feature: self._read(text_digest(prompt), feature)
 
     def _read(self, digest: str | None, feature: str) -> Arrays:
         assert digest is not None
@@ -109,7 +110,7 @@ def measure(
     metrics: Sequence[Metric],
     generated: Sequence[ExtractedClip],
     real: Sequence[ExtractedClip],
-    prompts: Mapping[str, str],
+    prompts: Mapping[str, Prompt],
     plan: Plan,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -133,7 +134,7 @@ def _tallies(
     metrics: Sequence[Metric],
     generated: Sequence[ExtractedClip],
     real: Sequence[ExtractedClip],
-    prompts: Mapping[str, str],
+    prompts: Mapping[str, Prompt],
     read: Reader,
     seed: int,
     report: Callable[[str, int, int], None],
@@ -146,9 +147,8 @@ def _tallies(
     for done, clip in enumerate(generated):
         report("scoring", done, total)
         own = read(clip)
-        prompt = prompts.get(clip.name)
         truth = read(partner[clip.name]) if clip.name in partner else None
-        sample = Sample(own, own, truth, prompt, read.words(prompt))
+        sample = _sample(own, truth, prompts.get(clip.name), read)
         other = read(stranger[clip.name]) if clip.name in stranger else None
         for metric in metrics:
             _add(mine[metric.name], metric, clip, sample)
@@ -156,11 +156,19 @@ def _tallies(
                 _add(shuffled[metric.name], metric, clip, sample.with_audio(other))
     for done, clip in enumerate(real):
         report("scoring", len(generated) + done, total)
-        own, prompt = read(clip), prompts.get(clip.name)
+        sample = _sample(read(clip), None, prompts.get(clip.name), read)
         for metric in metrics:
             if isinstance(metric.measures, Distance) or "reference" not in metric.needs:
-                _add(theirs[metric.name], metric, clip, Sample(own, own, None, prompt, read.words(prompt)))
+                _add(theirs[metric.name], metric, clip, sample)
     return mine, theirs, shuffled
+
+
+def _sample(own: Lookup, truth: Lookup | None, prompt: Prompt | None, read: Reader) -> Sample:
+    if prompt is None:
+        return Sample(own, own, truth)
+    return Sample(
+        own, own, truth, prompt.text, read.words(prompt.text), targets=prompt.targets, text_features=read.words
+    )
 
 
 def _strangers(clips: Sequence[ExtractedClip], seed: int) -> dict[str, ExtractedClip]:

@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 
+from phonofilm.evaluation.features.detectors import SCENES, names_from
 from phonofilm.evaluation.features.signal import BOX_RATE, impulses_from, motion_from, strength_from
 from phonofilm.evaluation.features.sync_network import logits_of as sync_logits
 from phonofilm.evaluation.features.sync_network import sync_grid
+from phonofilm.evaluation.metrics.distribution.divergence import kl_divergence
 from phonofilm.evaluation.metrics.embedding_similarity import (
     avh_score,
     clap_audio_score,
@@ -20,11 +22,19 @@ from phonofilm.evaluation.metrics.embedding_similarity import (
     javis_windows,
 )
 from phonofilm.evaluation.metrics.insertion_hallucination import inserted_seconds, sustained
+from phonofilm.evaluation.metrics.objects import (
+    class_index,
+    colour_share,
+    object_share,
+    objects_share,
+    relation_share,
+)
 from phonofilm.evaluation.metrics.peavs import Flaws, predict
-from phonofilm.evaluation.metrics.spatial import Places, pan_error, sound_events, spatial_hits
+from phonofilm.evaluation.metrics.spatial import Places, pan_error, placement, sound_events, spatial_hits
 from phonofilm.evaluation.metrics.vbench import consistency
 from phonofilm.evaluation.metrics.word_error_rate import normal_words, quoted_words, word_errors
 from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Sample, Share
+from phonofilm.signals.dropouts import Dropouts, lone_share, shared_cuts
 from phonofilm.signals.onsets import onset_agreement, onset_scores
 from phonofilm.signals.sync.av_align import Variant, av_align, flow_peaks
 from phonofilm.signals.sync.desync import desync_expected, desync_offsets
@@ -68,8 +78,17 @@ def within_itu_limits(sample: Sample) -> float:
 
 
 def opinion(sample: Sample) -> float:
-    """PEAVS[phonofilm] of offset and drift."""
-    return predict(Flaws(offset=offset_ms(sample) / 1000, drift=speed_change(sample)))
+    """PEAVS[phonofilm] of offset, drift, what is cut out of one stream alone, and cuts of both."""
+    sound, picture = (dropouts_from(part("dropouts"), name) for part, name in
+                      ((sample.sound, "sound"), (sample.picture, "picture")))  # fmt: skip
+    return predict(
+        Flaws(offset_ms(sample) / 1000, speed_change(sample), lone_share(sound, picture), shared_cuts(sound, picture))
+    )
+
+
+def dropouts_from(kept: Arrays, stream: str) -> Dropouts:
+    """What is cut out of a stream, as it was kept as a feature."""
+    return Dropouts(kept[f"{stream}_gaps"], kept[f"{stream}_jumps"], float(kept[f"{stream}_seconds"]))
 
 
 def onset_motion(sample: Sample) -> float:
@@ -91,15 +110,23 @@ def aligned(sample: Sample, variant: Variant) -> float:
         raise AbsentError("it has neither audio onsets nor flow peaks") from error
 
 
-def spatially_aligned(sample: Sample) -> Share:
-    """Located sounds that touch a moving thing, of all located sounds."""
+def spatially_aligned(sample: Sample, feature: str) -> Share:
+    """Located sounds that touch what a detector sees, of all located sounds."""
     places = places_of(sample.sound("places"))
     if places is None:
         raise AbsentError("it is mono")
-    hits = spatial_hits(sound_events(places), sample.picture("boxes")["rows"], places.rate, BOX_RATE)
+    boxes = sample.picture(feature)["rows"]
+    if feature == "face-boxes" and not len(boxes):
+        raise AbsentError("no face is seen")
+    hits = spatial_hits(sound_events(places), boxes, places.rate, BOX_RATE)
     if not len(hits):
         raise AbsentError("no sound stands out")
     return float(hits.sum()), float(len(hits))
+
+
+def where_it_sounds(arrays: Arrays) -> np.ndarray:
+    """Row [1, 5] of a clip for the distance of places."""
+    return np.array([placement(places_of(arrays))])
 
 
 def places_of(kept: Arrays) -> Places | None:
@@ -267,3 +294,106 @@ def audio_video_cosine(sample: Sample, feature: str) -> float:
         return imagebind_score(sample.sound(feature)["audio"][None], sample.picture(feature)["vision"][None])
     except ValueError as error:
         raise AbsentError(str(error)) from error
+
+
+def kl_classes(sample: Sample, feature: str) -> float:
+    """KL(real ‖ generated) of a tagger's classes."""
+    return kl_divergence(sample.sound(feature)["logits"][None], sample.truth(feature)["logits"][None])
+
+
+def tagged(arrays: Arrays) -> np.ndarray:
+    """Logits [1, classes] of a tagger."""
+    return arrays["logits"][None]
+
+
+def named_text(sample: Sample, feature: str, part: str) -> float:
+    """Cosine of the prompt and the picture ("vision") or the sound ("audio"), by a network that has all three."""
+    stream = sample.sound if part == "audio" else sample.picture
+    return float(cosines(stream(feature)[part][None], sample.words(f"{feature}-text")["text"][None])[0])
+
+
+def ms_clap_text(sample: Sample) -> float:
+    return clap_score(sample.sound("ms-clap")["audio"][None], sample.words("ms-clap-text")["text"][None])
+
+
+def _things(sample: Sample) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    kept = sample.picture("detr")
+    return kept["things"], int(kept["frames"]), names_from(kept["names"])
+
+
+def _class(names: tuple[str, ...], thing: str) -> int:
+    try:
+        return class_index(names, thing)
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+
+
+def object_seen(sample: Sample) -> float:
+    """VBench's object class: prompts that name one object and nothing else to look for."""
+    thing = sample.target("object")
+    if sample.targets.keys() & {"object_2", "color", "relation"}:
+        raise AbsentError("its prompt asks for more than an object")
+    rows, frames, names = _things(sample)
+    return object_share(rows, frames, _class(names, thing))
+
+
+def objects_seen(sample: Sample) -> float:
+    wanted = sample.target("object"), sample.target("object_2")
+    if "relation" in sample.targets:
+        raise AbsentError("its prompt asks for a relation")
+    rows, frames, names = _things(sample)
+    return objects_share(rows, frames, *(_class(names, thing) for thing in wanted))
+
+
+def colour_seen(sample: Sample) -> float:
+    colour, thing = sample.target("color"), sample.targets.get("object") or noun_of(sample.wording())
+    rows, _, names = _things(sample)
+    try:
+        found = colour_share(rows, sample.picture("detr")["colours"], _class(names, thing), colour)
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+    if found is None:
+        raise AbsentError("its object is not seen")
+    return found
+
+
+def noun_of(prompt: str) -> str:
+    """The last word of a prompt such as VBench's "a red bicycle"; the last two where the thing has two."""
+    words = prompt.strip().rstrip(".").lower().split()
+    return " ".join(words[2:]) or prompt
+
+
+def relation_seen(sample: Sample) -> float:
+    relation = sample.target("relation")
+    wanted = sample.target("object"), sample.target("object_2")
+    rows, frames, names = _things(sample)
+    first, second = (_class(names, thing) for thing in wanted)
+    try:
+        return relation_share(rows, frames, first, second, relation)
+    except ValueError as error:
+        raise AbsentError(str(error)) from error
+
+
+def action_seen(sample: Sample) -> float:
+    wanted, kept = sample.target("action").lower(), sample.picture("actions")
+    names = [name.lower() for name in names_from(kept["names"])]
+    if wanted not in names:
+        raise AbsentError(f"the network knows no action {wanted!r}")
+    return float(names.index(wanted) in np.argsort(-kept["logits"])[:5])
+
+
+def scene_seen(sample: Sample) -> float:
+    wanted = sample.target("scene").lower()
+    if wanted not in SCENES:
+        raise AbsentError(f"{wanted!r} is none of the scenes that are told apart")
+    return float((sample.picture("clip-scenes")["cosines"].argmax(axis=1) == SCENES.index(wanted)).mean())
+
+
+def style_seen(sample: Sample) -> float:
+    """Mean cosine of frames and the words of the style alone."""
+    return clip_score(sample.picture("clip")["frames"], sample.words_of(sample.target("style"), "clip-text")["text"])
+
+
+def motion_seen(sample: Sample) -> float:
+    sample.target("motion")
+    return pooled_text(sample)

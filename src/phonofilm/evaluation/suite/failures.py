@@ -88,4 +88,32 @@ FAILURES: dict[str, str] = {
     "FVD[videomae]": "Biased upwards by about 1/N: compare equal counts only. Not comparable with FVD.",
     "FAD": "Biased upwards by about 1/N: compare equal counts only.",
     "KAD[vggish]": "Unbiased, so it may be negative; depends on the reference's spread.",
+    "FAD[vggish, stereo]": "Biased upwards by about 1/N. Not comparable with any mono distance.",
+    "FAD[yamnet, stereo]": "Biased upwards by about 1/N. Not comparable with any mono distance.",
+    "FD[places]": "Five plain numbers a clip: where it sounds, not what; mono clips count as the middle.",
+    "FD-PANNs": "Biased upwards by about 1/N: compare equal counts only; 2048 features want thousands of clips.",
+    "FD-PaSST": "Biased upwards by about 1/N: compare equal counts only. Silence after a short clip is heard too.",
+    "KL-PANNs": "What is heard, not when; not comparable with PaSST's.",
+    "KL-PaSST": "What is heard, not when; hears 10 s only.",
+    "IS-PANNs": "At most the number of clips: few clips score low; published values average ten parts.",
+    "IS-PaSST": "At most the number of clips: few clips score low; published values average ten parts.",
+    "PEAVS[dis-flow]": (
+        "Trained with PWC-Net's flow: with DIS, values are not comparable with published ones. Human correlation .54 "
+        "a clip."
+    ),
+    "Spatial AV-Align[detr]": "±40 px hit often by chance where much is in the picture: read it beside its control.",
+    "Spatial AV-Align[faces]": (
+        "One face a picture, the surest; small or turned faces are missed, and count against it."
+    ),
+    "ImageBind TV": "Counts nouns; order and number of events hardly matter.",
+    "ImageBind TA": "What is heard, not when.",
+    "MS-CLAP score": "Hears 7 s; which CLAP it is can flip a ranking.",
+    "object class[detr]": "COCO's 80 things only; VBench's GRiT knows more, and values are not comparable.",
+    "multiple objects[detr]": "As object class[detr].",
+    "color[detr, pixels]": "Colour of most of the box, ground behind the thing included; not comparable with VBench's.",
+    "spatial relationship[detr]": "As object class[detr]; depth does not count.",
+    "human action[videomae]": "Kinetics' 400 actions only; VBench's UMT also asks for a probability of .85.",
+    "scene[clip]": "Chooses among 86 scenes: of a scene outside them it knows nothing.",
+    "appearance style": "Words of style only; the same picture in two styles differs by little.",
+    "temporal style[clip]": "Single pictures hardly show motion: it is VBench's dimension in name, ViCLIP's not.",
 }

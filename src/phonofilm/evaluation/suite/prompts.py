@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.suite.dataset import FAMILIES
 
-NAMES, TEXTS = ("name", "id", "file", "path", "video"), ("prompt", "caption", "text")
+NAMES, TEXTS = ("name", "id", "file", "path", "video", "prompt_en"), ("prompt", "caption", "text", "prompt_en")
+CATEGORIES = ("category", "dimension", "family", "type")
+TARGETS = ("object", "object_2", "color", "relation", "action", "scene", "style", "motion")
+"""Columns that say what exactly a prompt asks for, which VBench's dimensions of meaning are scored against."""
 
 
-def read_prompts(path: str | Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Prompt:
+    """One row of a file of prompts.
+
+    Attributes:
+        text: the prompt. category: what kind of prompt it is, "" where the file does not say.
+        targets: what exactly is asked for, by the names of `TARGETS`.
+    """
+
+    text: str
+    category: str = ""
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that networks read of it."""
+        return (self.text, *([self.targets["style"]] if "style" in self.targets else []))
+
+
+def read_prompts(path: str | Path) -> dict[str, Prompt]:
     """Prompts by clip name, from .json ({name: prompt}, or a list of rows), .jsonl, .csv or .tsv.
 
     Rows have a name (`name`, `id`, `file`, `path` or `video`; a suffix is taken off) and a text (`prompt`, `caption`
-    or `text`).
+    or `text`); they may have a category (`category`, `dimension`, `family` or `type`) and targets (`object`,
+    `object_2`, `color`, `relation`, `action`, `scene`, `style`, `motion`). VBench's own list (`prompt_en`,
+    `dimension`, `auxiliary_info`) is read as it is: its prompts are its names.
 
     Raises:
         PhonofilmError: a file that is missing or of another form; the line says where.
@@ -29,7 +55,7 @@ def read_prompts(path: str | Path) -> dict[str, str]:
         rows = _rows(source, text)
     except OSError as error:
         raise PhonofilmError(f"prompts {source} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise PhonofilmError(f"prompts {source} are not readable {source.suffix or 'text'}: {error}") from error
     prompts = dict(rows)
     if not prompts:
@@ -37,12 +63,19 @@ def read_prompts(path: str | Path) -> dict[str, str]:
     return prompts
 
 
-def _rows(source: Path, text: str) -> list[tuple[str, str]]:
+def prompt_of(prompts: Mapping[str, Prompt], clip: str) -> Prompt | None:
+    """The prompt of a clip, by its name, by the last part of its path, or by its name less "-0", "-1" … of samples."""
+    last = PurePosixPath(clip).name
+    tries = (clip, last, re.sub(r"-\d+$", "", last))
+    return next((prompts[name] for name in tries if name in prompts), None)
+
+
+def _rows(source: Path, text: str) -> list[tuple[str, Prompt]]:
     suffix = source.suffix.lower()
     if suffix == ".json":
         data = json.loads(text)
         if isinstance(data, Mapping) and all(isinstance(value, str) for value in data.values()):
-            return [(_name(name), value) for name, value in data.items()]
+            return [(_name(name), Prompt(value)) for name, value in data.items()]
         return _named(source, data if isinstance(data, list) else [data])
     if suffix == ".jsonl":
         return _named(source, [json.loads(line) for line in text.splitlines() if line.strip()])
@@ -51,15 +84,48 @@ def _rows(source: Path, text: str) -> list[tuple[str, str]]:
     raise PhonofilmError(f"prompts {source} must be .json, .jsonl, .csv or .tsv")
 
 
-def _named(source: Path, rows: Iterable[Any]) -> list[tuple[str, str]]:
+def _named(source: Path, rows: Iterable[Any]) -> list[tuple[str, Prompt]]:
     found = []
     for number, row in enumerate(rows, 1):
-        name = next((row[key] for key in NAMES if isinstance(row, Mapping) and row.get(key)), None)
-        text = next((row[key] for key in TEXTS if isinstance(row, Mapping) and isinstance(row.get(key), str)), None)
+        kept = row if isinstance(row, Mapping) else {}
+        name = next((kept[key] for key in NAMES if kept.get(key)), None)
+        text = next((kept[key] for key in TEXTS if isinstance(kept.get(key), str)), None)
         if name is None or text is None:
             raise PhonofilmError(f"row {number} of {source} needs a name ({', '.join(NAMES)}) and a prompt")
-        found.append((_name(str(name)), text))
+        found.append((_name(str(name)), Prompt(text, _category(kept), _targets(kept))))
     return found
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    value = next((row[key] for key in CATEGORIES if row.get(key)), "")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).strip()
+
+
+def _targets(row: Mapping[str, Any]) -> dict[str, str]:
+    own = {key: str(row[key]).strip() for key in TARGETS if isinstance(row.get(key), str) and row[key].strip()}
+    return _vbench_targets(row.get("auxiliary_info")) | own
+
+
+def _vbench_targets(told: Any) -> dict[str, str]:
+    """Targets of a row of VBench's list, which has a form of its own for each dimension."""
+    found: dict[str, str] = {}
+    for dimension, value in told.items() if isinstance(told, Mapping) else ():
+        match dimension, value:
+            case "object_class", {"object": str(thing)}:
+                found["object"] = thing
+            case "multiple_objects", {"object": str(things)} if " and " in things:
+                found["object"], _, found["object_2"] = things.partition(" and ")
+            case "color", {"color": str(color)}:
+                found["color"] = color
+            case "scene", {"scene": {"scene": str(scene)}}:
+                found["scene"] = scene
+            case "appearance_style", {"appearance_style": str(style)}:
+                found["style"] = style
+            case "spatial_relationship", {
+                "spatial_relationship": {"object_a": str(a), "object_b": str(b), "relationship": str(relation)}
+            }:
+                found |= {"object": a, "object_2": b, "relation": relation}
+    return {key: re.sub(r"^(an?|the) ", "", value.strip()) for key, value in found.items()}
 
 
 def _name(text: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.features.extensions import extensions
+from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite import clip_metrics
 from phonofilm.evaluation.suite.failures import FAILURES
 from phonofilm.evaluation.suite.sample import Arrays, Sample, Score, Share, mean_of
@@ -39,6 +41,8 @@ class Metric:
         has_shuffled_control: whether a shuffled control makes sense, with the sound of another clip.
         network: a network whose opinion it is, for the circularity flag.
         group: its place in tables.
+        package: the distribution that it comes from, None for ours. known_failure: where it is known to fail, of
+            another package's; ours are in `failures`.
     """
 
     name: str
@@ -53,11 +57,13 @@ class Metric:
     needs: tuple[str, ...] = ()
     has_shuffled_control: bool = False
     network: str | None = None
+    package: str | None = None
+    known_failure: str = "—"
 
     @property
     def failure(self) -> str:
         """Where it is known to fail."""
-        return FAILURES[self.name]
+        return FAILURES.get(self.name, self.known_failure)
 
 
 def _kept(feature: str, name: str, sound: bool = False) -> Callable[[Sample], float]:
@@ -87,8 +93,10 @@ def _own(name: str) -> Callable[[Arrays], np.ndarray]:
 SYNC, SPACE, PROMPT, PICTURE, SOUND, SPEECH = "Sync", "Space", "Prompt", "Picture", "Sound", "Speech"
 SETS = "Distance to reference"
 TIMING = ("motion", "onsets", "sync")
+FLAWS = (*TIMING, "dropouts")
 OUR = "Phonofilm, calibrated in docs/calibration"
 
+SPATIAL = "pooled TP / (TP + FN): located sounds at 10 Hz against"
 SYNC_METRICS = (
     Metric(
         "offset", mean_of(lambda sample: abs(clip_metrics.offset_ms(sample))), TIMING, SYNC, "ms", "lower", "0 … 2500",
@@ -107,9 +115,15 @@ SYNC_METRICS = (
         has_shuffled_control=True,
     ),
     Metric(
-        "PEAVS[phonofilm]", mean_of(clip_metrics.opinion), TIMING, SYNC, "points", "higher", "1 … 4.7",
-        "opinion predicted from offset and drift, fitted to PEAVS' published human curves", "Goncalves 2024; ours",
+        "PEAVS[phonofilm]", mean_of(clip_metrics.opinion), FLAWS, SYNC, "points", "higher", "1 … 4.7",
+        "opinion predicted from offset, drift, time in which one stream alone is cut out, and cuts of both; fitted to "
+        "PEAVS' published human curves", "Goncalves 2024; ours",
         has_shuffled_control=True,
+    ),
+    Metric(
+        "PEAVS[dis-flow]", mean_of(_kept("peavs", "value")), ("peavs",), SYNC, "points", "higher", "1 … 5",
+        "PEAVS' network over VGGish and I3D (colours + flow) tokens of 0.96 s; its flow is PWC-Net's, ours DIS",
+        "Goncalves 2024; flow ours", network="peavs",
     ),
     Metric(
         "onset–motion F1", mean_of(clip_metrics.onset_motion), ("motion", "onsets"), SYNC, "", "higher", "0 … 1",
@@ -175,7 +189,20 @@ SYNC_METRICS = (
 
 SPACE_METRICS = (
     Metric(
-        "Spatial AV-Align[motion]", clip_metrics.spatially_aligned, ("places", "boxes"), SPACE, "", "higher", "0 … 1",
+        "Spatial AV-Align[detr]", partial(clip_metrics.spatially_aligned, feature="detr"), ("places", "detr"), SPACE,
+        "", "higher", "0 … 1", f"{SPATIAL} boxes of DETR's things at 4 Hz, ± 40 px; mono is n/a",
+        "Shimada 2024, SAVGBench; detector ours", has_shuffled_control=True,
+    ),
+    Metric(
+        "Spatial AV-Align[faces]", partial(clip_metrics.spatially_aligned, feature="face-boxes"),
+        ("places", "face-boxes"), SPACE, "", "higher", "0 … 1",
+        f"{SPATIAL} MediaPipe's faces at 4 Hz, ± 40 px; clips with a face; mono is n/a",
+        "Shimada 2024, SAVGBench; detector ours", has_shuffled_control=True,
+    ),
+    Metric(
+        "Spatial AV-Align[motion]", partial(clip_metrics.spatially_aligned, feature="boxes"),
+        ("places", "boxes"), SPACE,
+        "", "higher", "0 … 1",
         "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what changes at 4 Hz, ± 40 px; mono is n/a",
         "Shimada 2024, SAVGBench; boxes ours", has_shuffled_control=True,
     ),
@@ -204,6 +231,63 @@ PROMPT_METRICS = (
         "CLAP score", mean_of(clip_metrics.clap_text), ("clap", "clap-text"), PROMPT, "", "higher", "−1 … 1",
         "cosine of the prompt and the sound (48 kHz, mean of the ears, windows of 10 s that cover it)", "Wu 2023",
         needs=("prompts",), has_shuffled_control=True, network="clap",
+    ),
+    Metric(
+        "ImageBind TV", mean_of(partial(clip_metrics.named_text, feature="imagebind", part="vision")),
+        ("imagebind", "imagebind-text"), PROMPT, "", "higher", "−1 … 1",
+        "cosine of the prompt and the picture (8 frames, 3 crops), by ImageBind; not scaled by 100",
+        "Girdhar 2023; JavisBench", needs=("prompts",), network="imagebind",
+    ),
+    Metric(
+        "ImageBind TA", mean_of(partial(clip_metrics.named_text, feature="imagebind", part="audio")),
+        ("imagebind", "imagebind-text"), PROMPT, "", "higher", "−1 … 1",
+        "cosine of the prompt and the sound (3 x 2 s), by ImageBind; not scaled by 100",
+        "Girdhar 2023; JavisBench", needs=("prompts",), has_shuffled_control=True, network="imagebind",
+    ),
+    Metric(
+        "object class[detr]", mean_of(clip_metrics.object_seen), ("detr",), PROMPT, "", "higher", "0 … 1",
+        "share of pictures at 4 Hz with the prompt's object, by DETR; prompts with `object` and no other target",
+        "VBench, Huang 2024; detector ours", needs=("prompts",), network="detr",
+    ),
+    Metric(
+        "multiple objects[detr]", mean_of(clip_metrics.objects_seen), ("detr",), PROMPT, "", "higher", "0 … 1",
+        "share of pictures at 4 Hz with both of the prompt's objects, by DETR; prompts with `object_2`",
+        "VBench, Huang 2024; detector ours", needs=("prompts",), network="detr",
+    ),
+    Metric(
+        "color[detr, pixels]", mean_of(clip_metrics.colour_seen), ("detr",), PROMPT, "", "higher", "0 … 1",
+        "of the pictures with the prompt's object, by DETR, the share in which most of its box has the prompt's colour",
+        "VBench, Huang 2024; detector and colours ours", needs=("prompts",), network="detr",
+    ),
+    Metric(
+        "spatial relationship[detr]", mean_of(clip_metrics.relation_seen), ("detr",), PROMPT, "", "higher", "0 … 1",
+        "mean over pictures at 4 Hz of how well the prompt's objects lie left, right, above or below, by DETR",
+        "VBench, Huang 2024; detector ours", needs=("prompts",), network="detr",
+    ),
+    Metric(
+        "human action[videomae]", mean_of(clip_metrics.action_seen), ("actions",), PROMPT, "share", "higher", "0 … 1",
+        "share of clips whose prompt's action is among the five surest of Kinetics' classes, by VideoMAE",
+        "VBench, Huang 2024; network ours", needs=("prompts",), network="videomae-kinetics",
+    ),
+    Metric(
+        "scene[clip]", mean_of(clip_metrics.scene_seen), ("clip-scenes",), PROMPT, "", "higher", "0 … 1",
+        "share of pictures at 4 Hz whose nearest of 86 scenes is the prompt's, by CLIP", "VBench, Huang 2024; network "
+        "ours", needs=("prompts",), network="clip",
+    ),
+    Metric(
+        "appearance style", mean_of(clip_metrics.style_seen), ("clip", "clip-text"), PROMPT, "", "higher", "−1 … 1",
+        "mean cosine of every frame and the prompt's style, by CLIP", "VBench, Huang 2024", needs=("prompts",),
+        network="clip",
+    ),
+    Metric(
+        "temporal style[clip]", mean_of(clip_metrics.motion_seen), ("clip", "clip-text"), PROMPT, "", "higher",
+        "−1 … 1", "cosine of the prompt and the mean of 8 frames' unit vectors, prompts with `motion`; VBench's own "
+        "takes ViCLIP", "VBench, Huang 2024; pooling Luo 2021", needs=("prompts",), network="clip",
+    ),
+    Metric(
+        "MS-CLAP score", mean_of(clip_metrics.ms_clap_text), ("ms-clap", "ms-clap-text"), PROMPT, "", "higher",
+        "−1 … 1", "cosine of the prompt and the sound (44.1 kHz, mean of the ears, first 7 s), by MS-CLAP 2023",
+        "Elizalde 2023", needs=("prompts",), has_shuffled_control=True, network="ms-clap",
     ),
 )  # fmt: skip
 
@@ -262,6 +346,7 @@ PICTURE_METRICS = (
 )  # fmt: skip
 
 UNASKED = "speech (Silero VAD) or music (YAMNet, mean of 2.4 s > 0.6) that the prompt does not ask for"
+TAGGERS = (("PANNs", "panns", "whole sound, 16 kHz"), ("PaSST", "passt", "first 10 s, 32 kHz"))
 SOUND_METRICS = (
     Metric(
         "silence", mean_of(_kept("levels", "silent", sound=True)), ("levels",), SOUND, "share", "neither", "0 … 1",
@@ -289,6 +374,22 @@ SOUND_METRICS = (
         "KL[yamnet]", mean_of(clip_metrics.kl_sounds), ("yamnet",), SOUND, "nats", "lower", "0 …",
         "mean KL(reference ‖ generated) of YAMNet's mean scores, made to sum to 1", "Iashin 2021; network ours",
         needs=("reference",), has_shuffled_control=True,
+    ),
+    *(
+        Metric(
+            f"KL-{name}", mean_of(partial(clip_metrics.kl_classes, feature=feature)), (feature,), SOUND, "nats",
+            "lower", "0 …", f"KL(reference ‖ generated) of {name}' classes after softmax, {heard}", "Iashin 2021",
+            needs=("reference",), has_shuffled_control=True, network=feature,
+        )
+        for name, feature, heard in TAGGERS
+    ),
+    *(
+        Metric(
+            f"IS-{name}", Distance("inception", clip_metrics.tagged), (feature,), SOUND, "", "higher", "1 … 527",
+            f"exp of the mean KL from each clip's classes to those of all, one part; {name}, {heard}",
+            "Salimans 2016", network=feature,
+        )
+        for name, feature, heard in TAGGERS
     ),
     Metric(
         "IS[yamnet]", Distance("inception", clip_metrics.heard_classes), ("yamnet",), SOUND, "", "higher", "1 … 521",
@@ -360,6 +461,15 @@ SET_METRICS = (
               "(768-d), 16 frames over the clip, one row a clip", "Unterthiner 2018; network Ge 2024", "videomae"),
     _distance("FAD", "frechet", _own("mono"), "vggish", f"{FRECHET}; VGGish 128-d per 0.96 s, 16 kHz mono, no PCA, no "
               "last ReLU", "Kilgour 2019", "vggish"),
+    _distance("FAD[vggish, stereo]", "frechet", _stereo, "vggish", f"{FRECHET}; VGGish as for FAD, {STEREO}", "ours",
+              "vggish"),
+    _distance("FAD[yamnet, stereo]", "frechet", _stereo, "yamnet", f"{FRECHET}; {YAMNET}, {STEREO}", "ours"),
+    _distance("FD[places]", "frechet", clip_metrics.where_it_sounds, "places", f"{FRECHET}; of each clip mean and "
+              "spread of pan and level between the ears, and coherence (D = 5)", "ours"),
+    _distance("FD-PANNs", "frechet", _whole, "panns", f"{FRECHET}; PANNs' Cnn14 at 16 kHz (2048-d), one row a clip",
+              "Liu 2023, AudioLDM", "panns"),
+    _distance("FD-PaSST", "frechet", _whole, "passt", f"{FRECHET}; PaSST (768-d) of the first 10 s, one row a clip",
+              "Cheng 2025, MMAudio", "passt"),
     _distance("KAD[vggish]", "kernel", _own("mono"), "vggish", f"{KERNEL}; VGGish as for FAD", "Chung 2025", "vggish"),
 )  # fmt: skip
 
@@ -367,6 +477,7 @@ METRICS: tuple[Metric, ...] = (
     *SYNC_METRICS, *SPACE_METRICS, *PROMPT_METRICS, *PICTURE_METRICS, *SOUND_METRICS, *SPEECH_METRICS, *SET_METRICS,
 )  # fmt: skip
 CORE_FEATURES = {
+    "dropouts",
     "facts",
     "levels",
     "flicker",
@@ -379,15 +490,43 @@ CORE_FEATURES = {
     "log-mel",
     "syncnet",
 }
+
+
+def metrics() -> tuple[Metric, ...]:
+    """Every metric: ours, and those that installed packages offer.
+
+    Raises:
+        PhonofilmError: a package's metric has a name that is taken, or needs a feature that there is not.
+    """
+    theirs = tuple(replace(one, package=package) for package, one in extensions() if isinstance(one, Metric))
+    names = {metric.name.lower() for metric in METRICS}
+    for metric in theirs:
+        if metric.name.lower() in names:
+            raise PhonofilmError(f"package {metric.package} offers a metric {metric.name}, and there is one already")
+        if absent := [name for name in metric.features if name not in catalogue()]:
+            raise PhonofilmError(f"{metric.name} of package {metric.package} needs a feature {absent[0]}, and none is")
+        names.add(metric.name.lower())
+    return (*METRICS, *theirs)
+
+
 JAVIS = (
     "FVD", "FVD[videomae]", "FVD[dis-flow]", "FID[efficientnet]", "KID[efficientnet]", "FAD", "FAD[yamnet]",
-    "ImageBind AV", "CLIPScore", "CLAP score", "AV-Align[phonofilm-flow, javisbench]", "AVHScore", "JavisScore",
+    "ImageBind AV", "ImageBind TV", "ImageBind TA", "CLIPScore", "CLAP score",
+    "AV-Align[phonofilm-flow, javisbench]", "AVHScore", "JavisScore",
     "DeSync",    "PE-AV score", "offset", "aesthetic quality", "imaging quality[brisque]", "subject consistency",
     "subject consistency[efficientnet]", "background consistency", "motion smoothness[dis]", "temporal flicker",
     "dynamic degree[phonofilm-flow]",
 )  # fmt: skip
+VBENCH = (
+    "subject consistency", "subject consistency[efficientnet]", "background consistency", "temporal flicker",
+    "motion smoothness[dis]", "dynamic degree[phonofilm-flow]", "aesthetic quality", "imaging quality[brisque]",
+    "object class[detr]", "multiple objects[detr]", "human action[videomae]", "color[detr, pixels]",
+    "spatial relationship[detr]", "scene[clip]", "temporal style[clip]", "appearance style",
+    "overall consistency[clip]",
+)  # fmt: skip
 AVBENCH = (
-    "FAD", "FAD[yamnet]", "KAD[vggish]", "KAD[yamnet]", "IS[yamnet]", "KL[yamnet]", "CLAP score", "ImageBind AV",
+    "FAD", "FAD[yamnet]", "FD-PANNs", "FD-PaSST", "KAD[vggish]", "KAD[yamnet]", "IS-PANNs", "IS-PaSST", "IS[yamnet]",
+    "KL-PANNs", "KL-PaSST", "KL[yamnet]", "CLAP score", "MS-CLAP score", "ImageBind AV",
     "PE-AV score", "DeSync", "offset", "onset accuracy", "onset AP",
 )  # fmt: skip
 UNSUPPORTED_BENCHMARK_METRICS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -395,13 +534,6 @@ UNSUPPORTED_BENCHMARK_METRICS: dict[str, tuple[tuple[str, str], ...]] = {
         ("KVD", "no port of its network is here; KID[efficientnet] stands beside it"),
         ("CAVP score", "CAVP's weights have no port here"),
         ("visual quality, motion quality, audio quality", "JavisBench's own reward models have no port here"),
-        ("text–video and text–audio ImageBind", "the port has no text part; CLIPScore and CLAP score stand beside it"),
-    ),
-    "avbench": (
-        ("FD-PaSST, FD-PANNs", "no port of PaSST and PANNs is here; FAD and FAD[yamnet] stand beside them"),
-        ("KL-PaSST, KL-PANNs", "as above; KL[yamnet] stands beside them"),
-        ("IS-PaSST, IS-PANNs", "as above; IS[yamnet] stands beside them"),
-        ("MS-CLAP score", "no port of MS-CLAP is here; CLAP score is LAION's"),
     ),
 }
 """What the benchmark behind a preset also lists and Phonofilm lacks, and why."""
@@ -410,6 +542,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "full": tuple(metric.name for metric in METRICS),
     "javis": JAVIS,
     "avbench": AVBENCH,
+    "vbench": VBENCH,
 }
 
 
@@ -422,19 +555,27 @@ def choose(preset: str = "quick", names: tuple[str, ...] = ()) -> tuple[Metric, 
     if not names:
         if preset not in PRESETS:
             raise PhonofilmError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
-        return tuple(metric for metric in METRICS if metric.name in PRESETS[preset])
+        return tuple(m for m in metrics() if m.name in PRESETS[preset] or (preset == "full" and m.package is not None))
+    chosen = chosen_names(names, [metric.name for metric in metrics()])
+    return tuple(metric for metric in metrics() if metric.name in chosen)
+
+
+def chosen_names(asked: Sequence[str], known: Sequence[str]) -> set[str]:
+    """Those of the known names that are asked for, in any case, with or without their brackets.
+
+    Raises:
+        PhonofilmError: none is called so.
+    """
     chosen: set[str] = set()
-    for name in names:
+    for name in asked:
         plain = name.strip().lower()
-        found = [m.name for m in METRICS if plain == m.name.lower()] or [
-            m.name for m in METRICS if plain == m.name.lower().split("[")[0]
-        ]
+        found = [k for k in known if plain == k.lower()] or [k for k in known if plain == k.lower().split("[")[0]]
         if not found:
-            near = ", ".join(m.name for m in METRICS if plain[:3] in m.name.lower())
+            near = ", ".join(k for k in known if plain[:3] in k.lower())
             hint = f"near it: {near}" if near else "docs/metrics.md lists them all"
             raise PhonofilmError(f"there is no metric {name!r}; {hint}")
         chosen |= set(found)
-    return tuple(metric for metric in METRICS if metric.name in chosen)
+    return chosen
 
 
-__all__ = ["METRICS", "PRESETS", "UNSUPPORTED_BENCHMARK_METRICS", "Distance", "Metric", "Share", "choose"]
+__all__ = ["METRICS", "PRESETS", "UNSUPPORTED_BENCHMARK_METRICS", "Distance", "Metric", "Share", "choose", "metrics"]

@@ -19,8 +19,9 @@ from phonofilm.evaluation.features.prompt_features import take_words
 from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.aggregate import Measured, measure
 from phonofilm.evaluation.suite.dataset import Folder, scan
-from phonofilm.evaluation.suite.prompts import read_prompts
+from phonofilm.evaluation.suite.prompts import Prompt, prompt_of, read_prompts
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
+from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
 from phonofilm.extras import install_command
 from phonofilm.perception.common.optional_imports import BY_HAND
@@ -43,6 +44,7 @@ class Settings:
         conditioned_on: networks that the generating system was conditioned on or trained with, which then judge
             their own pupil.
         keep_mismatched: score clips of other rates or channels than the rest. seed: of control and intervals.
+        device: where networks with published weights compute, as "cpu", "cuda", "cuda:1", "mps" or "auto".
     """
 
     preset: str = "quick"
@@ -53,6 +55,7 @@ class Settings:
     conditioned_on: tuple[str, ...] = ()
     keep_mismatched: bool = False
     seed: int = 0
+    device: str = "cpu"
 
 
 def evaluate(
@@ -75,12 +78,12 @@ def evaluate(
     metrics = choose(settings.preset, settings.metrics)
     given_weights = _weights(metrics, settings.weights)
     folders = [scan(generated), *([scan(reference)] if reference is not None else [])]
-    texts = read_prompts(prompts) if prompts is not None else {}
+    known = read_prompts(prompts) if prompts is not None else {}
     given = {"reference": reference is not None, "prompts": prompts is not None}
     blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, given_weights))}
     ready = [metric for metric in metrics if metric.name not in blocked]
     features = sorted({"facts", *(name for metric in ready for name in metric.features)})
-    plan = Plan.of(features, settings.cache or default_cache(), given_weights)
+    plan = Plan.of(features, settings.cache or default_cache(), given_weights, pick_device(settings.device))
     takings = [
         extract_all(folder.clips, plan, settings.workers, progress, stage)
         for folder, stage in zip(folders, ("generated", "reference"), strict=False)
@@ -94,8 +97,9 @@ def evaluate(
             )
     mine = sorted_out[0][0]
     real = sorted_out[1][0] if len(sorted_out) > 1 else []
-    longer = take_words((texts[clip.name] for clip in (*mine, *real) if clip.name in texts), plan, progress)
-    found = measure(ready, mine, real, texts, plan, settings.seed, progress)
+    asked = {clip.name: row for clip in (*mine, *real) if (row := prompt_of(known, clip.name)) is not None}
+    longer = take_words((text for row in asked.values() for text in row.texts), plan, progress)
+    found = _measured(ready, mine, real, asked, plan, settings.seed, progress)
     listed = [sorted_out[0][1] + unpaired(mine, real, "reference")]
     if real:
         listed.append(sorted_out[1][1] + unpaired(real, mine, "generated folder"))
@@ -105,11 +109,13 @@ def evaluate(
         "versions": {name: metadata.version(name) for name in ("phonofilm", "av", "numpy", "scipy", "torch")},
         "decoding": DECODING,
         "seed": settings.seed,
+        "device": plan.device,
         "conditioned_on": list(settings.conditioned_on),
         "generated": sides[0],
         "reference": sides[1] if real else None,
         "paired": len({clip.name for clip in mine} & {clip.name for clip in real}),
-        "prompts": len({clip.name for clip in mine} & texts.keys()),
+        "prompts": len({clip.name for clip in mine} & asked.keys()),
+        "categories": {c.name: asked[c.name].category for c in mine if c.name in asked and asked[c.name].category},
         "weights": {name: describe(name, path) for name, path in sorted(given_weights.items())},
         "metrics": [_row(m, found.get(m.name), blocked.get(m.name), settings, given_weights, longer) for m in metrics],
         "lacking": []
@@ -119,6 +125,42 @@ def evaluate(
         ],
         "clips": _by_clip(mine, found),
     }
+
+
+def _measured(
+    metrics: Sequence[Metric],
+    mine: Sequence[ExtractedClip],
+    real: Sequence[ExtractedClip],
+    prompts: Mapping[str, Prompt],
+    plan: Plan,
+    seed: int,
+    progress: Progress | None,
+) -> dict[str, Measured]:
+    """Every metric: those that were measured before on the same clips are read, the others measured and kept."""
+    results = ResultCache(plan, mine, real, prompts, seed)
+    kept = {metric.name: found for metric in metrics if (found := results.get(metric)) is not None}
+    left = [metric for metric in metrics if metric.name not in kept]
+    fresh = measure(left, mine, real, prompts, plan, seed, progress) if left else {}
+    for metric in left:
+        results.put(metric, fresh[metric.name])
+    return {metric.name: (kept | fresh)[metric.name] for metric in metrics}
+
+
+def pick_device(name: str) -> str:
+    """The device of that name; "auto" takes a GPU where there is one.
+
+    Raises:
+        PhonofilmError: there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise PhonofilmError(f"this machine has no device {name!r}; take cpu, cuda, cuda:1, mps or auto") from error
+    return name
 
 
 def _weights(metrics: Sequence[Metric], given: Mapping[str, Path]) -> dict[str, Path]:
@@ -146,9 +188,13 @@ def _unsupported(preset: str) -> list[dict[str, str]]:
     return [{"name": name, "reason": reason} for name, reason in rows]
 
 
+SINGLE_FILES = ("panns", "passt")
+"""Networks that nobody publishes with a hash, so that they cannot be fetched, and whose weights are one file."""
+
+
 def _kind_of(judge: str) -> str:
     """Whether a network's weights are a folder in transformers' layout or one file."""
-    return "FILE" if judge in JUDGES and JUDGES[judge].file else "DIR"
+    return "FILE" if judge in SINGLE_FILES or (judge in JUDGES and JUDGES[judge].file) else "DIR"
 
 
 def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Path]) -> dict[str, str] | None:
@@ -159,8 +205,11 @@ def _blocked(metric: Metric, given: Mapping[str, bool], weights: Mapping[str, Pa
             wanted = feature.weights
             return {
                 "status": "needs weights",
-                "reason": f"phonofilm weights get {wanted}, or --weights {wanted}={_kind_of(wanted)}",
+                "reason": f"{'phonofilm weights get ' + wanted + ', or ' if wanted in JUDGES else ''}"
+                f"--weights {wanted}={_kind_of(wanted)}{'' if wanted in JUDGES else ' (docs/metrics.md says whose)'}",
             }
+        if feature.weights and feature.lacks and (reason := feature.lacks(weights[feature.weights])):
+            return {"status": "needs weights", "reason": reason}
         if absent := feature.missing():
             alone = [BY_HAND[m] for d, m in feature.packages.items() if d in absent and m in BY_HAND]
             command = " && ".join(alone) or install_command("evaluation")

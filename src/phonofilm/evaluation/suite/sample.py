@@ -25,6 +25,8 @@ class Sample:
         real: features of the reference of the same name, or None.
         prompt: what was asked for, or None.
         prompt_features: features of the prompt by name.
+        text_features: features of any text that was read.
+        targets: what exactly the prompt asks for, by the names of `prompts.TARGETS`.
         memo: what several metrics ask of this pair of picture and sound, found once.
     """
 
@@ -33,6 +35,8 @@ class Sample:
     real: Lookup | None = None
     prompt: str | None = None
     prompt_features: Lookup | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
+    text_features: Callable[[str], Lookup] | None = None
     memo: dict[str, float] = field(default_factory=dict)
 
     def with_audio(self, sound: Lookup) -> Sample:
@@ -54,6 +58,18 @@ class Sample:
         if self.prompt is None:
             raise AbsentError("it has no prompt")
         return self.prompt
+
+    def target(self, name: str) -> str:
+        """What exactly is asked for of that name."""
+        if name not in self.targets:
+            raise AbsentError(f"its prompt names no {name.replace('_2', '')} to look for")
+        return self.targets[name]
+
+    def words_of(self, text: str, feature: str) -> Arrays:
+        """Features of one of the prompt's targets."""
+        if self.text_features is None:
+            raise AbsentError("it has no prompt")
+        return self.text_features(text)(feature)
 
     def words(self, feature: str) -> Arrays:
         self.wording()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from phonofilm.evaluation.features.extraction import ExtractedClip
 
@@ -14,6 +15,9 @@ LEAST = 1.0
 USUAL = 0.8
 """Share of a folder's clips that makes a frame rate, a sample rate or a number of channels its usual one."""
 
+SHORT = 0.5
+"""Share of its folder's median length below which a clip is short."""
+
 SILENT = -60.0
 """Peak in dBFS below which a clip is silent."""
 
@@ -22,7 +26,8 @@ SILENT = -60.0
 class ScreeningNote:
     """A clip that is left out of every metric (`scored` False), or scored with something to know of it.
 
-    `kind` is one of unreadable, no picture, no sound, one frame, too short, odd, silent, uneven, unpaired.
+    `kind` is one of unreadable, no picture, no sound, one frame, too short, odd, silent, uneven,
+    short, unpaired.
     """
 
     name: str
@@ -51,6 +56,7 @@ def screen_clips(
             listed += _remarks(clip, picture, sound)
         else:
             listed.append(ScreeningNote(clip.name, *found))
+    listed += _short(kept)
     return kept, sorted(listed, key=lambda item: (item.scored, item.kind, item.name))
 
 
@@ -111,6 +117,17 @@ def _remarks(clip: ExtractedClip, picture: bool, sound: bool) -> list[ScreeningN
         lengths = f"picture {facts['picture_seconds']:.2f} s, sound {facts['sound_seconds']:.2f} s"
         remarks.append(ScreeningNote(clip.name, "uneven", f"ends apart: {lengths}", scored=True))
     return remarks
+
+
+def _short(clips: Sequence[ExtractedClip]) -> list[ScreeningNote]:
+    """Clips much shorter than most: fewer events, fewer rows in a distance, and easier to keep in step."""
+    lengths = [max(clip.facts["picture_seconds"], clip.facts["sound_seconds"]) for clip in clips]
+    usual = median(lengths) if lengths else 0.0
+    return [
+        ScreeningNote(clip.name, "short", f"lasts {length:.2f} s where most last {usual:.2f} s", scored=True)
+        for clip, length in zip(clips, lengths, strict=True)
+        if length < SHORT * usual
+    ]
 
 
 def unpaired(mine: Sequence[ExtractedClip], others: Sequence[ExtractedClip], where: str) -> list[ScreeningNote]:

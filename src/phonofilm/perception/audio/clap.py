@@ -35,7 +35,7 @@ class Clap:
         self._network, self._words = network, words
 
     @staticmethod
-    def load(folder: str | Path) -> Clap:
+    def load(folder: str | Path, device: str = "cpu") -> Clap:
         """Build it from a folder in transformers' layout.
 
         Raises:
@@ -43,7 +43,7 @@ class Clap:
         """
         from transformers import ClapModel
 
-        network = load_pretrained(ClapModel, folder, ("clap",))
+        network = load_pretrained(ClapModel, folder, ("clap",), device)
         if network.config.audio_config.enable_fusion:
             raise PhonofilmError(f"{folder} holds a fused CLAP; take an unfused one, as laion/clap-htsat-unfused")
         # RoBERTa counts positions from its padding token on

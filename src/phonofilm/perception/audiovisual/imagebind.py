@@ -65,9 +65,9 @@ class ImageBindConfig:
 class Block(nn.Module):
     """Pre-norm attention and feed-forward."""
 
-    def __init__(self, config: TrunkConfig, extra: bool) -> None:
+    def __init__(self, config: TrunkConfig, extra: bool, causal: bool = False) -> None:
         super().__init__()
-        self.attn = MultiheadAttention(config.width, config.heads, extra)
+        self.attn = MultiheadAttention(config.width, config.heads, extra, causal)
         self.norm_1 = nn.LayerNorm(config.width, eps=1e-6)
         self.mlp = Mlp(config.width, 4 * config.width)
         self.norm_2 = nn.LayerNorm(config.width, eps=1e-6)
@@ -80,11 +80,11 @@ class Block(nn.Module):
 class Trunk(nn.Module):
     """The blocks of one modality, behind a norm for vision and with bias tokens for audio."""
 
-    def __init__(self, config: TrunkConfig, norm: bool, extra: bool) -> None:
+    def __init__(self, config: TrunkConfig, norm: bool, extra: bool, causal: bool = False) -> None:
         super().__init__()
         before = nn.LayerNorm(config.width, eps=1e-6) if norm else nn.Identity()
         self.pre_transformer_layer = nn.Sequential(before)
-        self.blocks = nn.Sequential(*[Block(config, extra) for _ in range(config.depth)])
+        self.blocks = nn.Sequential(*[Block(config, extra, causal) for _ in range(config.depth)])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(self.pre_transformer_layer(x))

@@ -34,7 +34,7 @@ class PeAv:
         self._hop = int(np.prod(network.config.audio_video_config.audio_config.dac_config.downsampling_ratios))
 
     @staticmethod
-    def load(folder: str | Path, size: int = 336) -> PeAv:
+    def load(folder: str | Path, size: int = 336, device: str = "cpu") -> PeAv:
         """Build it from a folder in transformers' layout.
 
         Raises:
@@ -43,7 +43,7 @@ class PeAv:
         from transformers import PeAudioVideoModel
 
         require("timm", "seeing with PE-AV")
-        return PeAv(load_pretrained(PeAudioVideoModel, folder, ("pe_audio_video",)), size)
+        return PeAv(load_pretrained(PeAudioVideoModel, folder, ("pe_audio_video",), device), size)
 
     def __call__(self, frames: np.ndarray, waveform: np.ndarray) -> tuple[Tensor, Tensor]:
         """Frames uint8 [T, H, W, 3] of a whole clip and its sound float [N] at 48 kHz -> (film [D], sound [D])."""

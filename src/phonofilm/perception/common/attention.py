@@ -8,10 +8,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Softmax attention of [B, Nq, D] over [B, Nk, D] in `heads` heads, scaled by the head's width."""
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, causal: bool = False) -> Tensor:
+    """Softmax attention of [B, Nq, D] over [B, Nk, D] in `heads` heads, scaled by the head's width.
+
+    Args:
+        causal: a token attends to itself and to those before it only.
+    """
     q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+    return rearrange(F.scaled_dot_product_attention(q, k, v, is_causal=causal), "b h n d -> b n (h d)")
 
 
 class MultiheadAttention(nn.Module):
@@ -19,11 +23,12 @@ class MultiheadAttention(nn.Module):
 
     Args:
         extra: add one learned key and value token (bias_k, bias_v), as ImageBind's audio trunk does.
+        causal: attend to earlier tokens only, as its text trunk does.
     """
 
-    def __init__(self, width: int, heads: int, extra: bool = False) -> None:
+    def __init__(self, width: int, heads: int, extra: bool = False, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.bias_k = nn.Parameter(torch.empty(1, 1, width)) if extra else None
@@ -39,7 +44,7 @@ class MultiheadAttention(nn.Module):
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(len(x), -1, -1)], 1)
             v = torch.cat([v, self.bias_v.expand(len(x), -1, -1)], 1)
-        return self.out_proj(attend(q, k, v, self.heads))
+        return self.out_proj(attend(q, k, v, self.heads, self.causal))
 
 
 class Mlp(nn.Module):

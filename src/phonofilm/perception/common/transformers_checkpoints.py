@@ -9,15 +9,17 @@ from typing import Any
 import torch
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.perception.common.devices import OnDevice
 from phonofilm.quiet import quiet
 
 
-def load_pretrained(cls: Any, folder: str | Path, kinds: tuple[str, ...], **options: Any) -> Any:
+def load_pretrained(cls: Any, folder: str | Path, kinds: tuple[str, ...], device: str = "cpu", **options: Any) -> Any:
     """Build a class of transformers, float32 and frozen, with the weights of a folder.
 
     Args:
         cls: the class; its tensors must all be in the folder, which may hold more.
         kinds: the `model_type`s of config.json that it takes. options: of the class.
+        device: where it computes; its inputs and outputs stay on the CPU.
 
     Raises:
         PhonofilmError: no such folder, another network's, or one that lacks weights.
@@ -36,7 +38,8 @@ def load_pretrained(cls: Any, folder: str | Path, kinds: tuple[str, ...], **opti
     missing = sorted(found["missing_keys"])
     if missing:
         raise PhonofilmError(f"{folder} lacks {len(missing)} tensors of {cls.__name__}, the first is {missing[0]}")
-    return network.eval().requires_grad_(False)
+    network = network.eval().requires_grad_(False)
+    return network if device == "cpu" else OnDevice(network, device)
 
 
 def read_config(folder: str | Path, name: str = "config.json") -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Clip:
         self.limit = int(network.config.text_config.max_position_embeddings)
 
     @staticmethod
-    def load(folder: str | Path, text: bool = True) -> Clip:
+    def load(folder: str | Path, text: bool = True, device: str = "cpu") -> Clip:
         """Build it from a folder in transformers' layout.
 
         Args:
@@ -48,7 +48,7 @@ class Clip:
         """
         from transformers import CLIPModel
 
-        network = load_pretrained(CLIPModel, folder, ("clip",))
+        network = load_pretrained(CLIPModel, folder, ("clip",), device)
         return Clip(network, Words(folder, network.config.text_config.max_position_embeddings) if text else None)
 
     def pictures(self, frames: np.ndarray) -> Tensor:
@@ -77,13 +77,13 @@ class Aesthetic:
         self._clip, self._head = clip, head
 
     @staticmethod
-    def load(folder: str | Path) -> Aesthetic:
+    def load(folder: str | Path, device: str = "cpu") -> Aesthetic:
         """Build it from a folder of CLIP with the head beside it.
 
         Raises:
             PhonofilmError: one of them is missing, or they are of different widths.
         """
-        clip = Clip.load(folder, text=False)
+        clip = Clip.load(folder, text=False, device=device)
         state = ported_checkpoints.read_state(Path(folder) / HEAD)
         width = clip._network.config.projection_dim
         if {name: tuple(tensor.shape) for name, tensor in state.items()} != {"weight": (1, width), "bias": (1,)}:

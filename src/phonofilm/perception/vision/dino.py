@@ -26,7 +26,7 @@ class Dino:
         self._network = network
 
     @staticmethod
-    def load(folder: str | Path) -> Dino:
+    def load(folder: str | Path, device: str = "cpu") -> Dino:
         """Build it from a folder in transformers' layout.
 
         Raises:
@@ -35,9 +35,9 @@ class Dino:
         from transformers import Dinov2Model, ViTModel
 
         if read_config(folder).get("model_type") == "dinov2":
-            return Dino(load_pretrained(Dinov2Model, folder, ("dinov2",)))
+            return Dino(load_pretrained(Dinov2Model, folder, ("dinov2",), device))
         # DINO has no pooler, which ViTModel would ask for
-        return Dino(load_pretrained(ViTModel, folder, ("vit",), add_pooling_layer=False))
+        return Dino(load_pretrained(ViTModel, folder, ("vit",), device, add_pooling_layer=False))
 
     def __call__(self, frames: np.ndarray) -> Tensor:
         """uint8 [T, H, W, 3] -> float32 [T, D]."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from phonofilm.perception.common.frames import to_tensor
+from phonofilm.perception.common.frames import centre_crop, short_side, to_tensor
 from phonofilm.perception.common.padding import pad_same
 
 SIZE = 224
@@ -138,6 +138,23 @@ class I3D(nn.Module):
     def classify(self, pooled: Tensor) -> Tensor:
         """Pooled features [B, 1024, T'] -> logits averaged over time [B, classes]."""
         return self.logits(pooled[..., None, None]).mean((2, 3, 4))
+
+
+def prepare_stack(frames: np.ndarray | Tensor) -> Tensor:
+    """uint8 [T, H, W, 3] -> float32 [3, T, 224, 224] in [-1, 1]: short side to 256 (bilinear), middle 224 kept."""
+    x = centre_crop(short_side(to_tensor(frames), 256, "bilinear"), SIZE)
+    return rearrange(2 * x / 255 - 1, "t c h w -> c t h w")
+
+
+def prepare_flow(flow: np.ndarray) -> Tensor:
+    """Flow float [T, H, W, 2] in pixels -> float32 [2, T, 224, 224]: at 256 pixels of the short side, within ± 20 of
+    them, in 8 bits, the middle kept.
+    """
+    x = rearrange(torch.from_numpy(flow).float(), "t h w c -> t c h w")
+    scale = 256 / min(x.shape[-2:])
+    x = F.interpolate(x, [max(256, round(side * scale)) for side in x.shape[-2:]], mode="bilinear") * scale
+    levels = (128 + 255 / 40 * centre_crop(x, SIZE).clamp(-20, 20)).round()
+    return rearrange(2 * levels / 255 - 1, "t c h w -> c t h w")
 
 
 def prepare_frames(frames: np.ndarray | Tensor, recipe: Literal["squash", "crop"] = "squash") -> Tensor:

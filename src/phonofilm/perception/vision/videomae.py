@@ -29,14 +29,17 @@ class VideoMAE:
 
     Attributes:
         frames: how many pictures it takes. size: pixels of a side.
+        names: of the classes that it was fine-tuned on.
     """
 
     def __init__(self, network: Any) -> None:
         self._network = network
         self.frames, self.size = int(network.config.num_frames), int(network.config.image_size)
+        labels = network.config.id2label
+        self.names = tuple(str(labels[index]) for index in sorted(labels))
 
     @staticmethod
-    def load(folder: str | Path) -> VideoMAE:
+    def load(folder: str | Path, device: str = "cpu") -> VideoMAE:
         """Build it from a folder of a fine-tuned VideoMAE in transformers' layout.
 
         Raises:
@@ -44,7 +47,12 @@ class VideoMAE:
         """
         from transformers import VideoMAEForVideoClassification
 
-        return VideoMAE(load_pretrained(VideoMAEForVideoClassification, folder, ("videomae",)))
+        return VideoMAE(load_pretrained(VideoMAEForVideoClassification, folder, ("videomae",), device))
+
+    def logits(self, frames: np.ndarray) -> Tensor:
+        """uint8 [`frames`, H, W, 3] -> float32 [classes], what happens in it by `names`."""
+        with torch.inference_mode():
+            return self._network(pixel_values=prepare_frames(frames, self.size)[None]).logits[0]
 
     def __call__(self, frames: np.ndarray) -> Tensor:
         """uint8 [`frames`, H, W, 3] -> float32 [D].

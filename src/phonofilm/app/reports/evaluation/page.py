@@ -7,7 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from phonofilm.app.reports.evaluation.categories import category_means
 from phonofilm.app.reports.evaluation.charts import histogram, strip
+from phonofilm.app.reports.evaluation.names import told_apart
 from phonofilm.app.reports.evaluation.table import interval, number, weights_line
 from phonofilm.app.reports.evaluation.worst import embedded, ranked
 from phonofilm.files import write_bytes
@@ -17,10 +19,11 @@ Progress = Callable[[str, int, int], None]
 
 def write_page(result: Mapping[str, Any], path: Path, worst: int = 10, progress: Progress | None = None) -> Path:
     """Write the report of a result; the worst clips are read again from where they were measured."""
-    title = f"Evaluation of {Path(result['generated']['folder']).resolve().name}"
+    title = f"Evaluation of {_folders(result)[0]}"
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     body = "\n".join(_body(result, title, worst, progress or (lambda stage, done, total: None)))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{view}<title>{escape(title)}</title>'
     page = (
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{style}</style></head>\n<body>\n{body}\n</body></html>\n'
     )
@@ -29,14 +32,21 @@ def write_page(result: Mapping[str, Any], path: Path, worst: int = 10, progress:
 
 def _body(result: Mapping[str, Any], title: str, worst: int, progress: Progress) -> Iterator[str]:
     yield f"<h1>{escape(title)}</h1>"
-    against = f" against {escape(Path(result['reference']['folder']).resolve().name)}" if result["reference"] else ""
+    against = f" against {escape(_folders(result)[1])}" if result["reference"] else ""
     yield f'<p class="soft">Protocol {escape(result["protocol"])}{against}. Measured from the files alone.</p>'
     yield from _facts(result)
     yield from _numbers(result)
+    yield from _categories(result)
     yield from _worst(result, worst, progress)
     yield from _left_out(result)
     yield from _blocked(result)
     yield from _made_of(result)
+
+
+def _folders(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the folders are called: their names, or as much of their paths as tells them apart."""
+    sides = [result["generated"], *([result["reference"]] if result["reference"] else [])]
+    return told_apart([Path(side["folder"]).resolve() for side in sides])
 
 
 def _facts(result: Mapping[str, Any]) -> Iterator[str]:
@@ -83,9 +93,29 @@ def _number_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return (
         f"<tr><td><b>{escape(row['name'])}</b>{flag if row['circular'] else ''}<small>{escape(row['protocol'])}</small>"
         f'{notes}</td><td class="n"><b class="value">{number(row["value"])}</b><small>{escape(unit)}</small></td>'
-        f'<td class="n">{interval(row)}</td><td>{strip(row)}</td><td class="n real">{number(row["reference"])}</td>'
-        f'<td class="n chance">{number(row["control"])}</td><td>{spread}</td></tr>'
+        f'<td class="n" data-label="95 %">{interval(row)}</td><td class="strip">{strip(row)}</td>'
+        f'<td class="n real" data-label="reference">{number(row["reference"])}</td>'
+        f'<td class="n chance" data-label="shuffled">{number(row["control"])}</td><td class="spread">{spread}</td></tr>'
     )
+
+
+def _categories(result: Mapping[str, Any]) -> Iterator[str]:
+    """Means of each category of prompts, a row a metric."""
+    found = category_means(result)
+    if not found:
+        return
+    names = list(dict.fromkeys(result["categories"].values()))
+    yield "<h2>By category of prompt</h2><p>Means over the clips of each category; distances are of whole sets.</p>"
+    heads = "".join(f'<th class="n">{escape(name)}</th>' for name in names)
+    yield f'<div class="wide"><table class="categories"><tr><th>metric</th>{heads}</tr>'
+    for metric, means in found.items():
+        cells = "".join(
+            f'<td class="n" data-label="{escape(name)}">{number(means[name].value) if name in means else "–"}'
+            f"<small>{f'n = {means[name].n}' if name in means else ''}</small></td>"
+            for name in names
+        )
+        yield f"<tr><td><b>{escape(metric)}</b></td>{cells}</tr>"
+    yield "</table></div>"
 
 
 def _worst(result: Mapping[str, Any], count: int, progress: Progress) -> Iterator[str]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from phonofilm.app.reports.evaluation.categories import category_means
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -54,7 +56,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
             number(row["control"]), str(row["n"]),
         )  # fmt: skip
         table.add_row(*_fitting(roomy, *cells))
-    lines = rendered(table)
+    lines = [*rendered(table), *_category_lines(result)]
     if any(row["circular"] for row in rows):
         lines.append("⟲ circular: the judge is a network that the system was conditioned on or trained with")
     for side in ("generated", "reference"):
@@ -65,6 +67,19 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     blocked = [row for row in result["metrics"] if row["status"] != "ok"]
     lines += _blocked(blocked)
     return [*lines, *(f"absent: {row['name']}: {row['reason']}" for row in result["lacking"])]
+
+
+def _category_lines(result: Mapping[str, Any]) -> list[str]:
+    """A table of means by category of prompt, where prompts have categories."""
+    found = category_means(result)
+    if not found:
+        return []
+    names = list(dict.fromkeys(result["categories"].values()))
+    table = plain_table("by category of prompt", *names)
+    for metric, means in found.items():
+        cells = (number(means[name].value) if name in means else "–" for name in names)
+        table.add_row(escaped(metric), *cells)
+    return rendered(table)
 
 
 def weights_line(part: Mapping[str, str]) -> str:
@@ -96,24 +111,62 @@ def _blocked(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
-def comparison_lines(differences: Sequence[Difference], names: tuple[str, str]) -> list[str]:
-    """The table of a comparison."""
-    table = plain_table("metric", names[0], names[1], "difference", "p (Holm)", "test", "")
+def comparison_lines(differences: Sequence[Difference], names: Sequence[str]) -> list[str]:
+    """The tables of a comparison: one for all clips, one for each category, and what was not compared and why."""
+    lines: list[str] = []
+    for category in dict.fromkeys(row.category for row in differences):
+        part = [row for row in differences if row.category == category]
+        table = _two_systems(part, names) if len(names) == 2 else _many_systems(part, names)
+        if table.row_count:
+            lines += [f"category {category}"] if category else []
+            lines += rendered(table)
+    skipped: dict[str, dict[str, None]] = {}
     for row in differences:
+        if row.p is None and not (row.category and row.reason.startswith("a distance between sets")):
+            skipped.setdefault(row.reason, {})[row.name] = None
+    return lines + [f"not compared, {reason}: {', '.join(found)}" for reason, found in skipped.items()]
+
+
+def _two_systems(rows: Sequence[Difference], names: Sequence[str]) -> Table:
+    table = plain_table("metric", *names, "difference", "p (Holm)", "test", "")
+    for row in rows:
         if row.p is None:
             continue
-        verdict = {"first": f"[bold]{escaped(names[0])} better[/]", "second": f"[bold]{escaped(names[1])} better[/]"}
         sure = "[bold]differs[/]" if row.adjusted is not None and row.adjusted < 0.05 else "[dim]could be chance[/]"
+        verdict = f"[bold]{escaped(_better(row, names))} better[/]" if row.better else sure
         table.add_row(
             escaped(row.name), number(row.first), number(row.second), number(row.difference), number(row.adjusted),
-            f"{row.test}, n = {row.n}", verdict.get(row.better or "", sure),
+            f"{row.test}, n = {row.n}", verdict,
         )  # fmt: skip
-    lines = rendered(table) if table.row_count else []
-    skipped: dict[str, list[str]] = {}
-    for row in differences:
-        if row.p is None:
-            skipped.setdefault(row.reason, []).append(row.name)
-    return lines + [f"not compared, {reason}: {', '.join(found)}" for reason, found in skipped.items()]
+    return table
+
+
+def _many_systems(rows: Sequence[Difference], names: Sequence[str]) -> Table:
+    """One row a metric: the value of every system, and each pair that differs."""
+    table = plain_table("metric", *names, "differ (p after Holm)")
+    by_name: dict[str, list[Difference]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    for name, pairs in by_name.items():
+        if all(row.p is None for row in pairs):
+            continue
+        values = {row.systems[0]: row.first for row in pairs} | {row.systems[1]: row.second for row in pairs}
+        found = [_finding(row, names) for row in pairs if row.adjusted is not None and row.adjusted < 0.05]
+        cells = (number(values[place]) for place in range(len(names)))
+        table.add_row(escaped(name), *cells, escaped("; ".join(found)) or "[dim]could be chance[/]")
+    return table
+
+
+def _finding(row: Difference, names: Sequence[str]) -> str:
+    first, second = (names[place] for place in row.systems)
+    if row.better is None:
+        return f"{first}, {second} ({number(row.adjusted)})"
+    worse = first if row.better == "second" else second
+    return f"{_better(row, names)} better than {worse} ({number(row.adjusted)})"
+
+
+def _better(row: Difference, names: Sequence[str]) -> str:
+    return names[row.systems[0 if row.better == "first" else 1]]
 
 
 def plain_table(*heads: str) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Clip
+from phonofilm.types import Clip, Event
 
 SHOWN = 4
 """Scores to show of a clip, those that stand out most first."""
@@ -65,7 +66,7 @@ def embedded(path: Path) -> tuple[str, str]:
     try:
         clip = whole(path)
         picture = BytesIO()
-        draw_sheet(clip, clip.events).convert("RGB").save(picture, format="JPEG", quality=82)
+        draw_sheet(clip, measured_events(clip)).convert("RGB").save(picture, format="JPEG", quality=82)
         short = clip.with_(
             frames=None if clip.frames is None else _even(clip.frames[: round(SECONDS * float(clip.fps or 1))]),
             waveform=None if clip.waveform is None else clip.waveform[:2, : SECONDS * (clip.sample_rate or 1)],
@@ -79,6 +80,24 @@ def embedded(path: Path) -> tuple[str, str]:
     kind, tag = ("video/mp4", "video") if short.frames is not None else ("audio/wav", "audio")
     player = f'<{tag} controls preload="metadata"{_poster(short)} src="data:{kind};base64,{_text(data)}"></{tag}>'
     return player, f'<img loading="lazy" alt="contact sheet" src="data:image/jpeg;base64,{_text(picture.getvalue())}">'
+
+
+def measured_events(clip: Clip) -> list[Event]:
+    """What sets in and what changes in this file, as the metrics of sync find it.
+
+    Events in the file's own metadata are not shown: they may tell of the clip before it was cut, shifted or edited.
+    """
+    from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
+    from phonofilm.signals.motion import when_it_changes
+    from phonofilm.signals.onsets import detect_onsets
+
+    film, found = Film(clip), []
+    if clip.waveform is not None and clip.waveform.size:
+        found += [Event(float(time), "sound") for time in detect_onsets(film.strength)]
+    if clip.frames is not None:
+        with suppress(UnfitError):
+            found += [Event(float(time), "motion") for time in when_it_changes(film.motion)]
+    return sorted(found, key=lambda event: event.time)
 
 
 def _poster(clip: Clip) -> str:

@@ -173,6 +173,16 @@ def _radial(name: Kernel, gamma: float) -> BlockKernel:
     return lambda x, y: shape(_squared(x, y, (x * x).sum(axis=1), (y * y).sum(axis=1)))
 
 
+def gaussian_kernel(bandwidth: float) -> BlockKernel:
+    """k = exp(−d² / (2σ² + 1e-8)) of two blocks of rows, the kernel of KAD."""
+    return _radial("gaussian", 1 / (2 * bandwidth**2 + 1e-8))
+
+
+def polynomial_kernel(width: int) -> BlockKernel:
+    """k = (x·y/D + 1)³ of two blocks of rows of D = `width` features, the kernel of KID."""
+    return _polynomial(3, width, None, 1.0)
+
+
 def _polynomial(degree: int, width: int, gamma: float | None, coef0: float) -> BlockKernel:
     slope = 1 / width if gamma is None else gamma
     return lambda x, y: (slope * (x @ y.T) + coef0) ** degree
