@@ -295,7 +295,7 @@ def read_prompts(path: Path) -> dict[str, str]:
         PhonofilmError: the file cannot be read, or is neither; the message says which line.
     """
     if path.suffix.lower() in (".json", ".jsonl", ".csv"):
-        return evaluation_prompts.read_prompts(path)
+        return {name: row.text for name, row in evaluation_prompts.read_prompts(path).items()}
     try:
         data = path.read_bytes()
         # Excel's "Unicode text" is UTF-16; its UTF-8 begins with a byte order mark, as Notepad's does
@@ -304,7 +304,7 @@ def read_prompts(path: Path) -> dict[str, str]:
         raise PhonofilmError(f"prompts {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = text_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
     if path.suffix.lower() == ".tsv" and _is_head(lines[0]):
-        return evaluation_prompts.read_prompts(path)
+        return {name: row.text for name, row in evaluation_prompts.read_prompts(path).items()}
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         scene, tab, prompt = line.partition("\t")
