@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from phonofilm import strict_json
 from phonofilm.app.cli.session import Report
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
@@ -182,10 +183,8 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PhonofilmError(f"it is not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
+        values = strict_json.loads(text.encode())
+    except ValueError as error:
         raise PhonofilmError(f"it is not JSON that can be read: {error}") from error
     values = {"prompt": values} if isinstance(values, str) else values
     if not isinstance(values, dict):
