@@ -33,6 +33,7 @@ class Family:
     Attributes:
         title: what people call its models.
         backend: module and class, imported when a model is loaded; the class has `load(model, device, **options)`.
+        names: of its models, for kinds that neither the catalogue of public models nor a folder tells.
         options: of `load`, those that people choose.
         planner: module whose `make_plan(backend, request)` says what a job takes; None where nobody needs to know.
         extra: that it needs.
@@ -41,6 +42,7 @@ class Family:
 
     title: str
     backend: str
+    names: frozenset[str] = frozenset()
     options: frozenset[str] = frozenset()
     planner: str | None = None
     extra: str | None = None
@@ -60,19 +62,19 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "native": Family("our own models", "native:NativeBackend", frozenset({"dtype"})),
-    "fake": Family("the backend of tests", "fake:FakeBackend"),
+    "native": Family("our own models", "native:NativeBackend", options=frozenset({"dtype"})),
+    "fake": Family("the backend of tests", "fake:FakeBackend", frozenset({"fake"})),
     "ltx2": Family(
         "LTX-2",
         "ltx2.backend:LTX2Backend",
-        frozenset({"offload", "network", "loras", "components", "upsample", "quantize"}),
+        options=frozenset({"offload", "network", "loras", "components", "upsample", "quantize"}),
         planner="ltx2.plan",
         extra="public",
     ),
     "wan": Family(
         "Wan",
         "wan.backend:WanBackend",
-        frozenset({"offload", "quantize"}),
+        options=frozenset({"offload", "quantize"}),
         planner="wan.plan",
         extra="public",
         silent=True,
@@ -160,7 +162,9 @@ def _cascaded(model: str | Path, pair: tuple[str, str]) -> tuple[str, str]:
 
 
 def _kind(model: str | Path) -> str:
-    return "fake" if str(model) == "fake" else family(model) or "native"
+    """The row of `FAMILIES` for a model."""
+    named = (kind for kind, found in FAMILIES.items() if str(model) in found.names)
+    return next(named, None) or family(model) or "native"
 
 
 def _family(model: str | Path, options: Mapping[str, Any]) -> Family:
