@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from phonofilm import Cancelled, Clip, PhonofilmError, Request
 from phonofilm.backends.fake import FakeBackend
 from phonofilm.backends.native import NativeBackend
-from phonofilm.backends.streamed import check_film, foley_film, sound_of
+from phonofilm.backends.streamed import ahead, check_film, foley_film, sound_of
 from phonofilm.media import read_clip, write_clip
 from phonofilm.media.film import Film
 
@@ -62,7 +64,7 @@ def test_one_window_is_the_foley_of_the_whole_clip(model, tmp_path):
 def test_each_window_stands_on_the_one_before(model, tmp_path):
     film = film_of(tmp_path / "film.mp4", Fraction(37, 4), fps=12)
     request = check_film(Request("x", seed=4), film, tmp_path / "out.mkv")
-    pieces = list(sound_of(model, film, request))
+    pieces = list(sound_of(model, film, request, film.seconds))
     sound = join_hashes(pieces)
     assert sound.shape == (2, 148_000)
     # no join is a louder step than what goes on elsewhere
@@ -70,8 +72,8 @@ def test_each_window_stands_on_the_one_before(model, tmp_path):
     ends = np.cumsum([piece.waveform.shape[1] for piece in pieces])[:-1]
     assert len(ends) == 2
     assert all(steps[end - 5 : end + 5].max() <= steps.max() for end in ends)
-    (again, *_) = sound_of(model, film, replace(request, steps=1))
-    (other, *_) = sound_of(model, film, replace(request, steps=1, seed=5))
+    (again, *_) = sound_of(model, film, replace(request, steps=1), film.seconds)
+    (other, *_) = sound_of(model, film, replace(request, steps=1, seed=5), film.seconds)
     assert (again.waveform != other.waveform).mean() > 0.9
 
 
@@ -135,3 +137,30 @@ def test_memory_does_not_grow_with_the_film(tiny_model, tmp_path, suffix):
     print(f"peak memory of foley to {suffix}, by seconds of film: {peaks} MB")
     assert longest < shortest + 100
     assert longest < 1500
+
+
+def test_windows_are_read_ahead_and_errors_come_when_their_turn_is() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[np.ndarray]:
+        for number in range(5):
+            if number == 3:
+                raise PhonofilmError("damaged here")
+            made.append(number)
+            yield np.array(number)
+
+    seen: list[int] = []
+
+    def watch() -> None:
+        for item in ahead(items()):
+            seen.append(int(item))
+            deadline = time.monotonic() + 10
+            while len(made) < min(len(seen) + 1, 3) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert len(made) == min(len(seen) + 1, 3)  # the next one, and no more
+
+    with pytest.raises(PhonofilmError, match="damaged here"):
+        watch()
+    assert seen == [0, 1, 2]
+    assert [int(item) for item in ahead(iter([np.array(1)]))] == [1]
+    assert list(ahead(iter([]))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from media_clips import flash_and_beep, noise
 from PIL import Image
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.media import FORMATS, check_output, probe, provenance, read_clip, read_image, read_metadata, write_clip
+from phonofilm.media import (
+    FORMATS,
+    check_output,
+    left_out,
+    probe,
+    provenance,
+    read_clip,
+    read_image,
+    read_metadata,
+    write_clip,
+)
+from phonofilm.media.sheet import sheet
 from phonofilm.types import Clip, Event
 
 MADE_BY = provenance(prompt='a "quoted" ball, ünïcode {x} 球', seed=7, model="nano", weights="abc123", steps=24)
@@ -204,7 +216,6 @@ def test_files_that_are_no_film(tmp_path: Path) -> None:
     [
         ("a.avi", flash_and_beep(), "unknown output format .avi; use .mp4"),
         ("a", flash_and_beep(), "unknown output format"),
-        ("no/a.mp4", flash_and_beep(), "does not exist; create it first"),
         ("a.wav", flash_and_beep().with_(waveform=None), "has no sound"),
         ("a.gif", flash_and_beep().with_(frames=None), "has no picture"),
         ("a.mp4", Clip(), "the clip is empty"),
@@ -220,8 +231,11 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, clip: Clip, message: 
 
 def test_check_output(tmp_path: Path) -> None:
     assert check_output(tmp_path / "a.MP4") == tmp_path / "a.MP4"
-    with pytest.raises(PhonofilmError, match="does not exist"):
-        check_output(tmp_path / "none" / "a.mp4")
+    assert check_output(tmp_path / "none" / "a.mp4") == tmp_path / "none" / "a.mp4"
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(PhonofilmError, match="is a file; name a folder"):
+        check_output(tmp_path / "file" / "a.mp4")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
@@ -280,3 +294,31 @@ def test_sound_that_is_not_finite_is_written_nowhere(tmp_path: Path, suffix: str
     with pytest.raises(PhonofilmError, match="sound holds values that are not finite; nothing was written"):
         write_clip(clip.with_(waveform=waveform), path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_files_honour_the_umask(tmp_path: Path, suffix: str, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = write_clip(flash_and_beep(seconds=0.5), tmp_path / f"new/clip{suffix}")
+        page = sheet(flash_and_beep(seconds=0.5), tmp_path / "new" / "clip.png")
+    finally:
+        os.umask(before)
+    assert (path.stat().st_mode & 0o777, page.stat().st_mode & 0o777) == (mode, mode)
+    assert path.parent.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_what_is_left_out_is_said() -> None:
+    clip = flash_and_beep(seconds=0.5)
+    silent, dark = clip.with_(waveform=None, sample_rate=None), clip.with_(frames=None, fps=None)
+    assert [line for suffix in (".mp4", ".mkv", ".webm", ".mov") for line in left_out(clip, f"a{suffix}")] == []
+    (said,) = left_out(clip, "a.gif")
+    assert "holds no sound" in said
+    assert left_out(silent, "a.gif") == left_out(dark, "a.wav") == []
+    assert "picture is left out" in left_out(clip, "a.wav")[0]
+    fast = silent.with_(fps=Fraction(60))
+    assert "50 frames a second" in left_out(fast, "a.GIF")[0]
+    surround = Clip(waveform=np.zeros((4, 800), np.float32), sample_rate=48_000, layout=("FL", "FR", "FC", "LFE"))
+    assert "mixed to stereo" in left_out(surround, "a.webm")[0]
+    assert left_out(surround, "a.mkv") == left_out(surround, "a.mp4") == []

@@ -79,3 +79,13 @@ def test_a_clip_plays_in_a_notebook(tmp_path: Path) -> None:
     assert len(read_clip(tmp_path / "clip.mp4").frames) == len(clip.frames)
     assert "<audio" in html_player(clip.with_(frames=None, fps=None))
     assert "empty" in html_player(Clip())
+
+
+@pytest.mark.parametrize("prompt", ["球" * 400, "мяч " * 100, "x" * 5000, "\ud800 \x00", "\n\n"])
+def test_any_prompt_stays_within_the_page(prompt: str) -> None:
+    image = draw_sheet(
+        flash_and_beep().with_(prompt=prompt, metadata={"model": "m" * 300}), [Event(1, "x", label="球")]
+    )
+    assert image.width == 1600
+    assert image.height < 1000
+    assert np.asarray(image)[:, -20:].reshape(-1, 3).max() < 60  # the right edge is empty

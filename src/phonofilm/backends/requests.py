@@ -164,6 +164,16 @@ def source_faults(request: Request) -> Iterator[Fault]:
         yield from _retake_faults(request, source)
 
 
+def beyond_end(request: Request) -> str | None:
+    """A sentence where a retake is asked for up to a time that its clip does not have."""
+    if request.task != "retake" or request.span is None or request.source is None:
+        return None
+    end, wanted = request.source.seconds, request.span[1]
+    if wanted <= end + 0.005:
+        return None
+    return f"the clip ends at {end:.2f} s, before {wanted:g} s: it is made again up to its end"
+
+
 def _retake_faults(request: Request, source: Clip) -> Iterator[Fault]:
     if request.span is not None and request.span[0] >= source.seconds:
         start, end = request.span[0], source.seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -106,13 +107,9 @@ def sound_of(
     total = max(1, math.ceil(film.seconds * fps))
     spans = windows(total, max(1, nearest(window.seconds * fps)), 0, total)
     pictures = film.frames(frame_indices(total, fps, film.ticks, film.fps).tolist(), size)
-    frames: list[np.ndarray] = []
     known: Clip = Clip()
-    for number, span in enumerate(spans):
-        before = spans[number - 1] if number else range(0)
-        frames = frames[span.start - before.start :]
-        frames += islice(pictures, len(span) - len(frames))
-        asked = _asked(request, Clip(np.stack(frames), fps), known, number)
+    for number, (span, frames) in enumerate(zip(spans, ahead(frames_of(spans, pictures)), strict=True)):
+        asked = _asked(request, Clip(frames, fps), known, number)
         made = backend.generate(asked, _overall(progress, number, len(spans)), cancel)
         assert made.waveform is not None
         assert made.sample_rate is not None
@@ -123,6 +120,25 @@ def sound_of(
         known = Clip(waveform=waveform[:, length:], sample_rate=rate)
         said = made.metadata if number else _noted(made, len(spans))
         yield Clip(waveform=waveform[:, :length], sample_rate=rate, metadata=said)
+
+
+def frames_of(spans: list[range], pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """uint8 [T, H, W, 3] of each window, of pictures that come one after the other."""
+    frames: list[np.ndarray] = []
+    for number, span in enumerate(spans):
+        before = spans[number - 1] if number else range(0)
+        frames = frames[span.start - before.start :]
+        frames += islice(pictures, len(span) - len(frames))
+        yield np.stack(frames)
+
+
+def ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same items, the next of which is made while this one is worked with (reading leaves the interpreter)."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def window_of(backend: Backend) -> Window:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic
+from phonofilm.media.fonts import draw_text, text_length, wrapped
+from phonofilm.media.layouts import named
 from phonofilm.media.spectrum import coloured, log_mel_picture, mel_position
 from phonofilm.types import Clip, Event
 
@@ -21,7 +22,7 @@ PLOT = WIDTH - LEFT - RIGHT
 THUMB, WAVE, MEL, GAP = 118, 76, 190, 16
 PAPER, PANEL, INK, FAINT, LINE = (17, 17, 22), (26, 26, 33), (238, 236, 230), (150, 149, 156), (48, 48, 58)
 EVENT = (255, 214, 102)
-CHANNELS = {1: ["mono"], 2: ["L", "R"], 6: ["L", "R", "C", "LFE", "Ls", "Rs"]}
+CHANNELS = {"FL": "L", "FR": "R", "FC": "C", "BL": "Ls", "BR": "Rs", "SL": "Ls", "SR": "Rs", "BC": "Cs"}
 WAVE_COLOURS = ((94, 201, 196), (244, 156, 104), (166, 206, 120), (190, 150, 230))
 HERTZ = (100, 500, 1000, 2000, 4000, 8000, 16_000)
 
@@ -80,11 +81,14 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _header(page: _Page, clip: Clip) -> _Page:
-    for line in textwrap.wrap(clip.prompt or "", 112)[:3]:
-        page.draw.text((LEFT, page.top), line, INK, _font(26))
+    for line in wrapped(clip.prompt or "", 26, PLOT, 3):
+        draw_text(page.draw, (LEFT, page.top), line, INK, 26)
         page = page.down(36)
-    page.draw.text((LEFT, page.top + 2), "   ·   ".join(_facts(clip)), FAINT, _font(16))
-    return page.down(42)
+    facts = "   ·   ".join(_facts(clip))
+    for line in [facts] if text_length(facts, 16) <= PLOT else wrapped(facts, 16, PLOT, 2):
+        draw_text(page.draw, (LEFT, page.top + 2), line, FAINT, 16)
+        page = page.down(24)
+    return page.down(18)
 
 
 def _facts(clip: Clip) -> Iterator[str]:
@@ -130,20 +134,20 @@ def _sprockets(page: _Page, top: int, span: float) -> None:
 
 def _event_labels(page: _Page, events: Sequence[Event]) -> _Page:
     """Names of the events on as many rows as it takes (at most 4) for none to cover another."""
-    font, free = _font(14), [0.0] * 4
+    free = [0.0] * 4
     placed: list[tuple[float, int, Event]] = []
     for event in sorted(events, key=lambda e: e.time):
         x = page.x(event.time)
         text = event.label or event.kind
         row = next((row for row, until in enumerate(free) if until <= x), None)
         if row is not None and x <= LEFT + PLOT:
-            free[row] = x + page.draw.textlength(text, font) + 16
+            free[row] = x + text_length(text, 14) + 16
             placed.append((x, row, event))
     rows = 1 + max((row for _, row, _ in placed), default=0)
     for x, row, event in placed:
         y = page.top + 20 * row
         page.draw.line((x, y + 2, x, page.top + 20 * rows), EVENT, 1)
-        page.draw.text((x + 5, y), event.label or event.kind, EVENT, font)
+        draw_text(page.draw, (x + 5, y), event.label or event.kind, EVENT, 14)
         if event.end is not None:
             page.draw.line((x, y + 18, page.x(min(event.end, page.seconds)), y + 18), EVENT, 2)
     return page.down(20 * rows)
@@ -164,7 +168,7 @@ def _waveforms(page: _Page, clip: Clip) -> _Page:
         page.draw.text((LEFT + 14, page.top + 14), "no sound", FAINT, _font(15))
         return page.down(44 + GAP)
     count = len(clip.waveform)
-    names = CHANNELS.get(count) or [str(index + 1) for index in range(count)]
+    names = _channel_names(count, clip.layout)
     span = max(1, round(PLOT * float(clip.sound_seconds) / page.seconds))
     # one scale for all channels, so that what is louder on one side looks louder; silence stays flat
     scale = max(float(np.abs(clip.waveform).max()), 0.02)
@@ -175,6 +179,13 @@ def _waveforms(page: _Page, clip: Clip) -> _Page:
         page.draw.text((LEFT - 14, page.top + WAVE // 2), name, colour, _font(16), anchor="rm")
         page = page.down(WAVE + 4)
     return page.down(GAP - 4)
+
+
+def _channel_names(count: int, layout: Sequence[str]) -> list[str]:
+    known = ["mono"] if count == 1 else [CHANNELS.get(name, name) for name in named(count, layout)]
+    # side and back channels of one sound must not be called alike
+    alike = len(set(known)) < len(known)
+    return (list(named(count, layout)) if alike else known) or [str(index + 1) for index in range(count)]
 
 
 def _wave(channel: np.ndarray, width: int, colour: tuple[int, int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, check_file
 from phonofilm.media.colour import SCALING
-from phonofilm.media.gif import slowed, write_gif
+from phonofilm.media.gif import FASTEST, slowed, write_gif
 from phonofilm.media.layouts import STANDARD, named
 from phonofilm.media.metadata import to_tags
 from phonofilm.media.resample import mix, remix, resample_audio
@@ -118,6 +118,27 @@ def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | No
         else:
             _mux(clip, temporary, _container(path, codec), tags)
     return path
+
+
+def left_out(clip: Clip, path: str | Path) -> list[str]:
+    """What a file of this name cannot hold of a clip, in sentences for whoever asked for it."""
+    path = Path(path)
+    suffix, said = path.suffix.lower(), []
+    kind = CONTAINERS.get(suffix)
+    has_frames = clip.frames is not None and len(clip.frames) > 0
+    has_sound = clip.waveform is not None and clip.waveform.shape[1] > 0
+    if suffix == ".gif" and has_sound:
+        said.append(f"{path.name}: a GIF holds no sound, so the clip's sound is left out; .mp4 keeps it")
+    if suffix == ".gif" and clip.fps is not None and clip.fps > FASTEST:
+        said.append(f"{path.name}: a GIF plays at most {FASTEST} frames a second, so some of {float(clip.fps):g} go")
+    if suffix == ".wav" and has_frames:
+        said.append(f"{path.name}: a WAV holds the sound alone, so the picture is left out; .mp4 keeps it")
+    if kind is not None and has_sound and clip.waveform is not None and len(clip.waveform) in STANDARD:
+        rate = codec_rate(clip.sample_rate or 48_000, kind)
+        names, kept = named(len(clip.waveform), clip.layout), carried(clip.waveform[:, :1], clip.layout, kind, rate)[1]
+        if len(kept) < len(names):
+            said.append(f"{path.name}: {suffix} has no place for {' '.join(names)}, so the sound is mixed to stereo")
+    return said
 
 
 def _container(path: Path, codec: str) -> Container:

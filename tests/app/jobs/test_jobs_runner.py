@@ -54,6 +54,20 @@ def test_notices_reach_the_job(tmp_path, monkeypatch):
     assert told == job.notices == ["one", "two"]
 
 
+def test_what_is_left_out_or_beyond_the_end_is_told(tmp_path):
+    told: list[str] = []
+    run(spec(), tmp_path / "a.gif", JobContext(tell=told.append))
+    assert [line for line in told if "holds no sound" in line]
+    source = run(spec(seconds=1.0), tmp_path / "source.mp4")["path"]
+    for end, said in ((0.9, False), (1.0, False), (1.6, True)):
+        told.clear()
+        facts = run(
+            spec(source=source, task="retake", span=[0.2, end]), tmp_path / "again.mkv", JobContext(tell=told.append)
+        )
+        assert facts["seconds"] == 1.0
+        assert any("the clip ends at 1.00 s, before 1.6 s" in line for line in told) == said
+
+
 def test_a_cancelled_job_stops_within_one_evaluation_and_writes_nothing(tmp_path, tiny_model):
     seen: list[int] = []
 

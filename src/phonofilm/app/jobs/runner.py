@@ -25,7 +25,8 @@ def run(
         PhonofilmError: the request, or the writing, is not possible; nothing is left half-written.
         Cancelled: `job` said so.
     """
-    from phonofilm.media import check_output, write_clip
+    from phonofilm.backends.requests import beyond_end
+    from phonofilm.media import check_output, left_out, write_clip
 
     job, pool, path = job or JobContext(), pool or BackendPool(), check_output(path)
     if isinstance(request, RequestSpec) and request.task == "foley":
@@ -35,9 +36,13 @@ def run(
         if request.source is not None or request.image is not None:
             job("reading", 0, 1)
         request = request.open()
+    if (said := beyond_end(request)) is not None:
+        job.warn(said)
     with pool.use(loading, job) as backend:
         clip = backend.generate(request, job.progress, job.cancel)
     _tell(clip.metadata, job)
+    for line in left_out(clip, path):
+        job.warn(line)
     job("writing", 0, 1)
     write_clip(clip, path)
     return facts(clip, path, request.seed)
