@@ -558,6 +558,9 @@ class Killable:
                     return answer.status, json.load(answer)
             except urllib.error.HTTPError as error:
                 with error:
+                    if error.code == 429:
+                        time.sleep(float(error.headers["Retry-After"]))
+                        continue
                     return error.code, json.load(error)
             except (OSError, ValueError, EOFError):
                 time.sleep(0.1)

@@ -321,7 +321,7 @@ def requests(draw):
         )
     )
     body = draw(st.binary(max_size=50) | st.builds(lambda value: json.dumps(value).encode(), JSON))
-    method = draw(st.sampled_from(["GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]))
+    method = draw(st.sampled_from([*["POST"] * 6, *["GET"] * 3, "HEAD", "PUT", "OPTIONS"]))
     query = draw(st.dictionaries(st.sampled_from(["rater", "id", "key", "try", "x"]), st.text(max_size=8), max_size=2))
     return {
         "method": method,
@@ -335,7 +335,7 @@ def requests(draw):
 
 def check_any_request(client, headers, request) -> None:
     request = dict(request)
-    if request.pop("as_rater"):
+    if request.pop("as_rater") and "withdraw" not in request["url"]:  # who has withdrawn gets no further
         request["headers"] = {"Content-Type": "application/json", **headers, **request["headers"]}
     answer = client.request(**request)
     assert answer.status_code < 500, (request, answer.status_code)
@@ -350,7 +350,13 @@ FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 @pytest.fixture(scope="module")
 def rater(client):
-    return joined(client)
+    """Somebody who sees the first trial."""
+    headers = joined(client)
+    for _ in range(3):
+        client.post("/api/headphones", json={"heard": ["left"] * 4}, headers=headers)
+    client.post("/api/latency", json={"offset": None}, headers=headers)
+    assert client.get("/api/state", headers=headers).json()["stage"] == "trial"
+    return headers
 
 
 @given(sent=requests())

@@ -199,6 +199,7 @@ def report_command(
     [dim]$[/] phonofilm study report study/ -o report.html
     [dim]$[/] phonofilm study report study/ -o report.html --metrics scores.csv --json
     """
+    from phonofilm.app.study.report import interval_text
     from phonofilm.app.study.report import report as write
 
     with Session.of(ctx).report("study report") as report:
@@ -210,8 +211,9 @@ def report_command(
             f"{found['counted']} of {len(found['raters'])} raters count, {found['ratings']} trials answered"
         )
         for system, row in found["opinions"].get("overall", {}).items():
-            limits = f" [{row['low']:.2f}, {row['high']:.2f}]" if row["low"] is not None else ""
-            report.print_line(f"{system:<24} overall {row['value']:.2f}{limits}")
+            report.print_line(f"{system:<24} overall {interval_text(row)}")
+        for system, row in (found["mushra"] or {}).get("versions", {}).items():
+            report.print_line(f"{system:<24} MUSHRA {interval_text(row, '{:.1f}')}")
 
 
 @study.command()

@@ -193,7 +193,7 @@ def _opinions(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
     head = ["system", *[s.name for s in study.scales]]
     systems = list(dict.fromkeys(name for rows in found["opinions_of_all"].values() for name in rows))
     body = [
-        [name, *[_interval(found["opinions_of_all"].get(s.name, {}).get(name)) for s in study.scales]]
+        [name, *[interval_text(found["opinions_of_all"].get(s.name, {}).get(name)) for s in study.scales]]
         for name in systems
     ]
     yield f"<h3>With nobody left out</h3>{_table(head, body)}</details>"
@@ -256,7 +256,7 @@ def _mushra(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
     body = [
         [
             name,
-            _interval(row, "{:.1f}"),
+            interval_text(row, "{:.1f}"),
             f"{row['median']:.0f}",
             f"{row['quartiles'][0]:.0f} to {row['quartiles'][1]:.0f}",
             str(row["n"]),
@@ -268,7 +268,7 @@ def _mushra(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
         body = [
             [
                 f"{row['first']} − {row['second']}",
-                _interval(row, "{:+.1f}"),
+                interval_text(row, "{:+.1f}"),
                 str(row["raters"]),
                 _p(row["p"]),
                 _p(row["holm"]),
@@ -302,7 +302,7 @@ def _metrics(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "<h2>Do metrics see what people see?</h2><p class=soft>Spearman's rank correlation of each metric with mean "
     yield "opinions; over systems only where there are four or more.</p>"
-    body = [[r["metric"], r["scale"], _interval(r["clips"]), _interval(r["systems"])] for r in found["metrics"]]
+    body = [[r["metric"], r["scale"], interval_text(r["clips"]), interval_text(r["systems"])] for r in found["metrics"]]
     yield _table(["metric", "scale", "over clips", "over systems"], body)
     best: dict[str, Any] = {}
     for row in found["metrics"]:
@@ -388,7 +388,7 @@ def _table(
     return f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
-def _interval(row: Mapping[str, Any] | None, form: str = "{:.2f}") -> str:
+def interval_text(row: Mapping[str, Any] | None, form: str = "{:.2f}") -> str:
     """A value with its limits; with their number where few equal values have no limits."""
     if row is None:
         return "–"
