@@ -111,3 +111,19 @@ def _readable(error: OSError, target: Path, temporary: Path) -> Exception:
 def text_lines(text: str) -> list[str]:
     """Lines of a text file. `str.splitlines` also cuts at U+2028, U+0085 and others, which are text inside a line."""
     return text.replace("\r\n", "\n").split("\n")
+
+
+def printable(text: str) -> str:
+    """A name as text that can be written as UTF-8: bytes of a file name that are not UTF-8 become `\\xNN`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def find_printable(folder: str | Path, name: str) -> Path:
+    """The file of a folder whose relative path is `name`, or becomes it by `printable`."""
+    path = Path(folder)
+    for part in Path(name).parts:
+        found = path / part
+        if not found.exists() and path.is_dir():
+            found = next((child for child in path.iterdir() if printable(child.name) == part), found)
+        path = found
+    return path

@@ -14,7 +14,7 @@ from phonofilm import world
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.foley_world.audio_events import loudness, onsets
 from phonofilm.evaluation.foley_world.benchmark import score_folder, self_test
-from phonofilm.evaluation.foley_world.detect import PromptSpec, observe
+from phonofilm.evaluation.foley_world.detect import PromptSpec, observe, outside
 from phonofilm.evaluation.foley_world.metrics import METRICS, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.media import write_clip
 
@@ -137,8 +137,51 @@ def test_a_folder_is_scored_from_its_files_and_bad_files_are_listed(tmp_path, cl
 def test_nothing_to_score_is_said_in_one_line(tmp_path):
     with pytest.raises(PhonofilmError, match="no clip in"):
         score_folder(tmp_path, reference=0)
-    with pytest.raises(PhonofilmError, match="is not a folder"):
+    with pytest.raises(PhonofilmError, match="does not exist"):
         score_folder(tmp_path / "nowhere", reference=0)
+
+
+def test_every_kind_of_film_is_scored_wherever_it_lies_and_hidden_files_are_not(tmp_path, clips):
+    """A .m4v, a sub-folder, and what macOS leaves beside every file of a foreign disk."""
+    truth, made = tmp_path / "truth", tmp_path / "made"
+    for folder in (truth, made):
+        (folder / "sub").mkdir(parents=True)
+        write_clip(clips[0], folder / "a.m4v")
+        write_clip(clips[1], folder / "sub" / "b.mkv")
+        (folder / "._a.m4v").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(64))
+    result = score_folder(made, truth, reference=0, workers=1)
+    assert (result["clips"], result["unreadable"], result["unpaired"]) == (2, [], [])
+    assert result["scores"]["all"]["heard_vs_truth_f1_60ms"]["clips"] == 2
+
+
+@pytest.mark.parametrize("prompt", ["A dog barks at a passing train.", "Rain falls on a roof.", "A woman talks."])
+def test_a_prompt_outside_the_families_has_no_score_and_says_why(clips, prompt):
+    assert "outside the scored families" in (outside(clips[0].with_(prompt=prompt)) or "")
+
+
+def test_without_a_prompt_the_picture_decides(clips):
+    moving = np.roll(np.random.default_rng(0).integers(0, 255, (48, 64, 64, 3), np.uint8), 1, axis=0)
+    assert outside(clips[0].with_(prompt=None)) is None
+    assert observe(clips[0].with_(prompt=None)).wanted.family == "bounce"
+    assert observe(clips[1].with_(prompt=None)).wanted.family == "strike"
+    assert "no prompt" in (outside(clips[0].with_(prompt=None, frames=moving)) or "")
+
+
+def test_a_folder_outside_the_families_is_no_score_but_one_line(tmp_path, clips):
+    write_clip(clips[0].with_(prompt="A dog barks at a passing train."), tmp_path / "dog.mp4")
+    with pytest.raises(PhonofilmError, match=r"can be scored: dog\.mp4: its prompt .* outside"):
+        score_folder(tmp_path, reference=0, workers=1)
+    write_clip(clips[0], tmp_path / "ball.mp4")
+    result = score_folder(tmp_path, reference=0, workers=1)
+    assert (result["clips"], [left["file"] for left in result["outside"]]) == (1, ["dog.mp4"])
+    assert "sync_f1_60ms_shuffled" not in result["scores"]["all"]  # one clip has no other sound: no NaN in JSON
+
+
+def test_a_few_equal_clips_have_a_wide_interval():
+    for count, low in ((4, 0.398), (64, 0.944)):
+        value = pooled([(6.0, 6.0)] * count)
+        assert (value.value, value.high) == (1.0, 1.0)
+        assert value.low == pytest.approx(low, abs=1e-3)  # Clopper and Pearson: 0.025^(1/n)
 
 
 def test_counts_of_nothing_are_nothing():

@@ -60,6 +60,35 @@ def bootstrap_interval(
     return Interval(value, float(low), float(high), level)
 
 
+def of_few_clips(found: Interval, clips: int, bounds: tuple[float, float] | None = None) -> Interval:
+    """A bootstrap interval of a mean over clips, corrected for their number.
+
+    Draws of few clips spread too little, by √((n − 1)/n) and by normal for Student's quantiles (Hesterberg 2015,
+    "What teachers should know about the bootstrap", §3.2): for 4 clips limits move 1.9 times as far out, for 64 1.03.
+    Clips that all score the same say nothing of their spread; for shares within `bounds` Clopper and Pearson's exact
+    limits then take the clips as so many trials.
+
+    Args:
+        bounds: least and greatest value that one clip can have, or None.
+    """
+    if clips < 1 or not np.isfinite([found.value, found.low, found.high]).all():
+        return found
+    tail = (1 - found.level) / 2
+    if bounds is not None and (clips == 1 or found.high - found.low <= 1e-12):
+        least, most = bounds
+        hits = (found.value - least) / (most - least) * clips
+        low = float(stats.beta.ppf(tail, hits, clips - hits + 1)) if hits > 0 else 0.0
+        high = float(stats.beta.ppf(1 - tail, hits + 1, clips - hits)) if hits < clips else 1.0
+        return Interval(found.value, least + low * (most - least), least + high * (most - least), found.level)
+    if clips < 2:
+        return found
+    wider = float(stats.t.ppf(1 - tail, clips - 1) / stats.norm.ppf(1 - tail)) * np.sqrt(clips / (clips - 1))
+    low, high = (found.value + wider * (limit - found.value) for limit in (found.low, found.high))
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Interval(found.value, float(low), float(high), found.level)
+
+
 def _clips(values: ArrayLike, level: float, resamples: int) -> Floats:
     rows = finite(values, "values")
     if rows.ndim < 1 or len(rows) < 2:

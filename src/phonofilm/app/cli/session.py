@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from phonofilm.files import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -197,7 +199,7 @@ class Report:
             print_json(facts)
             return
         for line in self._lines:
-            print(line, file=self.results_to)
+            print(printable(line), file=self.results_to)
         if len(self.stages) > 1:
             total = sum(self.stages.values())
             parts = " · ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())

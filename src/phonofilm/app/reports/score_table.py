@@ -39,6 +39,8 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         yield ""
     for bad in result["unreadable"]:
         yield f"not read: {bad['file']}: {bad['why']}"
+    for bad in result["outside"]:
+        yield f"no score: {bad['file']}: {bad['why']}"
     for name in result["unpaired"]:
         yield f"no true clip of this name: {name}"
     if "self_test" in result:

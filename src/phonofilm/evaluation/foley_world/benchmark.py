@@ -15,52 +15,53 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.foley_world.detect import Observation, observe
+from phonofilm.evaluation.foley_world.detect import Observation, observe, outside
 from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, pooled, shuffled_sync, summarise, sync
+from phonofilm.evaluation.suite.dataset import Entry, scan
+from phonofilm.files import printable
 from phonofilm.types import Clip, Event
 from phonofilm.workers import Workers
 
-SUFFIXES = {".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif", ".wav"}
 REFERENCE_SEED = 20_000_000  # far from every seed that training draws
-PROTOCOL = "foley-world-score/1"
+PROTOCOL = "foley-world-score/2"
 
 
 def score_folder(
     folder: str | Path, truth: str | Path | None = None, reference: int = 200, workers: int = 2
 ) -> dict[str, Any]:
-    """Score every clip of a folder; prompts and true events are read from the files' own metadata.
+    """Score every clip of a folder and its sub-folders; prompts and true events come from the files' own metadata.
 
     Args:
-        folder: of clips.
+        folder: of clips, as `evaluate` reads one: every kind of film and sound, hidden files omitted.
         truth: folder of true clips with the same names, whose events the clips are held against
             (for foley and animate).
         reference: how many true clips stand beside it and test the instrument; 0 leaves them out.
         workers: processes.
 
     Returns:
-        protocol, clips, unreadable (name and reason of each, never dropped silently), scores,
-        reference and self_test; see `counts.summarise`.
+        protocol, clips (how many are scored), unreadable and outside (file and reason of each: what is not a family's
+        prompt or picture has no score), no_clips, scores, reference and self_test; see `counts.summarise`.
 
     Raises:
-        PhonofilmError: no folder, or no clip in it that can be read.
+        PhonofilmError: no folder, or no clip in it that can be read and scored.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise PhonofilmError(f"{folder} is not a folder; give the folder that holds the clips to score")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    found = scan(folder)
     known = true_events(Path(truth)) if truth is not None else {}
-    jobs = [(path, known.get(path.stem)) for path in paths]
+    jobs = [(entry, known.get(entry.name)) for entry in found.clips]
     with Workers(workers) as pool:
         seen = list(pool.map(_observe_file, jobs))
         clips = [clip for clip in seen if isinstance(clip, Observation)]
+        left = [bad for bad in seen if not isinstance(bad, Observation)]
         if not clips:
-            raise PhonofilmError(f"no clip in {folder} can be read; score wants files such as .mp4 or .mkv")
+            raise PhonofilmError(f"no clip in {folder} can be scored: {left[0]['file']}: {left[0]['why']}")
         true = list(pool.map(_observe_truth, _reference_scenes(reference), chunksize=4))
     result: dict[str, Any] = {
         "protocol": PROTOCOL,
         "clips": len(clips),
-        "unreadable": [bad for bad in seen if not isinstance(bad, Observation)],
-        "unpaired": [path.name for path, events in jobs if truth is not None and events is None],
+        "unreadable": [{key: bad[key] for key in ("file", "why")} for bad in left if bad["kind"] == "unreadable"],
+        "outside": [{key: bad[key] for key in ("file", "why")} for bad in left if bad["kind"] == "outside"],
+        "no_clips": list(found.others),
+        "unpaired": [_file(entry) for entry, events in jobs if truth is not None and events is None],
         "scores": summarise(clips),
     }
     if true:
@@ -73,10 +74,12 @@ def true_events(folder: Path) -> dict[str, tuple[Event, ...]]:
     """True events of each clip of a folder, by name without suffix, from the files' metadata."""
     from phonofilm.media import read_clip
 
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    if not paths:
-        raise PhonofilmError(f"{folder} holds no true clips; write some: phonofilm world bounce -n 64 -o {folder}")
-    return {path.stem: read_clip(path).events for path in paths}
+    try:
+        clips = scan(folder).clips
+    except PhonofilmError as error:
+        hint = f"write true clips first: phonofilm world bounce -n 64 --mp4 -o {folder}"
+        raise PhonofilmError(f"{error} ({hint})") from error
+    return {entry.name: read_clip(entry.path).events for entry in clips if not entry.problem}
 
 
 def self_test(clips: Sequence[Observation], clicks: Sequence[Observation]) -> dict[str, Any]:
@@ -113,15 +116,24 @@ def _shifted(clip: Observation, seconds: float) -> tuple[float, float]:
     return f1_counts([s.time for s in clip.sights], [o.time + seconds for o in clip.onsets], 0.06)
 
 
-def _observe_file(job: tuple[Path, tuple[Event, ...] | None]) -> Observation | dict[str, str]:
+def _observe_file(job: tuple[Entry, tuple[Event, ...] | None]) -> Observation | dict[str, str]:
     from phonofilm.media import read_clip
 
-    path, events = job
+    entry, events = job
+    left = {"file": _file(entry), "kind": "unreadable"}
+    if entry.problem:
+        return {**left, "why": entry.problem}
     try:
-        clip = read_clip(path)
+        clip = read_clip(entry.path)
     except PhonofilmError as error:
-        return {"file": path.name, "why": str(error)}
-    return observe(clip, path.stem, events if events is not None else (clip.events or None))
+        return {**left, "why": str(error)}
+    if reason := outside(clip):
+        return {**left, "kind": "outside", "why": reason}
+    return observe(clip, entry.name, events if events is not None else (clip.events or None))
+
+
+def _file(entry: Entry) -> str:
+    return printable(entry.path.name)
 
 
 def _reference_scenes(count: int) -> Iterable[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """Counts behind the score: does what is heard happen when, where and as it is seen?
 
-Every number is a ratio of sums over clips (pooled counts), with a 95 % interval by bootstrap over clips.
+Every number is a ratio of sums over clips (pooled counts), with a 95 % interval by bootstrap over clips that is
+corrected for their number (`statistics.of_few_clips`).
 A clip in which nothing is seen, or nothing is heard, counts as misses or false alarms; none is dropped.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phonofilm.evaluation.foley_world.detect import NOTE_OF, Observation
+from phonofilm.evaluation.statistics import Interval, of_few_clips
 
 SILENT = -50.0  # LUFS
 RESAMPLES = 2000
@@ -44,8 +46,12 @@ def match(first: Sequence[float], second: Sequence[float], tolerance: float) -> 
     return pairs
 
 
-def pooled(counts: Sequence[tuple[float, float]], seed: int = 0) -> Value:
-    """The ratio of sums of (part, whole) per clip, with its interval."""
+def pooled(counts: Sequence[tuple[float, float]], seed: int = 0, share: bool = True) -> Value:
+    """The ratio of sums of (part, whole) per clip, with its interval.
+
+    Args:
+        share: parts are never more than wholes, so that the ratio lies within 0 … 1.
+    """
     table = np.array(counts, float).reshape(-1, 2)
     if not len(table) or table[:, 1].sum() == 0:
         return Value(float("nan"), float("nan"), float("nan"), len(table))
@@ -53,7 +59,10 @@ def pooled(counts: Sequence[tuple[float, float]], seed: int = 0) -> Value:
     sums = table[drawn].sum(1)
     ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
     low, high = np.quantile(ratios[sums[:, 1] > 0], (0.025, 0.975))
-    return Value(float(table[:, 0].sum() / table[:, 1].sum()), float(low), float(high), len(table))
+    value = float(table[:, 0].sum() / table[:, 1].sum())
+    counted = int((table[:, 1] > 0).sum())
+    found = of_few_clips(Interval(value, float(low), float(high)), counted, (0.0, 1.0) if share else None)
+    return Value(value, found.low, found.high, len(table))
 
 
 def f1_counts(first: Sequence[float], second: Sequence[float], tolerance: float) -> tuple[float, float]:
@@ -170,10 +179,12 @@ def summarise(clips: Sequence[Observation]) -> dict[str, dict[str, dict[str, flo
     for name, group in groups.items():
         counted = {metric: [count(clip) for clip in group] for metric, count in METRICS.items()}
         table = {
-            metric: pooled([c for c in counts if c[1] > 0]).as_dict()
+            metric: pooled([c for c in counts if c[1] > 0], share=metric != "flicker").as_dict()
             for metric, counts in counted.items()
             if any(whole for _, whole in counts)
         }
-        table["sync_f1_60ms_shuffled"] = shuffled_sync(group).as_dict()
+        control = shuffled_sync(group)
+        if np.isfinite(control.value):  # a family of one clip has no other sound to be shown with
+            table["sync_f1_60ms_shuffled"] = control.as_dict()
         result[name] = table
     return result

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import printable
 
 FILMS = {
     ".mp4": "MP4", ".mov": "MP4", ".m4v": "MP4", ".mkv": "Matroska", ".webm": "Matroska", ".avi": "AVI", ".gif": "GIF",
@@ -29,7 +29,7 @@ class Entry:
     """A file of a folder.
 
     Attributes:
-        name: its path in the folder without the suffix; clips of two folders pair by it.
+        name: its path in the folder without the suffix, as `normal_name` makes it; clips of two folders pair by it.
         path: where it is.
         problem: why it cannot be scored, where that shows before it is opened.
     """
@@ -49,7 +49,10 @@ class Folder:
 
 
 def scan(folder: str | Path) -> Folder:
-    """All files of a folder and its sub-folders, hidden ones left out.
+    """All files of a folder and its sub-folders, hidden ones omitted.
+
+    Sub-folders that are symbolic links are read too; one whose folder is read already, or is not there, is among the
+    `others` with the reason.
 
     Raises:
         PhonofilmError: there is no such folder, or no clip in it.
@@ -60,28 +63,23 @@ def scan(folder: str | Path) -> Folder:
         raise PhonofilmError(f"{found}; name a folder of clips")
     taken: dict[str, Entry] = {}
     clips: list[Entry] = []
-    others: list[str] = []
+    files, skipped = _files(root)
+    others = [normal_name(line) for line in skipped]
     # films first, so that of a film and a sound of one name the film is taken
-    for path in sorted(_files(root), key=lambda p: (p.suffix.lower() not in FILMS, p.as_posix())):
+    for path in sorted(files, key=lambda p: (p.suffix.lower() not in FILMS, p.as_posix())):
         relative = path.relative_to(root)
-        name = relative.with_suffix("").as_posix()
-        held = _family(path)
+        whole, name = normal_name(relative.as_posix()), normal_name(relative.with_suffix("").as_posix())
+        held, suffix = _family(path), printable(path.suffix)
         if path.suffix.lower() not in FAMILIES:
             if held is None:
-                others.append(relative.as_posix())
+                others.append(whole)
             else:
-                clips.append(
-                    Entry(
-                        relative.as_posix(),
-                        path,
-                        f"named {path.suffix or 'without a suffix'}, but holds {held}: rename it",
-                    )
-                )
+                clips.append(Entry(whole, path, f"named {suffix or 'without a suffix'}, but holds {held}: rename it"))
         elif held is not None and FAMILIES[path.suffix.lower()] not in ("", held):
-            clips.append(Entry(relative.as_posix(), path, f"named {path.suffix}, but holds {held}: rename it"))
+            clips.append(Entry(whole, path, f"named {suffix}, but holds {held}: rename it"))
         elif name in taken:
-            problem = f"has the name of {taken[name].path.name}, which is taken: keep one of them"
-            clips.append(Entry(relative.as_posix(), path, problem))
+            problem = f"has the name of {printable(taken[name].path.name)}, which is taken: keep one of them"
+            clips.append(Entry(whole, path, problem))
         else:
             taken[name] = Entry(name, path)
             clips.append(taken[name])
@@ -92,14 +90,30 @@ def scan(folder: str | Path) -> Folder:
 
 def normal_name(text: str) -> str:
     """A name in Unicode's normal form C, for macOS writes form D; bytes that are not UTF-8 become `\\xNN`."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", printable(text))
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder) / name for name in files if not name.startswith("."))
+def _files(root: Path) -> tuple[list[Path], list[str]]:
+    """Files that are not hidden, and a line for each link to a folder that is not followed."""
+    found: list[Path] = []
+    skipped: list[str] = []
+    seen: set[str] = set()
+    waiting = [root]
+    while waiting:
+        links: list[Path] = []
+        for start in waiting:
+            real = os.path.realpath(start)
+            if real in seen:
+                skipped.append(f"{start.relative_to(root).as_posix()} (a link to a folder that is read already)")
+                continue
+            for folder, folders, files in os.walk(start):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                links += [Path(folder) / name for name in folders if (Path(folder) / name).is_symlink()]
+                if (real := os.path.realpath(folder)) not in seen:
+                    seen.add(real)
+                    found += [Path(folder) / name for name in files if not name.startswith(".")]
+        waiting = links  # after all that is no link, so that a folder is known by its own name where it has one
+    return found, skipped
 
 
 def _family(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -11,9 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.suite.dataset import FAMILIES
+from phonofilm.evaluation.suite.dataset import FAMILIES, normal_name
+from phonofilm.files import text_lines
 
-NAMES, TEXTS = ("name", "id", "file", "path", "video", "prompt_en"), ("prompt", "caption", "text", "prompt_en")
+NAMES = ("path", "file", "video", "name", "id", "prompt_en")
+TEXTS = ("prompt", "caption", "text", "prompt_en")
+"""Columns that may hold a clip's name, those that name a file first, and its text."""
 CATEGORIES = ("category", "dimension", "family", "type")
 TARGETS = ("object", "object_2", "color", "relation", "action", "scene", "style", "motion")
 """Columns that say what exactly a prompt asks for, which VBench's dimensions of meaning are scored against."""
@@ -38,28 +42,40 @@ class Prompt:
         return (self.text, *([self.targets["style"]] if "style" in self.targets else []))
 
 
-def read_prompts(path: str | Path) -> dict[str, Prompt]:
+def read_prompts(path: str | Path) -> dict[str, str]:
+    """The texts alone of `read_prompt_rows`."""
+    return {name: prompt.text for name, prompt in read_prompt_rows(path).items()}
+
+
+def read_prompt_rows(path: str | Path) -> dict[str, Prompt]:
     """Prompts by clip name, from .json ({name: prompt}, or a list of rows), .jsonl, .csv or .tsv.
 
-    Rows have a name (`name`, `id`, `file`, `path` or `video`; a suffix is taken off) and a text (`prompt`, `caption`
-    or `text`); they may have a category (`category`, `dimension`, `family` or `type`) and targets (`object`,
-    `object_2`, `color`, `relation`, `action`, `scene`, `style`, `motion`). VBench's own list (`prompt_en`,
-    `dimension`, `auxiliary_info`) is read as it is: its prompts are its names.
+    Rows have a name (`path`, `file`, `video`, `name` or `id`; the suffix of a media file is removed) and a text
+    (`prompt`, `caption` or `text`). A row with several names, as in the index that `generate` writes, is known by each
+    of them; where two rows claim one name, a column that names a file counts more. Names are in normal form C.
+
+    Rows may have a category (`category`, `dimension`, `family` or `type`) and targets (`object`, `object_2`, `color`,
+    `relation`, `action`, `scene`, `style`, `motion`). VBench's own list (`prompt_en`, `dimension`, `auxiliary_info`)
+    is read as it is: its prompts are its names.
 
     Raises:
         PhonofilmError: a file that is missing or of another form; the line says where.
     """
     source = Path(path)
     try:
-        text = source.read_text(encoding="utf-8-sig")
-        rows = _rows(source, text)
+        # decoded as bytes: reading as text would change line ends inside a quoted cell
+        rows = _rows(source, source.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise PhonofilmError(f"prompts {source} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise PhonofilmError(f"prompts {source} are not readable {source.suffix or 'text'}: {error}") from error
-    prompts = dict(rows)
-    if not prompts:
+    if not rows:
         raise PhonofilmError(f"there are no prompts in {source}")
+    prompts: dict[str, Prompt] = {}
+    for rank in range(max(len(names) for names, _ in rows)):
+        for names, text in rows:
+            if rank < len(names):
+                prompts.setdefault(names[rank], text)
     return prompts
 
 
@@ -70,29 +86,31 @@ def prompt_of(prompts: Mapping[str, Prompt], clip: str) -> Prompt | None:
     return next((prompts[name] for name in tries if name in prompts), None)
 
 
-def _rows(source: Path, text: str) -> list[tuple[str, Prompt]]:
+def _rows(source: Path, text: str) -> list[tuple[list[str], Prompt]]:
     suffix = source.suffix.lower()
     if suffix == ".json":
         data = json.loads(text)
         if isinstance(data, Mapping) and all(isinstance(value, str) for value in data.values()):
-            return [(_name(name), Prompt(value)) for name, value in data.items()]
+            return [([_name(name)], Prompt(value)) for name, value in data.items()]
         return _named(source, data if isinstance(data, list) else [data])
     if suffix == ".jsonl":
-        return _named(source, [json.loads(line) for line in text.splitlines() if line.strip()])
+        return _named(source, [json.loads(line) for line in text_lines(text) if line.strip()])
     if suffix in (".csv", ".tsv"):
-        return _named(source, csv.DictReader(text.splitlines(), delimiter="," if suffix == ".csv" else "\t"))
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t")
+        return _named(source, table)
     raise PhonofilmError(f"prompts {source} must be .json, .jsonl, .csv or .tsv")
 
 
-def _named(source: Path, rows: Iterable[Any]) -> list[tuple[str, Prompt]]:
+def _named(source: Path, rows: Iterable[Any]) -> list[tuple[list[str], Prompt]]:
     found = []
     for number, row in enumerate(rows, 1):
         kept = row if isinstance(row, Mapping) else {}
-        name = next((kept[key] for key in NAMES if kept.get(key)), None)
+        names = [str(kept[key]) for key in NAMES if _is_name(kept.get(key))]
         text = next((kept[key] for key in TEXTS if isinstance(kept.get(key), str)), None)
-        if name is None or text is None:
+        if not names or text is None:
             raise PhonofilmError(f"row {number} of {source} needs a name ({', '.join(NAMES)}) and a prompt")
-        found.append((_name(str(name)), Prompt(text, _category(kept), _targets(kept))))
+        known = list(dict.fromkeys(_name(name) for name in names))
+        found.append((known, Prompt(text, _category(kept), _targets(kept))))
     return found
 
 
@@ -128,6 +146,10 @@ def _vbench_targets(told: Any) -> dict[str, str]:
     return {key: re.sub(r"^(an?|the) ", "", value.strip()) for key, value in found.items()}
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and bool(value))
+
+
 def _name(text: str) -> str:
     path = PurePosixPath(text)
-    return path.with_suffix("").as_posix() if path.suffix.lower() in FAMILIES else text
+    return normal_name(path.with_suffix("").as_posix() if path.suffix.lower() in FAMILIES else text)

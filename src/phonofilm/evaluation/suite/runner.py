@@ -24,6 +24,7 @@ from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, M
 from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
 from phonofilm.extras import install_command
+from phonofilm.files import printable
 from phonofilm.perception.common.optional_imports import BY_HAND
 from phonofilm.weights import JUDGES, describe, fetched_judges
 
@@ -226,7 +227,7 @@ def _side(
     hashes = "".join(sorted(f"{clip.digest}  {clip.name}\n" for clip in scored))
     out = Counter(item.kind for item in listed)
     return {
-        "folder": str(folder.path),
+        "folder": printable(str(folder.path)),
         "digest": hashlib.sha256(hashes.encode()).hexdigest(),
         "files": len(folder.clips),
         "scored": len(scored),
@@ -236,7 +237,7 @@ def _side(
         "listed": [asdict(item) for item in listed],
         "no_clips": list(folder.others),
         "hashes": {clip.name: clip.digest for clip in scored},
-        "paths": {clip.name: clip.path.relative_to(folder.path).as_posix() for clip in scored},
+        "paths": {clip.name: printable(clip.path.relative_to(folder.path).as_posix()) for clip in scored},
     }
 
 

@@ -12,7 +12,7 @@ from phonofilm.app.reports.evaluation.charts import histogram, strip
 from phonofilm.app.reports.evaluation.names import told_apart
 from phonofilm.app.reports.evaluation.table import interval, number, weights_line
 from phonofilm.app.reports.evaluation.worst import embedded, ranked
-from phonofilm.files import write_bytes
+from phonofilm.files import find_printable, write_bytes
 
 Progress = Callable[[str, int, int], None]
 
@@ -127,7 +127,7 @@ def _worst(result: Mapping[str, Any], count: int, progress: Progress) -> Iterato
     yield "<p>Ranked by the mean share of clips that score better, over every metric with a better and a worse.</p>"
     for done, clip in enumerate(bad):
         progress("report", done, len(bad))
-        player, sheet = embedded(folder / result["generated"]["paths"][clip.name])
+        player, sheet = embedded(find_printable(folder, result["generated"]["paths"][clip.name]))
         why = "".join(
             f'<li><span>{escape(metric)}</span><span class="rank"><b>{number(value)}</b> '
             f'<span class="soft">worse than {round(100 * share)} %</span></span></li>'
