@@ -24,7 +24,7 @@ from phonofilm.evaluation.suite.compare import ComparisonSettings, compare, read
 from phonofilm.evaluation.suite.dataset import scan
 from phonofilm.evaluation.suite.failures import FAILURES
 from phonofilm.evaluation.suite.metric_docs import refresh
-from phonofilm.evaluation.suite.prompts import read_prompts
+from phonofilm.evaluation.prompts import read_prompts
 from phonofilm.evaluation.suite.registry import METRICS, PRESETS, choose
 from phonofilm.evaluation.suite.runner import Settings, evaluate, write_json
 from phonofilm.evaluation.suite.sample import AbsentError, Sample

@@ -19,7 +19,7 @@ from phonofilm.evaluation.features.prompt_features import take_words
 from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.aggregate import Measured, measure
 from phonofilm.evaluation.suite.dataset import Folder, scan
-from phonofilm.evaluation.suite.prompts import Prompt, prompt_of, read_prompts
+from phonofilm.evaluation.prompts import Prompt, prompt_of, read_prompt_rows
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
 from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
