@@ -9,8 +9,8 @@ from statistics import median
 
 from phonofilm.evaluation.features.extraction import ExtractedClip
 
-LEAST = 1.0
-"""Seconds of picture and of sound that a clip needs."""
+LEAST, SHORTEST = 1.0, 0.25
+"""Seconds of picture and of sound that a clip needs where most clips of its folder have them, and that any needs."""
 
 USUAL = 0.8
 """Share of a folder's clips that makes a frame rate, a sample rate or a number of channels its usual one."""
@@ -48,9 +48,10 @@ def screen_clips(
     left = [c for c in clips if not c.problem]
     picture, sound = (_most(left, key) for key in ("picture_seconds", "sound_seconds"))
     usual = {} if keep_mismatched else _usual(left)
+    long = 2 * sum(max(c.facts["picture_seconds"], c.facts["sound_seconds"]) >= LEAST for c in left) > len(left)
     kept = []
     for clip in left:
-        found = _flaw(clip, picture, sound) or _odd(clip, usual)
+        found = _flaw(clip, picture, sound, LEAST if long else SHORTEST) or _odd(clip, usual)
         if found is None:
             kept.append(clip)
             listed += _remarks(clip, picture, sound)
@@ -64,7 +65,7 @@ def _most(clips: Sequence[ExtractedClip], key: str) -> bool:
     return 2 * sum(clip.facts[key] > 0 for clip in clips) > len(clips)
 
 
-def _flaw(clip: ExtractedClip, picture: bool, sound: bool) -> tuple[str, str] | None:
+def _flaw(clip: ExtractedClip, picture: bool, sound: bool, least: float) -> tuple[str, str] | None:
     facts = clip.facts
     if picture and not facts["picture_seconds"]:
         return "no picture", "has no picture"
@@ -73,8 +74,8 @@ def _flaw(clip: ExtractedClip, picture: bool, sound: bool) -> tuple[str, str] | 
     if picture and facts["frames"] == 1:
         return "one frame", "has one frame only"
     for wanted, key in ((picture, "picture_seconds"), (sound, "sound_seconds")):
-        if wanted and facts[key] < LEAST:
-            return "too short", f"its {key.split('_')[0]} lasts {facts[key]:.2f} s; {LEAST:g} s are needed"
+        if wanted and facts[key] < least:
+            return "too short", f"its {key.split('_')[0]} lasts {facts[key]:.2f} s; {least:g} s are needed"
     if picture and min(facts["width"], facts["height"]) < 16:
         return "odd", f"is {facts['width']:.0f}x{facts['height']:.0f} pixels; 16 are needed"
     return None
