@@ -19,12 +19,12 @@ from phonofilm.evaluation.features.signal import boxes, places
 from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, distance
 from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
 from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distance, polynomial_distance
+from phonofilm.evaluation.prompts import read_prompts
 from phonofilm.evaluation.suite.clip_metrics import spatially_aligned
 from phonofilm.evaluation.suite.compare import ComparisonSettings, compare, read_result
 from phonofilm.evaluation.suite.dataset import scan
 from phonofilm.evaluation.suite.failures import FAILURES
 from phonofilm.evaluation.suite.metric_docs import refresh
-from phonofilm.evaluation.prompts import read_prompts
 from phonofilm.evaluation.suite.registry import METRICS, PRESETS, choose
 from phonofilm.evaluation.suite.runner import Settings, evaluate, write_json
 from phonofilm.evaluation.suite.sample import AbsentError, Sample
@@ -207,7 +207,7 @@ def test_prompts_from_every_form(tmp_path):
     )
     (tmp_path / "p.csv").write_text('name,prompt\na,one\nsub/b,"two, or three"\n')
     for name in ("p.json", "q.json", "p.jsonl", "p.csv"):
-        assert {name: row.text for name, row in read_prompts(tmp_path / name).items()} == wanted
+        assert read_prompts(tmp_path / name) == wanted
     (tmp_path / "bad.jsonl").write_text('{"name": "a"}\n')
     (tmp_path / "worse.json").write_text("{")
     for name, message in (("bad.jsonl", "row 1"), ("worse.json", "not readable"), ("none.csv", "cannot be read")):

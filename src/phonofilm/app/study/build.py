@@ -14,6 +14,7 @@ import numpy as np
 
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation import prompts as evaluation_prompts
 from phonofilm.evaluation.distortions import ANCHORS, distort, with_sound_of
 from phonofilm.evaluation.study.protocol import (
     CATCH_SECONDS,
@@ -25,7 +26,6 @@ from phonofilm.evaluation.study.protocol import (
     Study,
     save_study,
 )
-from phonofilm.evaluation.suite import prompts as evaluation_prompts
 from phonofilm.evaluation.suite.dataset import FAMILIES, FILMS, normal_name, scan
 from phonofilm.files import check_folder, folder_for, text_lines
 from phonofilm.media import read_clip, write_clip
@@ -295,7 +295,7 @@ def read_prompts(path: Path) -> dict[str, str]:
         PhonofilmError: the file cannot be read, or is neither; the message says which line.
     """
     if path.suffix.lower() in (".json", ".jsonl", ".csv"):
-        return {name: row.text for name, row in evaluation_prompts.read_prompts(path).items()}
+        return evaluation_prompts.read_prompts(path)
     try:
         data = path.read_bytes()
         # Excel's "Unicode text" is UTF-16; its UTF-8 begins with a byte order mark, as Notepad's does
@@ -304,7 +304,7 @@ def read_prompts(path: Path) -> dict[str, str]:
         raise PhonofilmError(f"prompts {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = text_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
     if path.suffix.lower() == ".tsv" and _is_head(lines[0]):
-        return {name: row.text for name, row in evaluation_prompts.read_prompts(path).items()}
+        return evaluation_prompts.read_prompts(path)
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         scene, tab, prompt = line.partition("\t")

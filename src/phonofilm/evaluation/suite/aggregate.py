@@ -16,8 +16,8 @@ from phonofilm.evaluation.metrics.distribution.bootstrap_distances import (
     halves,
     inception_estimate,
 )
+from phonofilm.evaluation.prompts import Prompt
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval
-from phonofilm.evaluation.suite.prompts import Prompt
 from phonofilm.evaluation.suite.registry import Distance, Metric
 from phonofilm.evaluation.suite.sample import AbsentError, Lookup, Sample
 from phonofilm.workers import one_thread

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.evaluation.features.extraction import ExtractedClip, Plan
+from phonofilm.evaluation.prompts import Prompt
 from phonofilm.evaluation.suite.aggregate import Measured
-from phonofilm.evaluation.suite.prompts import Prompt
 from phonofilm.evaluation.suite.registry import Metric
 from phonofilm.files import write_bytes
 

@@ -17,9 +17,9 @@ from phonofilm.evaluation.features.decoded_clip import DECODING
 from phonofilm.evaluation.features.extraction import ExtractedClip, Plan, extract_all
 from phonofilm.evaluation.features.prompt_features import take_words
 from phonofilm.evaluation.features.registry import catalogue
+from phonofilm.evaluation.prompts import Prompt, prompt_of, read_prompt_rows
 from phonofilm.evaluation.suite.aggregate import Measured, measure
 from phonofilm.evaluation.suite.dataset import Folder, scan
-from phonofilm.evaluation.prompts import Prompt, prompt_of, read_prompt_rows
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
 from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
@@ -79,7 +79,7 @@ def evaluate(
     metrics = choose(settings.preset, settings.metrics)
     given_weights = _weights(metrics, settings.weights)
     folders = [scan(generated), *([scan(reference)] if reference is not None else [])]
-    known = read_prompts(prompts) if prompts is not None else {}
+    known = read_prompt_rows(prompts) if prompts is not None else {}
     given = {"reference": reference is not None, "prompts": prompts is not None}
     blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, given_weights))}
     ready = [metric for metric in metrics if metric.name not in blocked]
