@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 from parity_files import answers
 
+from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, plain_distance
 from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
 from phonofilm.evaluation.metrics.spatial import (
     is_mono,
     locate,
     pan_error,
+    placement,
     sound_events,
-    spatial_av_align,
-    spatial_frechet,
     spatial_hits,
-    two_eared,
 )
+from phonofilm.evaluation.suite.registry import _mono, _stereo
 
 RATE = 16_000
 
@@ -43,12 +43,10 @@ def test_spatial_av_align_equals_the_reference():
         boxes = np.array(case["od_rows_frame_class_x0y0x1y1"])[:, [0, 2, 4]]
         hits = spatial_hits(sounds, boxes)
         np.testing.assert_array_equal(hits, case["hits"])
-        assert spatial_av_align([hits]) == pytest.approx(case["score"])
+        assert hits.mean() == pytest.approx(case["score"])
 
 
-def test_hits_are_pooled_over_sounds_and_mono_is_left_out():
-    assert spatial_av_align([[True] * 9, [False], None]) == pytest.approx(0.9)  # not the mean of 1 and 0
-    assert spatial_av_align([None, None]) is None
+def test_hits_need_a_box_and_a_sound():
     assert not spatial_hits([[3, 100]], []).any()
     assert len(spatial_hits([], [[0, 1, 2]])) == 0
 
@@ -92,22 +90,39 @@ def test_spatial_distances_grow_with_the_difference():
     real = [locate(panned(rng, pan, 0.01), RATE) for pan in rng.uniform(-0.8, 0.8, 24)]
     same = [locate(panned(rng, pan, 0.01), RATE) for pan in rng.uniform(-0.8, 0.8, 24)]
     narrow = [locate(panned(rng, pan, 0.01), RATE) for pan in rng.uniform(-0.1, 0.1, 24)]
-    values = [spatial_frechet(made, real) for made in (same, narrow, [None] * 24)]
+    truth = [placement(place) for place in real]
+    made = (same, narrow, [None] * 24)
+    values = [frechet_distance([placement(place) for place in places], truth) for places in made]
     assert values[0] < 0.5 * values[1] < values[2]
-    assert spatial_frechet(same, [None] * 3) is None
     assert pan_error(real[0], real[0]) == 0
     left, right = (locate(panned(rng, pan), RATE) for pan in (-0.9, 0.9))
     assert pan_error(left, right) == pytest.approx(1.8, abs=0.1)
 
 
-def test_two_eared_distance_hears_a_downmix_and_swapped_ears():
+@pytest.mark.parametrize("kind", ["frechet", "kernel"])
+def test_distances_that_hear_both_ears_tell_swapped_ears_and_a_downmix(kind):
     rng = np.random.default_rng(5)
-    ears = rng.normal(size=(300, 2, 6)) + np.array([0, 1])[:, None]
-    fresh = rng.normal(size=(300, 2, 6)) + np.array([0, 1])[:, None]
-    same = two_eared(frechet_distance, fresh, ears)
-    assert two_eared(frechet_distance, fresh[:, ::-1], ears) > same + 5
-    assert two_eared(frechet_distance, fresh.mean(axis=1, keepdims=True), ears) > same + 3
-    with pytest.raises(ValueError, match=r"\[clips, ears, features\]"):
-        two_eared(frechet_distance, ears[:, 0], ears)
-    with pytest.raises(ValueError, match="3 ears"):
-        two_eared(frechet_distance, np.zeros((4, 3, 2)), np.zeros((4, 2, 2)))
+    lean = np.array([0, 1])[:, None]
+    real, fresh = (rng.normal(size=(60, 3, 2, 6)) + lean for _ in range(2))
+
+    def distance_of(clips, rows):
+        sets = [FeatureSet(), FeatureSet()]
+        for gathered, side in zip(sets, (clips, real), strict=True):
+            for index, patches in enumerate(side):
+                gathered.add(f"{index:064x}", rows({"patches": patches}))
+        return plain_distance(kind, *sets)
+
+    swapped, mixed = fresh[:, :, ::-1], fresh.mean(axis=2, keepdims=True)
+    same, mirrored, single = (distance_of(clips, _stereo) for clips in (fresh, swapped, mixed))
+    assert mirrored > 2 * abs(same) + 1
+    assert single > 2 * abs(same) + 1
+    one, other = (distance_of(clips, _mono) for clips in (fresh, swapped))
+    assert one == pytest.approx(other)  # a distance of the ears' mean is deaf to it
+
+
+def test_the_distance_of_places_tells_swapped_ears():
+    rng = np.random.default_rng(6)
+    waves = [panned(rng, pan, 0.01) for pan in rng.uniform(0.1, 0.8, 40)]
+    parts = waves[:20], waves[20:], [wave[::-1] for wave in waves[20:]]
+    real, fresh, swapped = ([placement(locate(wave, RATE)) for wave in part] for part in parts)
+    assert frechet_distance(swapped, real) > 5 * frechet_distance(fresh, real)

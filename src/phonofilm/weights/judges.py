@@ -159,6 +159,26 @@ _JUDGES = (
         license_url="https://huggingface.co/MCG-NJU/videomae-base-finetuned-ssv2",
         judges="FVD[videomae]",
     ),
+    Judge(
+        name="detr",
+        title="DETR ResNet-50, 41M, COCO",
+        repository="facebook/detr-resnet-50",
+        patterns=_CONFIGURED,
+        gigabytes=0.17,
+        license="Apache-2.0",
+        license_url="https://huggingface.co/facebook/detr-resnet-50",
+        judges="object class, multiple objects, color, spatial relationship, Spatial AV-Align",
+    ),
+    Judge(
+        name="videomae-kinetics",
+        title="VideoMAE ViT-B, 87M, fine-tuned on Kinetics-400",
+        repository="MCG-NJU/videomae-base-finetuned-kinetics",
+        patterns=_CONFIGURED,
+        gigabytes=0.35,
+        license="CC-BY-NC 4.0 (not for commercial use)",
+        license_url="https://huggingface.co/MCG-NJU/videomae-base-finetuned-kinetics",
+        judges="human action[videomae]",
+    ),
 )
 JUDGES: dict[str, Judge] = {judge.name: judge for judge in _JUDGES}
 

@@ -104,7 +104,7 @@ def load_actions(weights: Path | None, device: str = "cpu") -> Extractor:
 
 HUB = {"torch": "torch", "transformers": "transformers"}
 DETECTORS = (
-    Feature("detr", 1, "picture", load_things, HUB, "detr"),
+    Feature("detr", 1, "picture", load_things, HUB | {"timm": "timm", "torchvision": "torchvision"}, "detr"),
     Feature("face-boxes", 1, "picture", load_face_boxes, LITERT | {"mediapipe": "mediapipe"}),
     Feature("clip-scenes", 1, "picture", load_scenes, HUB, "clip"),
     Feature("actions", 1, "picture", load_actions, HUB, "videomae-kinetics"),

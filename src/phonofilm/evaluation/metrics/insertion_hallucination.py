@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,19 +11,6 @@ from scipy.ndimage import uniform_filter1d
 from phonofilm.signals.validation import finite
 
 Spans = Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Insertion:
-    """Both scores lie in 0 … 1, lower is better, not scaled.
-
-    Attributes:
-        videos: IH@vid, share of clips with an inserted sound.
-        duration: IH@dur, inserted seconds over seconds of all clips.
-    """
-
-    videos: float
-    duration: float
 
 
 def merged(spans: ArrayLike | Spans, end: float) -> list[tuple[float, float]]:
@@ -81,17 +67,3 @@ def inserted_seconds(heard: ArrayLike | Spans, explained: ArrayLike | Spans, sec
     sound, seen = merged(heard, seconds), merged(explained, seconds)
     both = sum(max(0.0, min(b, d) - max(a, c)) for a, b in sound for c, d in seen)
     return max(sum(b - a for a, b in sound) - both, 0.0)
-
-
-def insertion_hallucination(inserted: ArrayLike, seconds: ArrayLike, least: float = 0.0) -> Insertion:
-    """IH@vid and IH@dur of clips, from inserted seconds [N] and durations [N].
-
-    Args:
-        least: a clip counts for IH@vid past this many inserted seconds; IH@dur counts every one.
-    """
-    found, length = finite(inserted, "inserted seconds"), finite(seconds, "durations")
-    if found.ndim != 1 or found.shape != length.shape or not len(found):
-        raise ValueError(f"inserted seconds {found.shape} and durations {length.shape} must pair, one per clip")
-    if (length <= 0).any() or (found < 0).any() or (found > length + 1e-6).any():
-        raise ValueError("inserted seconds must lie between 0 and the duration of their clip")
-    return Insertion(float(np.mean(found > least)), float(found.sum() / length.sum()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,25 +15,6 @@ class WordErrors:
     deletions: int
     insertions: int
     words: int
-
-    @property
-    def rate(self) -> float:
-        """WER = (S + D + I) / words of the reference; 0 is perfect, and it may exceed 1. Not scaled.
-
-        Raises:
-            ValueError: the reference has no words.
-        """
-        if not self.words:
-            raise ValueError("the word error rate needs a reference of at least one word")
-        return (self.substitutions + self.deletions + self.insertions) / self.words
-
-    def __add__(self, other: WordErrors) -> WordErrors:
-        return WordErrors(
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-            self.words + other.words,
-        )
 
 
 def normal_words(text: str) -> list[str]:
@@ -64,13 +44,3 @@ def word_errors(generated: str, real: str) -> WordErrors:
             row.append(min(match, delete, (e + 1, s, d, n + 1)))
     _, substitutions, deletions, insertions = row[-1]
     return WordErrors(substitutions, deletions, insertions, len(meant))
-
-
-def word_error_rate(generated: Sequence[str], real: Sequence[str]) -> float:
-    """WER of a set of clips, pooled over words as is usual, not averaged over clips; 0 … , lower is better."""
-    if len(generated) != len(real) or not real:
-        raise ValueError(f"{len(generated)} transcripts and {len(real)} references must pair, and there must be one")
-    total = WordErrors(0, 0, 0, 0)
-    for said, meant in zip(generated, real, strict=True):
-        total += word_errors(said, meant)
-    return total.rate

@@ -37,7 +37,7 @@ from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Sample, Share
 from phonofilm.signals.dropouts import Dropouts, lone_share, shared_cuts
 from phonofilm.signals.onsets import onset_agreement, onset_scores
 from phonofilm.signals.sync.av_align import Variant, av_align, flow_peaks
-from phonofilm.signals.sync.desync import desync_expected, desync_offsets
+from phonofilm.signals.sync.desync import desync, desync_expected, desync_offsets
 from phonofilm.signals.sync.drift import drift
 from phonofilm.signals.sync.offset import offset
 from phonofilm.signals.time_series import Signal
@@ -279,7 +279,7 @@ def mouth_offset(sample: Sample) -> float:
 
 
 def desync_seconds(sample: Sample) -> float:
-    return float(np.abs(desync_offsets(sample.picture("synchformer")["logits"])).mean())
+    return desync(sample.picture("synchformer")["logits"])
 
 
 def own_desync(sample: Sample, expected: bool) -> float:

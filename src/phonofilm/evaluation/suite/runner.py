@@ -28,7 +28,7 @@ from phonofilm.files import printable
 from phonofilm.perception.common.optional_imports import BY_HAND
 from phonofilm.weights import JUDGES, describe, fetched_judges
 
-PROTOCOL = "phonofilm-evaluate-1"
+PROTOCOL = "phonofilm-evaluate-2"
 """Raised whenever a number of an unchanged folder would change."""
 
 Progress = Callable[[str, int, int], None]

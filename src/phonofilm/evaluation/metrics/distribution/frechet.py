@@ -8,7 +8,6 @@ so sets of different size cannot be compared; `frechet_infinity` takes the bias 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,16 +55,6 @@ def moments(features: ArrayLike) -> Moments:
     mean = rows.mean(axis=0)
     centred = rows - mean
     return Moments(len(rows), mean, centred.T @ centred)
-
-
-def streamed_moments(batches: Iterable[ArrayLike]) -> Moments:
-    """Moments of batches [n, D] that arrive one by one; independent of how they are cut."""
-    total: Moments | None = None
-    for batch in batches:
-        total = moments(batch) if total is None else total + moments(batch)
-    if total is None:
-        raise ValueError("there are no batches of features to take moments of")
-    return total
 
 
 def frechet_distance(generated: ArrayLike, real: ArrayLike, ddof: int = 1) -> float:

@@ -71,33 +71,6 @@ class SubsetMean:
     std: float
 
 
-def kernel_inception_distance(
-    generated: ArrayLike,
-    real: ArrayLike,
-    subsets: int = 100,
-    subset_size: int = 1000,
-    degree: int = 3,
-    gamma: float | None = None,
-    coef0: float = 1.0,
-    seed: int = 2020,
-) -> SubsetMean:
-    """KID: `polynomial_distance` over random subsets; not scaled (Bińkowski et al. 2018, arXiv 1801.01401).
-
-    `subset_size` is cut to the smaller set. Subsets are those of torch-fidelity and av-benchmark for equal seeds.
-    """
-    fake, true = two_sets(generated, real)
-    if subsets < 1 or subset_size < 2:
-        raise ValueError(f"KID needs 1 subset or more of 2 samples or more, not {subsets} of {subset_size}")
-    size = min(subset_size, len(fake), len(true))
-    kernel = _polynomial(degree, fake.shape[1], gamma, coef0)
-    rng = np.random.RandomState(seed)  # the old generator, so that subsets equal those of the references
-    values = []
-    for _ in range(subsets):
-        first = fake[rng.choice(len(fake), size, replace=False)]
-        values.append(_mmd(first, true[rng.choice(len(true), size, replace=False)], kernel))
-    return SubsetMean(float(np.mean(values)), float(np.std(values)))
-
-
 def median_pairwise_distance(features: ArrayLike) -> float:
     """Median Euclidean distance of all pairs of rows of [N, D], the lower one of two middle values (as torch.median).
 
