@@ -88,12 +88,12 @@ def test_a_nan_fails(tmp_path):
 
 def test_folders_that_cannot_be_checked(tmp_path):
     with pytest.raises(PhonofilmError, match="not a folder"):
-        check_folder(tmp_path / "none")
+        check_folder(tmp_path / "none", {})
     with pytest.raises(PhonofilmError, match="no parity fixture"):
-        check_folder(tmp_path)
+        check_folder(tmp_path, {})
     write(tmp_path, "tiny")
     with pytest.raises(PhonofilmError, match="no fixture other; it holds tiny"):
-        check_folder(tmp_path, names=["other"])
+        check_folder(tmp_path, {}, names=["other"])
 
 
 @pytest.mark.parametrize(

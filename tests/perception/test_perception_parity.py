@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from phonofilm.parity.fixtures import Fixture, check_folder
+from phonofilm.parity.runners import RUNNERS
 from phonofilm.perception.audio.vggish import VGGish
 from phonofilm.perception.audiovisual import imagebind, synchformer
 from phonofilm.perception.audiovisual.imagebind import ImageBind, ImageBindConfig, TrunkConfig
@@ -40,7 +41,7 @@ def test_the_state_dict_is_the_published_one(name):
 
 @pytest.mark.parametrize("name", ["vggish", "i3d", "synchformer_mel", "imagebind_mel", "peavs", "imagebind_text"])
 def test_small_fixtures(name):
-    (report,) = check_folder(FIXTURES, names=[name])
+    (report,) = check_folder(FIXTURES, RUNNERS, names=[name])
     assert report["ok"], report
 
 
@@ -48,7 +49,7 @@ def test_small_fixtures(name):
 @pytest.mark.timeout(1800)  # two minutes of two idle cores, ten of a busy one
 @pytest.mark.parametrize("name", ["synchformer", "imagebind", "panns", "passt", "ms_clap"])
 def test_large_fixtures(name):
-    (report,) = check_folder(FIXTURES, names=[name])
+    (report,) = check_folder(FIXTURES, RUNNERS, names=[name])
     assert report["ok"], report
 
 

@@ -110,7 +110,7 @@ class TextEncoder:
         from tokenizers import Tokenizer
 
         if folder is None and importlib.util.find_spec(PACKAGE) is None and (COMPACT / COMPACT_NAME).is_file():
-            return load_compact(COMPACT, device)
+            return TextEncoder.compact(COMPACT, device)
         folder = Path(folder) if folder is not None else package_folder()
         weights = _verified(folder / "model.safetensors", WEIGHTS_SHA256)
         tokenizer = Tokenizer.from_file(str(_verified(folder / "tokenizer.json", TOKENIZER_SHA256)))
@@ -118,6 +118,16 @@ class TextEncoder:
         network = Bert()
         network.load_state_dict(_renamed(load_file(weights)), assign=True)
         return TextEncoder(network.to(device), tokenizer)
+
+    @staticmethod
+    def compact(folder: str | Path, device: str | torch.device = "cpu") -> TextEncoder:
+        """Read a compact copy (`text_compact.save_compact`)."""
+        from tokenizers import Tokenizer
+
+        network = Bert()
+        network.load_state_dict(load_compact(Path(folder)), assign=True)
+        tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+        return TextEncoder(network.to(device), tokenizer, file_sha256(Path(folder) / COMPACT_NAME))
 
     @property
     def device(self) -> torch.device:

@@ -105,7 +105,7 @@ def is_fixture(description: Any) -> bool:
 
 def check_folder(
     folder: str | Path,
-    runners: Mapping[str, Runner] | None = None,
+    runners: Mapping[str, Runner],
     *,
     names: Sequence[str] | None = None,
     device: str | torch.device = "cpu",
@@ -114,7 +114,7 @@ def check_folder(
     """Check every fixture in a folder, sorted by name.
 
     Args:
-        runners: what computes a network's outputs, by name of network; those of this room by default.
+        runners: what computes a network's outputs, by name of network (`parity.runners.RUNNERS`).
         names: only these fixtures.
         progress: called with each fixture's name before it is checked.
 
@@ -124,10 +124,6 @@ def check_folder(
     Raises:
         PhonofilmError: the folder does not exist, holds no fixture, or lacks one of `names`.
     """
-    if runners is None:
-        from phonofilm.parity.runners import RUNNERS
-
-        runners = RUNNERS
     if not Path(folder).is_dir():
         raise PhonofilmError(f"{folder} is not a folder of parity fixtures")
     paths = fixtures_of(Path(folder))

@@ -10,9 +10,9 @@ import torch
 
 import phonofilm
 from phonofilm.backends.ltx2 import backend as module
-from phonofilm.backends.ltx2.decode import LADDER, Tile, decode_video
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.memory import decode_peak, smaller
+from phonofilm.backends.ltx2.vae.decode import LADDER, Tile, decode_video
 from phonofilm.errors import PhonofilmError
 
 SMALL = {"seconds": 0.5, "size": (64, 64), "steps": 2, "seed": 1}

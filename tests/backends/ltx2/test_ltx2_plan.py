@@ -11,12 +11,12 @@ import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2 import memory, parts, workload
 from phonofilm.backends.ltx2.backend import text_width
-from phonofilm.backends.ltx2.decode import LADDER, Tile, decode_video
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.memory import decode_peak
 from phonofilm.backends.ltx2.network import PairedText, load_network
 from phonofilm.backends.ltx2.plan import make_plan
 from phonofilm.backends.ltx2.text import MAX_TOKENS
+from phonofilm.backends.ltx2.vae.decode import LADDER, Tile, decode_video
 from phonofilm.backends.ltx2.workload import step_cost
 from phonofilm.backends.published.planning.footprint import Footprint, cost
 from phonofilm.sampling import Denoiser, Guidance, Guided

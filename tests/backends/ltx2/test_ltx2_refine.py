@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2 import backend as module
-from phonofilm.backends.ltx2.codecs import denormalised, normalised
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS
 from phonofilm.backends.ltx2.network import load_network
 from phonofilm.backends.ltx2.refine import REFINING, enlarged, start_of
+from phonofilm.backends.ltx2.vae.networks import denormalised, normalised
 from phonofilm.backends.registry import plan
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Latents, Request

@@ -18,9 +18,7 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.device import pick_device
-from phonofilm.backends.ltx2.codecs import decode_audio, encode_audio, encode_video
 from phonofilm.backends.ltx2.config import sampling
-from phonofilm.backends.ltx2.decode import LADDER, decode_video
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora
@@ -29,6 +27,8 @@ from phonofilm.backends.ltx2.network import PairedText
 from phonofilm.backends.ltx2.parts import Parts
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, check_upsampler, enlarged, half, start_of
 from phonofilm.backends.ltx2.text import Tokens, connect, states_of
+from phonofilm.backends.ltx2.vae.decode import LADDER, decode_video
+from phonofilm.backends.ltx2.vae.networks import decode_audio, encode_audio, encode_video
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry

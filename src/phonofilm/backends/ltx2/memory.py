@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from phonofilm.backends.ltx2.decode import LADDER, Tile
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.parts import component_bytes, component_class, stored_dtype_of
+from phonofilm.backends.ltx2.vae.decode import LADDER, Tile
 from phonofilm.backends.published.planning.footprint import Cost, cost
 from phonofilm.backends.published.planning.memory import DECODE_FACTOR, HEADROOM, available, pick_offload
 from phonofilm.backends.published.tiles import next_smaller

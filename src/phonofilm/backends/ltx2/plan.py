@@ -10,13 +10,13 @@ import torch
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
 from phonofilm.backends.canvas.layout import lay_out, work_out
 from phonofilm.backends.ltx2.backend import LTX2Backend, text_width
-from phonofilm.backends.ltx2.decode import Tile
 from phonofilm.backends.ltx2.fitting import fitted
 from phonofilm.backends.ltx2.folder import COMPONENTS, Folder
 from phonofilm.backends.ltx2.memory import choose_tile, decode_cost, decode_peak
 from phonofilm.backends.ltx2.network import stored_dtype
 from phonofilm.backends.ltx2.parts import Parts, stored_dtype_of
 from phonofilm.backends.ltx2.refine import REFINING, UPSAMPLER, half
+from phonofilm.backends.ltx2.vae.decode import Tile
 from phonofilm.backends.ltx2.workload import audio_cost, encoding_cost, step_cost, text_cost, upsampling_cost
 from phonofilm.backends.published.planning.footprint import Cost
 from phonofilm.backends.published.planning.memory import HEADROOM, available

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phonofilm.backends.ltx2.codecs import denormalised, normalised
 from phonofilm.backends.ltx2.folder import Folder
+from phonofilm.backends.ltx2.vae.networks import denormalised, normalised
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import add_noise
 from phonofilm.types import Grid, Latents

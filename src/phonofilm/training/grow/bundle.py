@@ -50,7 +50,9 @@ def pack(output: Path, recipes: Path, weights: Path | None = None, wheels: Itera
     shutil.copytree(recipes, output / "recipes")
     packed = output / "src" / "phonofilm"
     phrases.save_decoded(packed / phrases.DECODED.relative_to(source))
-    save_compact(TextEncoder.load(), package_folder() / "tokenizer.json", packed / TEXT.relative_to(source))
+    save_compact(
+        TextEncoder.load().network.state_dict(), package_folder() / "tokenizer.json", packed / TEXT.relative_to(source)
+    )
     (output / "wheels").mkdir()
     for wheel in wheels:
         shutil.copy(wheel, output / "wheels")

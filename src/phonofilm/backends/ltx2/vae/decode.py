@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from phonofilm.backends.ltx2.codecs import denormalised
+from phonofilm.backends.ltx2.vae.networks import denormalised
 from phonofilm.backends.published.tiles import Tile, decode_tiles
 
 __all__ = ["LADDER", "Tile", "decode_video"]
