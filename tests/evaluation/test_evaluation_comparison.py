@@ -7,7 +7,7 @@ import pytest
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.cache import FeatureCache
-from phonofilm.evaluation.features.registry import key_of
+from phonofilm.evaluation.features.feature import key_of
 from phonofilm.evaluation.metrics.distribution.frechet import Moments, frechet_from_moments, moments
 from phonofilm.evaluation.metrics.distribution.influence import (
     frechet_influence,

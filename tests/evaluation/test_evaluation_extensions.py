@@ -8,13 +8,14 @@ import pytest
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.extensions import GROUP, extensions
-from phonofilm.evaluation.features.registry import Feature, catalogue
+from phonofilm.evaluation.features.feature import Feature
+from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.registry import METRICS, Metric, choose, metrics
 from phonofilm.evaluation.suite.sample import mean_of
 
 SOURCE = """
 import numpy as np
-from phonofilm.evaluation.features.registry import Feature
+from phonofilm.evaluation.features.feature import Feature
 from phonofilm.evaluation.suite.registry import Metric
 from phonofilm.evaluation.suite.sample import mean_of
 

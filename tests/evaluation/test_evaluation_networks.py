@@ -12,7 +12,7 @@ from folders import fill, knocks
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features import ported_networks
 from phonofilm.evaluation.features.decoded_clip import Film
-from phonofilm.evaluation.features.registry import weights_sha256
+from phonofilm.evaluation.features.feature import weights_sha256
 from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, inception_estimate
 from phonofilm.evaluation.metrics.distribution.divergence import inception_score
 from phonofilm.evaluation.metrics.vbench import consistency

@@ -19,7 +19,8 @@ from phonofilm.evaluation.calibration.perturbations import KNOBS, Knob
 from phonofilm.evaluation.calibration.sources import LENGTH, MARGIN, SAMPLE_RATE, SIZE, Source
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
-from phonofilm.evaluation.features.registry import Extractor, catalogue
+from phonofilm.evaluation.features.feature import Extractor
+from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.features.signal import motion_from, strength_from
 from phonofilm.evaluation.suite import clip_metrics
 from phonofilm.evaluation.suite.registry import METRICS, SPEECH, SYNC, Distance, Metric

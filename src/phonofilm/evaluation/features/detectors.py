@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import Film
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.features.packaged_networks import LITERT
 from phonofilm.evaluation.features.ported_networks import given
-from phonofilm.evaluation.features.registry import Extractor, Feature
 from phonofilm.evaluation.metrics.objects import BOX, box_colour
 from phonofilm.evaluation.metrics.spatial import SIDE
 

@@ -15,7 +15,8 @@ from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
-from phonofilm.evaluation.features.registry import Extractor, catalogue
+from phonofilm.evaluation.features.feature import Extractor
+from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.dataset import Entry
 from phonofilm.workers import Workers, one_thread
 

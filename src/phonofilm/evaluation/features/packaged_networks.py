@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import RATE, Film, UnfitError
-from phonofilm.evaluation.features.registry import Extractor, Feature
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.metrics.vbench import motion_smoothness
 
 SYLLABLE = 0.15

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
-from phonofilm.evaluation.features.registry import Extractor, Feature
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.metrics.embedding_similarity import javis_windows
 from phonofilm.signals.sync.desync import segment_windows
 from phonofilm.weights import fetched_judges

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import RATE, Film, UnfitError
-from phonofilm.evaluation.features.registry import Extractor, Feature
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.foley_world.audio_events import loudness
 from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate

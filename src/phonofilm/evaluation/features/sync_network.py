@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
-from phonofilm.evaluation.features.registry import Extractor, Feature
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.suite.sample import AbsentError, Sample
 from phonofilm.signals.validation import Floats
 from phonofilm.weights.shipped import FILES

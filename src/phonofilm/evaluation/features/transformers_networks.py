@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
+from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.features.ported_networks import given
-from phonofilm.evaluation.features.registry import Extractor, Feature
 
 
 def load_clip(weights: Path | None, device: str = "cpu") -> Extractor:

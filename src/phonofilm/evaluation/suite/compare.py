@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.features.registry import key_of
+from phonofilm.evaluation.features.feature import key_of
 from phonofilm.evaluation.metrics.distribution.bootstrap_distances import NORMAL
 from phonofilm.evaluation.statistics import holm, sign_flip_test, two_sample_test
 from phonofilm.evaluation.suite.paired_distances import AbsentRowsError, SetComparison, influences
