@@ -6,7 +6,8 @@ batch of scenes at any size and rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import ModuleType
@@ -111,7 +112,12 @@ def render(
     sample_rate: int = 16_000,
     device: str = "cpu",
 ) -> Rendered:
-    """Draw and sound scenes of equal duration; size is one side or (width, height) in pixels."""
+    """Draw and sound scenes of equal duration; size is one side or (width, height) in pixels.
+
+    Each scene is drawn and sounded by itself, and on a processor by one thread: vectorised functions and sums round
+    differently with the length and the alignment of their arrays, so that only this gives the same bytes whatever
+    else is drawn, and in however many processes and threads.
+    """
     import torch
 
     from phonofilm.world.audio.synthesis import mix, synthesise
@@ -119,53 +125,49 @@ def render(
     rate = rational(fps)
     frames = max(1, nearest(Fraction(str(truths[0].seconds)) * rate))
     samples = nearest(frames / rate * sample_rate)
-    stems = synthesise([_score(truth) for truth in truths], samples, sample_rate, device)
-    pictures = torch.stack(_draw(truths, size, rate, frames, device))
-    return Rendered(pictures, stems, mix(stems))
+    with _one_thread():
+        pictures = torch.stack([_draw(truth, size, rate, frames, device) for truth in truths])
+        stems = synthesise([_score(truth) for truth in truths], samples, sample_rate, device)
+        return Rendered(pictures, stems, mix(stems))
 
 
-def _draw(
-    truths: Sequence[Truth], size: int | tuple[int, int], rate: Fraction, frames: int, device: str
-) -> list[Tensor]:
-    """Flat scenes with equally many layers are drawn together; lit scenes each by itself."""
-    pictures = {i: _draw_lit(truth, size, rate, frames, device) for i, truth in enumerate(truths) if truth.edition == 2}
-    flat = [i for i in range(len(truths)) if i not in pictures]
-    pictures |= dict(zip(flat, _draw_flat([truths[i] for i in flat], size, rate, frames, device), strict=True))
-    return [pictures[i] for i in range(len(truths))]
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch computes with one thread inside."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _draw_lit(truth: Truth, size: int | tuple[int, int], rate: Fraction, frames: int, device: str) -> Tensor:
+def _draw(truth: Truth, size: int | tuple[int, int], rate: Fraction, frames: int, device: str) -> Tensor:
+    """uint8 [T, H, W, 3]."""
+    width, height = (size, size) if isinstance(size, int) else size
+    if truth.edition == 2:
+        return _draw_lit(truth, width, height, rate, frames, device)
+    from phonofilm.world.graphics.rasterizer import draw
+
+    made = family(truth.family)
+    stack = made.layers(truth, np.arange(frames) / float(rate))
+    return draw(made.backdrop(truth)[None], [stack], frames, width, height, device)[0]
+
+
+def _draw_lit(truth: Truth, width: int, height: int, rate: Fraction, frames: int, device: str) -> Tensor:
     import torch
 
     from phonofilm.world.graphics.lit import draw, shutter_times
     from phonofilm.world.scenes.scene import picture
 
-    width, height = (size, size) if isinstance(size, int) else size
     scene, times = truth.details["scene"], shutter_times(frames, float(rate)).reshape(frames, 3)
     parts = []
     for first in range(0, frames, CHUNK):
         part = times[first : first + CHUNK]
         parts.append(draw(picture(scene, part.reshape(-1)), len(part), width, height, device))
     return torch.cat(parts)
-
-
-def _draw_flat(
-    truths: Sequence[Truth], size: int | tuple[int, int], rate: Fraction, frames: int, device: str
-) -> list[Tensor]:
-    from phonofilm.world.graphics.rasterizer import draw
-
-    width, height = (size, size) if isinstance(size, int) else size
-    times = np.arange(frames) / float(rate)
-    stacks = [family(truth.family).layers(truth, times) for truth in truths]
-    groups: dict[tuple[str, int], list[int]] = {}
-    for index, (truth, stack) in enumerate(zip(truths, stacks, strict=True)):
-        groups.setdefault((truth.family, len(stack)), []).append(index)
-    pictures: dict[int, Tensor] = {}
-    for (name, _), members in groups.items():
-        backdrops = np.stack([family(name).backdrop(truths[i]) for i in members])
-        drawn = draw(backdrops, [stacks[i] for i in members], frames, width, height, device)
-        pictures.update(zip(members, drawn, strict=True))
-    return [pictures[index] for index in range(len(truths))]
 
 
 def clips(

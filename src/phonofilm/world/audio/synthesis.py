@@ -1,6 +1,6 @@
 """Sounds scenes: modal impacts, filtered noise and tones, placed in stereo and in a small room.
 
-Everything is computed for a batch of scenes at once in torch, on CPU or GPU.
+All sounds of a scene are computed at once in torch, on CPU or GPU.
 """
 
 from __future__ import annotations
@@ -129,27 +129,32 @@ def stereo_gains(pan: Tensor) -> Tensor:
 def synthesise(
     scores: Sequence[Score], samples: int, sample_rate: int, device: str | torch.device = "cpu"
 ) -> dict[str, Tensor]:
-    """Sound a batch of scenes: stems, each float32 [B, 2, samples], that add up to the whole sound."""
-    device = torch.device(device)
+    """Sound scenes, each by itself: stems, each float32 [B, 2, samples], that add up to the whole sound."""
+    made = [_one(score, samples, sample_rate, torch.device(device)) for score in scores]
+    silent = torch.zeros(2, samples, device=device)
+    names = sorted({name for stems in made for name in stems})
+    return {name: torch.stack([stems.get(name, silent) for stems in made]) for name in names}
+
+
+def _one(score: Score, samples: int, sample_rate: int, device: torch.device) -> dict[str, Tensor]:
+    """Stems [2, samples] of one scene, in its room, none louder than .95 all together."""
     kinds: tuple[Sequence[Hit | Bed | Tone | Recording], ...]
-    names = {"effects"}
-    for score in scores:
-        kinds = score.hits, score.beds, score.tones, score.recordings
-        names.update(sound.stem for kind in kinds for sound in kind)
-    dry = {name: torch.zeros(len(scores), 2, samples, device=device) for name in sorted(names)}
-    for name in dry:
-        strike(dry[name], [[h for h in score.hits if h.stem == name] for score in scores], sample_rate)
-        blow(dry[name], [[b for b in score.beds if b.stem == name] for score in scores], sample_rate)
-        sing(dry[name], [[t for t in score.tones if t.stem == name] for score in scores], sample_rate)
-        play(dry[name], [[r for r in score.recordings if r.stem == name] for score in scores], sample_rate)
-    rooms = impulse_responses([score.room for score in scores], sample_rate, device)
-    wet = {name: sound + convolve(sound, rooms) for name, sound in dry.items()}
-    for row, score in enumerate(scores):
-        for name, level in score.levels.items():
-            control = torch.from_numpy(np.asarray(level, np.float32))[None].to(device)
-            wet[name][row] *= _stretch(control, samples, sample_rate)
-    peak = sum(wet.values(), torch.zeros(())).abs().amax((1, 2), keepdim=True)  # type: ignore[union-attr]
-    return {name: sound / (peak / 0.95).clamp(min=1) for name, sound in wet.items()}
+    kinds = score.hits, score.beds, score.tones, score.recordings
+    names = {"effects"}.union(sound.stem for kind in kinds for sound in kind)
+    room = impulse_responses([score.room], sample_rate, device)
+    stems = {}
+    for name in sorted(names):
+        dry = torch.zeros(1, 2, samples, device=device)
+        strike(dry, [[h for h in score.hits if h.stem == name]], sample_rate)
+        blow(dry, [[b for b in score.beds if b.stem == name]], sample_rate)
+        sing(dry, [[t for t in score.tones if t.stem == name]], sample_rate)
+        play(dry, [[r for r in score.recordings if r.stem == name]], sample_rate)
+        stems[name] = (dry + convolve(dry, room))[0]
+        if name in score.levels:
+            control = torch.from_numpy(np.asarray(score.levels[name], np.float32))[None].to(device)
+            stems[name] = stems[name] * _stretch(control, samples, sample_rate)
+    peak = float(torch.stack(list(stems.values())).sum(0).abs().max())
+    return {name: sound / max(peak / 0.95, 1.0) for name, sound in stems.items()}
 
 
 def strike(out: Tensor, hits: Sequence[Sequence[Hit]], sample_rate: int) -> None:

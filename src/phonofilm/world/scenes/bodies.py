@@ -22,6 +22,7 @@ from phonofilm.world.scenes.actor import Stack
 APART = 0.17  # s: impacts closer than this are hard to tell apart
 LENGTH = 4.0  # s simulated at a time
 REST = 0.30  # s a body lies still before it hops
+TRIES = 40
 WALL = 0.03  # from the edge of the picture
 SIZES = {1: (0.125, 0.165), 2: (0.105, 0.135), 3: (0.088, 0.108)}  # radii or half sides, by how many there are
 CROUCH = 0.14  # s a body squats before it hops
@@ -53,6 +54,7 @@ class Bodies:
         for index, thing in enumerate(things):
             mine = [c for c in self.impacts if index in c.bodies]
             hops = np.array([time for time, body in self.hops if body == index])
+            result += _thread(states[:, index], thing, times)
             result += _body(states[:, index], thing, mine, hops, times)
             result += _dust([c for c in mine if c.bodies[0] == index], thing["size"], times)
         result.append(
@@ -73,12 +75,12 @@ def sample(
     count = int(rng.choice([1, 2, 3], p=[0.42, 0.36, 0.22]))
     if span[1] - span[0] < 0.7:
         count = min(count, 2)
-    for attempt in range(200):
-        apart = APART * (1 - attempt / 200)  # three bodies knock against one another often
+    for attempt in range(TRIES):
+        apart = APART * (1 - attempt / TRIES)  # three bodies knock against one another often
         floor = float(rng.uniform(0.82, 0.87))
         gravity = float(rng.uniform(1.3, 1.9))
         things, bodies = _things(rng, count, floor, span)
-        made = _scene(rng, bodies, gravity, floor, span, seconds, apart)
+        made = _scene(rng, bodies, things, gravity, floor, span, seconds, apart)
         if made is not None:
             break
     else:
@@ -103,8 +105,13 @@ def _things(
     colours = rng.choice(list(COLOURS), count, replace=False)
     material, shape = str(rng.choice(list(MATERIALS))), _shape(rng)
     lanes = (rng.permutation(count) + 0.5) / count
+    # they fall at once, or hang on threads that are cut one after another
+    turns = (
+        rng.permutation(count) * float(rng.uniform(0.45, 0.7)) if count > 1 and rng.random() < 0.5 else np.zeros(count)
+    )
+    first = float(rng.uniform(0.15, 0.45)) if turns.any() else 0.0
     things, bodies = [], []
-    for colour, lane in zip(colours, lanes, strict=True):
+    for colour, lane, turn in zip(colours, lanes, turns, strict=True):
         if not alike:
             material, shape = str(rng.choice(list(MATERIALS))), _shape(rng)
         size = float(rng.uniform(*SIZES[count])) * small * (1 if shape == "ball" else 0.84)
@@ -113,8 +120,10 @@ def _things(
         speed = float(rng.uniform(0.05, 0.45) * rng.choice([-1, 1]))
         colour = str(colours[0] if alike else colour)
         things.append({"shape": shape, "size": size, "colour": colour, "material": material, "start": x})
+        things[-1]["release"] = first + float(turn)
         keeps = MATERIALS[material].restitution * (1 if shape == "ball" else 0.88)
-        height = float(rng.uniform(size - 0.05, max(floor - 2 * size - 0.22, size)))
+        highest = size + 0.03 if turns.any() else size - 0.05
+        height = float(rng.uniform(highest, max(floor - 2 * size - 0.22, highest)))
         bodies.append(Body(shape, size, x, height, speed, 0.0, keeps))
     return things, bodies
 
@@ -126,6 +135,7 @@ def _shape(rng: np.random.Generator) -> str:
 def _scene(
     rng: np.random.Generator,
     bodies: list[Body],
+    things: list[dict],
     gravity: float,
     floor: float,
     span: tuple[float, float],
@@ -138,8 +148,12 @@ def _scene(
     while start < seconds:
         length = min(LENGTH, seconds - start)
         best: tuple[float, np.ndarray, list[Contact], list] | None = None
-        for _ in range(12):
+        for _ in range(8):
             hopping = _Hopping(rng, gravity, floor, [b.size for b in bodies], span)
+            if not start:
+                hopping.held = {
+                    i: (t["release"], b.speed_x) for i, (t, b) in enumerate(zip(things, bodies, strict=True))
+                }
             path, touches = simulate(bodies, gravity, floor, span, length, hopping)
             heard = audible(touches)
             times = [c.time for c in heard]
@@ -181,8 +195,14 @@ class _Hopping:
         self.waits = rng.uniform(REST, 3 * REST, len(sizes))
         self.last = -1.0
         self.hops: list[tuple[float, int]] = []
+        self.held: dict[int, tuple[float, float]] = {}  # until when, and with which speed it then leaves
 
     def __call__(self, time: float, state: np.ndarray) -> list[tuple[int, float, float]]:
+        hanging = [i for i, (until, _) in self.held.items() if time < until]
+        if hanging:
+            return [(i, 0.0, 0.0) for i in hanging] + self._let_go(time)
+        if leaving := self._let_go(time):
+            return leaving
         lies = np.abs(state[:, 4]) < 0.06
         self.since = np.where(lies, self.since + 1 / TRACK_RATE, 0.0)
         ready = np.flatnonzero(self.since > self.waits)
@@ -196,6 +216,12 @@ class _Hopping:
         self.since[index], self.last = 0.0, time
         self.hops.append((time, index))
         return [(index, away, -float(np.sqrt(2 * self.gravity * height)))]
+
+    def _let_go(self, time: float) -> list[tuple[int, float, float]]:
+        free = [(i, speed) for i, (until, speed) in self.held.items() if time >= until]
+        for i, _ in free:
+            del self.held[i]
+        return [(i, speed, 0.0) for i, speed in free]
 
 
 def _events(
@@ -245,6 +271,15 @@ def _shadows(state: np.ndarray, size: float, floor: float, side: float) -> list[
             colour=(0.02, 0.015, 0.02),
         ),
     ]
+
+
+def _thread(state: np.ndarray, thing: Mapping[str, Any], times: np.ndarray) -> list[Layer]:
+    """What holds a body that has not yet been let go."""
+    held = np.where(times < thing["release"], 1.0, 0.0)
+    if not held.any():
+        return []
+    half = np.maximum(state[:, 1] - thing["size"], 0) / 2 + 0.02
+    return [Layer(state[:, 0], half - 0.04, 0.0, half, 0.0045, opacity=held, shade=0.2, colour=(0.30, 0.27, 0.25))]
 
 
 def _squash(

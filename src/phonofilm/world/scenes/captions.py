@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LEFT, RIGHT = 0.42, 0.58  # what lies between is in the middle
 TIMES = ("first", "then", "then", "next", "after that", "then")
+SILENCE = {"speech": "No speech.", "effects": "No sound effects.", "music": "No music."}
 NOT = 0.14  # share of captions that say what is not there
 
 
@@ -53,16 +54,21 @@ def write(rng: np.random.Generator, family: str, scene: Scene) -> dict[str, str]
     for clause in rest:
         text += pick(rng, (", while ", " while ", "; ", ", and ")) + clause
     parts = [sentence(text)]
+    if len(scene.muted) == 3:
+        silent = pick(rng, ("there is no sound", "no sound is heard", "the film is silent"))
+        return {"whole": f"{parts[0]} {sentence(silent)}", **SILENCE}
+    if scene.muted:
+        parts.append(sentence(pick(rng, ("there are no sound effects", "what happens makes no sound"))))
     if tune:
         parts.append(sentence(pick(rng, (f"{tune} plays", f"in the background, {tune}", f"{tune} goes with it"))))
-    absent = _absent(rng, scene, bool(speech), bool(effects), bool(tune))
+    absent = "" if scene.muted else _absent(rng, scene, bool(speech), bool(effects), bool(tune))
     if absent:
         parts.append(sentence(absent))
     return {
         "whole": " ".join(parts),
-        "speech": sentence(speech) if speech else "No speech.",
-        "effects": sentence(_heard(rng, scene)) if effects else "No sound effects.",
-        "music": sentence(tune) if tune else "No music.",
+        "speech": sentence(speech) if speech else SILENCE["speech"],
+        "effects": sentence(_heard(rng, scene)) if effects and not scene.muted else SILENCE["effects"],
+        "music": sentence(tune) if tune else SILENCE["music"],
     }
 
 
@@ -89,7 +95,9 @@ def _bodies(rng: np.random.Generator, facts: Mapping[str, Any]) -> str:
     count = NUMBERS[len(things)]
     if len(set(nouns)) == 1 and len(things) > 1:
         verb = pick(rng, ("fall and bounce", "drop to the floor and bounce", "bounce about"))
-        return f"{count} {_plural(nouns[0])} {verb}{pick(rng, (' in a room', ' on the floor', ''))}"
+        serial = len({thing["release"] for thing in things}) > 1
+        how = " one after another" if serial else pick(rng, (" at once", " in a room", " on the floor", ""))
+        return f"{count} {_plural(nouns[0])} {verb}{how}"
     if len(things) == 1:
         side, thing = side_of(things[0]["start"]), things[0]
         single = (
@@ -100,22 +108,35 @@ def _bodies(rng: np.random.Generator, facts: Mapping[str, Any]) -> str:
             f"{article(nouns[0])} is dropped {side}; the {thing['shape']} hits the floor and bounces",
         )
         return pick(rng, single)
+    turns = sorted(things, key=lambda thing: thing["release"])
+    if turns[-1]["release"] > turns[0]["release"] and rng.random() < 0.7:
+        named = [f"{t['colour']} {t['material']} {t['shape']}" for t in turns]
+        fallen = ", ".join(f"{TIMES[min(i, 5)]} {article(noun)}" for i, noun in enumerate(named))
+        shapes = {t["shape"] for t in turns}
+        kind = _plural(shapes.pop()) if len(shapes) == 1 else "things"
+        serial = (
+            f"{count} {kind} fall one after another: {fallen}",
+            f"{article(named[0])} falls, then {listing([article(n) for n in named[1:]], ', then ')}",
+        )
+        return pick(rng, serial)
+    at_once = turns[-1]["release"] == turns[0]["release"]
+    together = pick(rng, (" at once", " at the same time", "", "")) if at_once else ""
     order = [things[i] for i in rng.permutation(len(things))]
     named = listing([article(f"{t['colour']} {t['material']} {t['shape']}") for t in order])
     shapes = {t["shape"] for t in things}
     kind = _plural(shapes.pop()) if len(shapes) == 1 else "things"
     if len(things) == 2:
         pair = (
-            f"{article(nouns[0])} on the left and {article(nouns[1])} on the right fall and bounce",
+            f"{article(nouns[0])} on the left and {article(nouns[1])} on the right fall{together} and bounce",
             f"two {kind} bounce: {named}",
-            f"{named} fall and bounce on the floor",
+            f"{named} fall{together} and bounce on the floor",
             f"{article(nouns[0])} falls to the left of {article(nouns[1])}, and both bounce",
         )
         return pick(rng, pair)
     texts = (
         f"{count} {kind} bounce: {named}",
         f"{named} tumble down and bounce about",
-        f"{count} {kind} fall, from left to right {listing([article(n) for n in nouns])}",
+        f"{count} {kind} fall{together}, from left to right {listing([article(n) for n in nouns])}",
     )
     return pick(rng, texts)
 
@@ -283,6 +304,13 @@ def _speech(rng: np.random.Generator, scene: Scene) -> str:
         verb = "says" if not said else pick(rng, ("answers", "says", "replies"))
         said.append(f'{who} {verb} "{text}"')
         last = facts
+    if len(people) == 1:
+        speaks, other = people[0].facts, right if people[0].facts is left else left
+        where, heard = ("left", "right") if speaks is left else ("right", "left")
+        return (
+            f"{article(person_of(rng, speaks['who']))} on the {where} says {_quote(speaks)} "
+            f"and {article(person_of(rng, other['who']))} on the {heard} listens"
+        )
     pair = (
         f"{article(person_of(rng, left['who']))} on the left and {article(person_of(rng, right['who']))} on the right"
     )

@@ -23,7 +23,7 @@ def accompany(
 ) -> dict[str, Any]:
     """A piece with accents on what happens in the scene, if it has any."""
     times: list[float] = []
-    for event in events:
+    for event in sorted(events, key=lambda event: event.time):
         heard = event.kind in MARKED and event.loudness is not None and event.time < seconds - 0.1
         if heard and (not times or event.time - times[-1] >= APART):
             times.append(event.time)

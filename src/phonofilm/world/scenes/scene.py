@@ -22,7 +22,8 @@ from phonofilm.world.scenes.speakers import Speaker
 from phonofilm.world.scenes.traffic import Traffic
 
 WET = ("overcast", "night", "dusk")  # hours at which it rains
-MUSIC = 0.3  # share of scenes with a music bed
+MUSIC = 0.35  # share of scenes with a music bed
+SILENT, UNSOUNDED = 0.04, 0.08  # shares of scenes without any sound, and without that of what happens
 TABLE = 0.34  # height at which a table meets the wall
 
 
@@ -36,6 +37,7 @@ class Scene:
     people: tuple[Speaker, ...]
     piece: Mapping[str, Any] | None
     seconds: float
+    muted: tuple[str, ...] = ()  # stems that are silent, whatever is seen
 
     @property
     def actors(self) -> tuple[Actor, ...]:
@@ -46,7 +48,15 @@ class Scene:
         events = [event for actor in self.actors for event in actor.events]
         if self.piece is not None:
             events.append(music.event(self.piece, self.seconds))
-        return tuple(sorted(events, key=lambda event: event.time))
+        heard = (self._unheard(event) for event in events)
+        return tuple(sorted((event for event in heard if event is not None), key=lambda event: event.time))
+
+    def _unheard(self, event: Event) -> Event | None:
+        """An event as it is where stems are silent: only seen, or none at all."""
+        stem = {"word": "speech", "music": "music"}.get(event.kind, "effects")
+        if stem not in self.muted:
+            return event
+        return replace(event, pan=None, loudness=None) if event.box is not None else None
 
 
 def sample(family: str, number: int, seed: int, seconds: float, share: float | None = None) -> Truth:
@@ -61,9 +71,13 @@ def sample(family: str, number: int, seed: int, seconds: float, share: float | N
     rng = np.random.default_rng([number, seed, 3])
     if rng.random() < (MUSIC if share is None else share):
         scene = replace(scene, piece=coupling.accompany(rng, music.sample(rng), scene.events, seconds))
+    rng = np.random.default_rng([number, seed, 5])
+    if (chance := rng.random()) < SILENT + UNSOUNDED:
+        scene = replace(scene, muted=("speech", "effects", "music") if chance < SILENT else ("effects",))
     said = captions.write(np.random.default_rng([number, seed, 4]), family, scene)
     lead = scene.people[0] if family == "talk" else scene.lead
     params: dict[str, Any] = {**(lead.facts if lead else {}), "place": dict(scene.place), "said": said}
+    params["muted"] = list(scene.muted)
     if scene.shower:
         params["shower"] = dict(scene.shower.facts)
     if scene.people:
@@ -218,11 +232,12 @@ def score(scene: Scene) -> Score:
     room = parts[0].room
     if scene.piece is not None:
         parts.append(coupling.score(scene.piece, scene.events, scene.seconds))
+    muted = scene.muted
     return Score(
-        tuple(hit for part in parts for hit in part.hits),
-        tuple(bed for part in parts for bed in part.beds),
+        tuple(hit for part in parts for hit in part.hits if hit.stem not in muted),
+        tuple(bed for part in parts for bed in part.beds if bed.stem not in muted),
         room,
-        tuple(tone for part in parts for tone in part.tones),
-        tuple(said for part in parts for said in part.recordings),
+        tuple(tone for part in parts for tone in part.tones if tone.stem not in muted),
+        tuple(said for part in parts for said in part.recordings if said.stem not in muted),
         coupling.ducking(scene.events, scene.seconds) if scene.piece is not None else {},
     )
