@@ -196,7 +196,7 @@ def _thing(target: Mapping[str, Any], floor: float, shining: float, side: float)
         return Layer(x + dx * half, y + dy * high, wide * half - radius, tall * high - radius, radius, **look)
 
     if kind == "puddle":
-        water = np.array((0.36, 0.46, 0.56)) * shining
+        water = np.array((0.46, 0.58, 0.70)) * shining
         return [
             Layer(x, floor + 0.030, half * 0.80, 0.0, 0.046, soft=0.05, opacity=0.85, colour=water * 0.45),
             Layer(x, floor + 0.030, half * 0.78, 0.0, 0.036, soft=0.035, opacity=0.9, colour=water),
