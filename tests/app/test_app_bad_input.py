@@ -164,6 +164,7 @@ ROWS = {
     "world bounce --seconds nan -o out": "--seconds ends at 600",
     "world bounce --seed -1 -o out": "--seed at 0",
     "world bounce --size 100000 -o out": "--size is from 16 to 4096",
+    "world bounce --edition 3 -o out": "there is no edition 3 of Foley World; --edition is 1 or 2",
     "world bounce --fps 1000 -o out": "--fps from 1 to 120",
     "train no.toml": "recipe no.toml cannot be read",
     "train folder.mp4": "recipe folder.mp4 cannot be read",

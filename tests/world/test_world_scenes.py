@@ -48,6 +48,7 @@ def test_the_same_seed_gives_the_same_bytes_alone_and_beside_others(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stems_add_up_and_something_is_seen_to_move(family):
     clip = drawn(family)
+    assert set(clip.stems) == {"speech", "effects", "music"}
     np.testing.assert_allclose(sum(clip.stems.values()), clip.waveform, atol=1e-4)
     assert np.abs(clip.waveform).max() <= 1
     assert np.abs(np.diff(clip.frames.astype(int), axis=0)).max() > 40
@@ -246,6 +247,36 @@ def test_two_who_speak_take_turns_and_the_mouth_of_the_one_who_speaks_moves():
             if speaking.any() and not speaking.all():
                 near = np.convolve(speaking, np.ones(121), "same") > 0
                 assert person.mouth[speaking, 0].mean() > 3 * person.mouth[~near, 0].mean() if (~near).any() else True
+
+
+def test_impacts_are_seen_where_they_are_and_heard_when_they_are():
+    seen = heard = total = 0
+    for truth in some("bounce", 6):
+        clip = world.clips([truth], 64, 24)[0]
+        effects = clip.stems["effects"].astype(float) ** 2
+        for event in truth.events:
+            if event.kind != "impact" or event.loudness is None or not 0.2 < event.time < 3.8:
+                continue
+            total += 1
+            at, wide = int(event.time * 16_000), 480
+            heard += effects[:, at : at + wide].sum() > 3 * effects[:, at - wide : at].sum()
+            x0, y0, x1, y1 = (round(v * 64) for v in event.box)
+            frame = round(event.time * 24)
+            moved = np.abs(clip.frames[frame + 1].astype(int) - clip.frames[frame - 2]).mean(-1)
+            seen += moved[y0:y1, x0:x1].mean() > 4 * np.median(moved)
+    assert total > 10
+    assert heard > 0.8 * total
+    assert seen > 0.9 * total
+
+
+def test_louder_where_it_is_said_to_be():
+    for truth in some("strike", 4):
+        clip = world.clips([truth], 16, 12)[0]
+        for event in truth.events:
+            if event.kind == "strike" and event.loudness is not None and abs(event.pan) > 0.3:
+                at = int(event.time * 16_000)
+                left, right = (clip.stems["effects"][:, at : at + 1_600] ** 2).sum(1)
+                assert (right > left) == (event.pan > 0)
 
 
 def test_the_first_edition_is_what_it_was_and_a_third_there_is_not():

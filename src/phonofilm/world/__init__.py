@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FILES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
 FAMILIES = tuple(FILES)
 EDITIONS = (1, 2)
+STEMS = ("speech", "effects", "music")  # those of every clip of the second edition, silent or not
 CHUNK = 96  # frames of a lit scene that are drawn together
 __all__ = ["FAMILIES", "Rendered", "Truth", "clips", "render", "sample"]
 
@@ -128,6 +129,8 @@ def render(
     with _one_thread():
         pictures = torch.stack([_draw(truth, size, rate, frames, device) for truth in truths])
         stems = synthesise([_score(truth) for truth in truths], samples, sample_rate, device)
+        if any(truth.edition == 2 for truth in truths):
+            stems |= {name: torch.zeros(len(truths), 2, samples, device=device) for name in STEMS if name not in stems}
         return Rendered(pictures, stems, mix(stems))
 
 
@@ -159,7 +162,7 @@ def _draw(truth: Truth, size: int | tuple[int, int], rate: Fraction, frames: int
 def _draw_lit(truth: Truth, width: int, height: int, rate: Fraction, frames: int, device: str) -> Tensor:
     import torch
 
-    from phonofilm.world.graphics.lit import draw, shutter_times
+    from phonofilm.world.graphics.lit_renderer import draw, shutter_times
     from phonofilm.world.scenes.scene import picture
 
     scene, times = truth.details["scene"], shutter_times(frames, float(rate)).reshape(frames, 3)

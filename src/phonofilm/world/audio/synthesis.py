@@ -18,6 +18,7 @@ from phonofilm.media import resample_audio
 HEAD = 0.00026  # s: greatest difference in arrival between the two ears' microphones
 CONTROL_RATE = 100  # envelopes of continuous sounds, per second
 MODES = 6
+TONES = 8  # computed at once: a minute of a hundred would not fit into memory
 
 
 @dataclass(frozen=True)
@@ -232,8 +233,11 @@ def blow(out: Tensor, beds: Sequence[Sequence[Bed]], sample_rate: int) -> None:
 def sing(out: Tensor, tones: Sequence[Sequence[Tone]], sample_rate: int) -> None:
     """Add lasting tones to out [B, 2, N] in place."""
     flat = [(row, tone) for row, scene in enumerate(tones) for tone in scene if tone.level.any()]
-    if not flat:
-        return
+    for first in range(0, len(flat), TONES):
+        _sing(out, flat[first : first + TONES], sample_rate)
+
+
+def _sing(out: Tensor, flat: Sequence[tuple[int, Tone]], sample_rate: int) -> None:
     device, length = out.device, out.shape[-1]
 
     def control(values: Sequence[np.ndarray | float]) -> Tensor:

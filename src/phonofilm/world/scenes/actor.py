@@ -9,7 +9,7 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Score
-from phonofilm.world.graphics.lit import Defocus, Mirror
+from phonofilm.world.graphics.lit_renderer import Defocus, Mirror
 from phonofilm.world.graphics.rasterizer import Layer
 
 Stack = Sequence[Layer | Defocus | Mirror]

@@ -11,8 +11,8 @@ import numpy as np
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Score
 from phonofilm.world.families.bounce import audible, sounds
-from phonofilm.world.graphics import rooms
-from phonofilm.world.graphics.lit import Mirror
+from phonofilm.world.graphics import lit_rooms
+from phonofilm.world.graphics.lit_renderer import Mirror
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.palette import COLOURS, MATERIALS
 from phonofilm.world.physics import Body, Contact, simulate
@@ -48,7 +48,7 @@ class Bodies:
         things, floor = self.facts["objects"], self.facts["floor"]
         side = self.facts["room"]["light"]
         states = self.at(times)
-        result: list[Any] = rooms.posts(self.facts["room"], floor, WALL)
+        result: list[Any] = lit_rooms.posts(self.facts["room"], floor, WALL)
         for index, thing in enumerate(things):
             result += _shadows(states[:, index], thing["size"], floor, side)
         for index, thing in enumerate(things):

@@ -22,7 +22,7 @@ from phonofilm.world.families.blast import (
     target_layers,
 )
 from phonofilm.world.geometry import SPEED_OF_SOUND, clipped, within
-from phonofilm.world.graphics import explosion, land
+from phonofilm.world.graphics import explosion, lit_landscape
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.palette import COLOURS, MATERIALS
 from phonofilm.world.scenes.actor import Stack
@@ -54,7 +54,7 @@ class Explosions:
 
     def layers(self, times: np.ndarray) -> Stack:
         place = self.facts["land"]
-        shining = land.bright(place)
+        shining = lit_landscape.bright(place)
         result: list[Any] = []
         for blast in self.blasts:
             result += _scorch(blast, times)

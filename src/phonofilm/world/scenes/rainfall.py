@@ -27,8 +27,8 @@ from phonofilm.world.families.rain import (
     splashes,
 )
 from phonofilm.world.geometry import SPEED_OF_SOUND, clipped, control_times, within
-from phonofilm.world.graphics import land, thunderstorm
-from phonofilm.world.graphics.lit import Mirror
+from phonofilm.world.graphics import lit_landscape, thunderstorm
+from phonofilm.world.graphics.lit_renderer import Mirror
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.palette import COLOURS
 from phonofilm.world.scenes.actor import Stack
@@ -168,7 +168,7 @@ class Drips:
 
     def layers(self, times: np.ndarray) -> Stack:
         place, floor = self.facts["land"], self.facts["floor"]
-        shining = land.bright(place)
+        shining = lit_landscape.bright(place)
         result: list[Any] = []
         for target in self.facts["targets"]:
             result += _thing(target, floor, shining, place["light"])

@@ -11,8 +11,8 @@ import numpy as np
 from phonofilm.types import Event
 from phonofilm.world.audio import music
 from phonofilm.world.audio.synthesis import Score
-from phonofilm.world.graphics import land, rooms, studios
-from phonofilm.world.graphics.lit import Defocus, Picture
+from phonofilm.world.graphics import lit_interiors, lit_landscape, lit_rooms
+from phonofilm.world.graphics.lit_renderer import Defocus, Picture
 from phonofilm.world.scene import Truth
 from phonofilm.world.scenes import bodies, captions, coupling, explosions, rainfall, speakers, traffic, xylophone
 from phonofilm.world.scenes.actor import Actor
@@ -109,7 +109,7 @@ def _voices(
 
 
 def _bounce(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
-    place = rooms.sample(rng)
+    place = lit_rooms.sample(rng)
     people = _voices(rng, seed, seconds, place, 0.10, 0.12, False)
     span = (bodies.WALL, 1 - bodies.WALL)
     if people and people[0].facts["seen"]:
@@ -118,14 +118,14 @@ def _bounce(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 
 
 def _strike(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
-    place = rooms.sample(rng)
+    place = lit_rooms.sample(rng)
     people = _voices(rng, seed, seconds, place, 0.0, 0.15, False)
     return Scene(place, xylophone.sample(rng, seed, seconds, place), None, people, None, seconds)
 
 
 def _pass(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
     wet = rng.random() < 0.25
-    place = land.sample(rng, WET if wet else tuple(land.HOURS), wet)
+    place = lit_landscape.sample(rng, WET if wet else tuple(lit_landscape.HOURS), wet)
     lead = traffic.sample(rng, seed, seconds, place)
     shower = _shower(rng, seed, seconds, lead.facts["camera"]["horizon"], 0.95) if wet else None
     people = _voices(rng, seed, seconds, place, 0.12, 0.12, _noisy(shower))
@@ -133,14 +133,14 @@ def _pass(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 
 
 def _blast(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
-    place = land.sample(rng)
+    place = lit_landscape.sample(rng)
     lead = explosions.sample(rng, seed, seconds, place)
     people = _voices(rng, seed, seconds, place, 0.10, 0.10, False)
     return Scene(place, lead, None, people, None, seconds)
 
 
 def _rain(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
-    place = land.sample(rng, WET, True)
+    place = lit_landscape.sample(rng, WET, True)
     horizon, floor = float(rng.uniform(0.56, 0.64)), float(rng.uniform(0.86, 0.90))
     shower = _shower(rng, seed, seconds, horizon, floor)
     lead = rainfall.drips(rng, seed, seconds, place, shower.facts)
@@ -151,7 +151,11 @@ def _rain(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
 def _talk(rng: np.random.Generator, seed: int, seconds: float) -> Scene:
     outside = rng.random() < 0.45
     wet = outside and rng.random() < 0.45
-    place = land.sample(rng, WET if wet else tuple(land.HOURS), wet) if outside else studios.sample(rng)
+    place = (
+        lit_landscape.sample(rng, WET if wet else tuple(lit_landscape.HOURS), wet)
+        if outside
+        else lit_interiors.sample(rng)
+    )
     lead: Actor | None = None
     horizon = float(rng.uniform(0.60, 0.68))
     if outside and rng.random() < 0.55:
@@ -185,27 +189,29 @@ def _noisy(shower: Shower | None) -> bool:
 
 
 def picture(scene: Scene, times: np.ndarray) -> Picture:
-    """What the camera sees at times [3 T] of its shutter, as `graphics.lit` draws it."""
+    """What the camera sees at times [3 T] of its shutter, as `graphics.lit_renderer` draws it."""
     place, lead = scene.place, scene.lead
     stack: list[Any] = []
     if place["kind"] == "room":
-        light = rooms.light(place)
+        light = lit_rooms.light(place)
         paint = (
-            rooms.paint(place, lead.facts["floor"] - 0.15) if isinstance(lead, Bodies) else rooms.table(place, TABLE)
+            lit_rooms.paint(place, lead.facts["floor"] - 0.15)
+            if isinstance(lead, Bodies)
+            else lit_rooms.table(place, TABLE)
         )
     elif place["kind"] == "set":
-        light, paint = studios.light(place), studios.paint(place)
-        stack += studios.layers(place)
+        light, paint = lit_interiors.light(place), lit_interiors.paint(place)
+        stack += lit_interiors.layers(place)
     else:
-        light = land.light(place)
+        light = lit_landscape.light(place)
         horizon = _horizon(scene)
         ground = (
             lead.ground()
             if isinstance(lead, Traffic)
             else ("wet" if isinstance(lead, Drips) else "meadow", (0.8, 0.9), 0.0)
         )
-        paint = land.paint(place, horizon, *ground)
-        stack += [*land.stars(place), *land.trees(place, horizon + 0.02)]
+        paint = lit_landscape.paint(place, horizon, *ground)
+        stack += [*lit_landscape.stars(place), *lit_landscape.trees(place, horizon + 0.02)]
     if scene.shower:
         stack += scene.shower.behind(times)
     if lead is not None:

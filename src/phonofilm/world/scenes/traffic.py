@@ -13,7 +13,7 @@ from phonofilm.world.audio.synthesis import Bed, Room, Score
 from phonofilm.world.audio.vehicle_sounds import MOTORS, call_of, signal, sounds
 from phonofilm.world.families.passing import CHANCES, KINDS, camera_of, course_of, events_of
 from phonofilm.world.geometry import control_times, within
-from phonofilm.world.graphics import land
+from phonofilm.world.graphics import lit_landscape
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.graphics.vehicles import BIRDS, Stage, sprite
 from phonofilm.world.palette import COLOURS
@@ -174,7 +174,7 @@ def _drawn(mover: Mapping[str, Any], camera: Any, place: Mapping[str, Any], time
         mover["facing"],
         mover["speed"] * times,
         signal(mover, times),
-        0.30 + 0.70 * land.bright(place),
+        0.30 + 0.70 * lit_landscape.bright(place),
         place["light"],
         place["hour"] in ("night", "dusk"),
     )

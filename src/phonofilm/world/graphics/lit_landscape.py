@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.world.graphics.lit import Defocus, Light, Paint
+from phonofilm.world.graphics.lit_renderer import Defocus, Light, Paint
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.graphics.textures import noise
 

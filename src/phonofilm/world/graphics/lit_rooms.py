@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.world.graphics.lit import Light, Paint
+from phonofilm.world.graphics.lit_renderer import Light, Paint
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.graphics.textures import noise
 
