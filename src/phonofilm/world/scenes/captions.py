@@ -89,55 +89,66 @@ def _plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("x", "s", "ch")) else "s")
 
 
+def _noun(thing: Mapping[str, Any]) -> str:
+    return f"{thing['colour']} {thing['material']} {thing['shape']}"
+
+
+def _kind(things: Sequence[Mapping[str, Any]]) -> str:
+    """What they are together: balls, boxes or things."""
+    shapes = {thing["shape"] for thing in things}
+    return _plural(shapes.pop()) if len(shapes) == 1 else "things"
+
+
 def _bodies(rng: np.random.Generator, facts: Mapping[str, Any]) -> str:
     things = sorted(facts["objects"], key=lambda thing: thing["start"])
-    nouns = [f"{t['colour']} {t['material']} {t['shape']}" for t in things]
-    count = NUMBERS[len(things)]
-    if len(set(nouns)) == 1 and len(things) > 1:
-        verb = pick(rng, ("fall and bounce", "drop to the floor and bounce", "bounce about"))
-        serial = len({thing["release"] for thing in things}) > 1
-        how = " one after another" if serial else pick(rng, (" at once", " in a room", " on the floor", ""))
-        return f"{count} {_plural(nouns[0])} {verb}{how}"
-    if len(things) == 1:
-        side, thing = side_of(things[0]["start"]), things[0]
-        single = (
-            f"{article(nouns[0])} falls {side} and bounces",
-            f"{side}, {article(nouns[0])} drops to the floor and bounces",
-            f"{article(nouns[0])} bounces on the floor of a room",
-            f"one {nouns[0]} falls and bounces",
-            f"{article(nouns[0])} is dropped {side}; the {thing['shape']} hits the floor and bounces",
-        )
-        return pick(rng, single)
     turns = sorted(things, key=lambda thing: thing["release"])
-    if turns[-1]["release"] > turns[0]["release"] and rng.random() < 0.7:
-        named = [f"{t['colour']} {t['material']} {t['shape']}" for t in turns]
-        fallen = ", ".join(f"{TIMES[min(i, 5)]} {article(noun)}" for i, noun in enumerate(named))
-        shapes = {t["shape"] for t in turns}
-        kind = _plural(shapes.pop()) if len(shapes) == 1 else "things"
-        serial = (
-            f"{count} {kind} fall one after another: {fallen}",
-            f"{article(named[0])} falls, then {listing([article(n) for n in named[1:]], ', then ')}",
-        )
-        return pick(rng, serial)
-    at_once = turns[-1]["release"] == turns[0]["release"]
-    together = pick(rng, (" at once", " at the same time", "", "")) if at_once else ""
-    order = [things[i] for i in rng.permutation(len(things))]
-    named = listing([article(f"{t['colour']} {t['material']} {t['shape']}") for t in order])
-    shapes = {t["shape"] for t in things}
-    kind = _plural(shapes.pop()) if len(shapes) == 1 else "things"
-    if len(things) == 2:
-        pair = (
-            f"{article(nouns[0])} on the left and {article(nouns[1])} on the right fall{together} and bounce",
-            f"two {kind} bounce: {named}",
-            f"{named} fall{together} and bounce on the floor",
-            f"{article(nouns[0])} falls to the left of {article(nouns[1])}, and both bounce",
-        )
-        return pick(rng, pair)
+    in_turn = turns[-1]["release"] > turns[0]["release"]
+    if len(things) == 1:
+        return _one_body(rng, things[0])
+    if len({_noun(thing) for thing in things}) == 1:
+        verb = pick(rng, ("fall and bounce", "drop to the floor and bounce", "bounce about"))
+        how = " one after another" if in_turn else pick(rng, (" at once", " in a room", " on the floor", ""))
+        return f"{NUMBERS[len(things)]} {_plural(_noun(things[0]))} {verb}{how}"
+    if in_turn and rng.random() < 0.7:
+        return _bodies_in_turn(rng, turns)
+    return _bodies_together(rng, things, "" if in_turn else pick(rng, (" at once", " at the same time", "", "")))
+
+
+def _one_body(rng: np.random.Generator, thing: Mapping[str, Any]) -> str:
+    side, noun = side_of(thing["start"]), _noun(thing)
     texts = (
-        f"{count} {kind} bounce: {named}",
-        f"{named} tumble down and bounce about",
-        f"{count} {kind} fall{together}, from left to right {listing([article(n) for n in nouns])}",
+        f"{article(noun)} falls {side} and bounces",
+        f"{side}, {article(noun)} drops to the floor and bounces",
+        f"{article(noun)} bounces on the floor of a room",
+        f"one {noun} falls and bounces",
+        f"{article(noun)} is dropped {side}; the {thing['shape']} hits the floor and bounces",
     )
+    return pick(rng, texts)
+
+
+def _bodies_in_turn(rng: np.random.Generator, turns: Sequence[Mapping[str, Any]]) -> str:
+    """turns: in the order in which they fall."""
+    named = [article(_noun(thing)) for thing in turns]
+    fallen = ", ".join(f"{TIMES[min(i, 5)]} {noun}" for i, noun in enumerate(named))
+    texts = (
+        f"{NUMBERS[len(turns)]} {_kind(turns)} fall one after another: {fallen}",
+        f"{named[0]} falls, then {listing(named[1:], ', then ')}",
+    )
+    return pick(rng, texts)
+
+
+def _bodies_together(rng: np.random.Generator, things: Sequence[Mapping[str, Any]], together: str) -> str:
+    """things: from left to right; together: words for that they fall at once, or none."""
+    count, kind = NUMBERS[len(things)], _kind(things)
+    nouns = [article(_noun(thing)) for thing in things]
+    named = listing([nouns[i] for i in rng.permutation(len(things))])
+    texts = [f"{count} {kind} bounce: {named}", f"{named} fall{together} and bounce on the floor"]
+    if len(things) > 2:
+        texts.append(f"{count} {kind} fall{together}, from left to right {listing(nouns)}")
+    else:
+        texts.append(f"{nouns[0]} falls to the left of {nouns[1]}, and both bounce")
+        if [side_of(thing["start"]) for thing in things] == ["on the left", "on the right"]:
+            texts.append(f"{nouns[0]} on the left and {nouns[1]} on the right fall{together} and bounce")
     return pick(rng, texts)
 
 
