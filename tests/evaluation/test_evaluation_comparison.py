@@ -45,7 +45,7 @@ def put(cache, name, rows):
 def result(scores, hashes, real, names=NAMES, categories=None):
     """A result of `evaluate`: scores {metric: [clips]}, hash of each clip, hashes of the reference."""
     rows = [
-        {"name": name, "group": "g", "better": BETTER.get(name, "higher"), "status": "ok", "depends": [LOG_MEL],
+        {"name": name, "group": "g", "range": "0 …", "better": BETTER.get(name, "higher"), "status": "ok", "depends": [LOG_MEL],
          "value": float(np.mean(scores.get(name, 1.0))), "low": 0.5, "high": 1.5, "n": len(names)}
         for name in (*scores, *SETS)
     ]  # fmt: skip
@@ -131,6 +131,18 @@ def test_a_distance_that_is_worse_clip_by_clip_is_found_and_needs_no_intervals(s
     apart = compare(sides, ComparisonSettings(cache=folder / "elsewhere", metrics=("FAD",)))
     assert apart[0].test == "interval"
     assert apart[0].p > 0.5
+
+
+def test_a_signed_metric_that_is_best_at_0_is_compared_by_its_size(systems):
+    folder, _, real, hashes, scores = systems
+    early = {**scores[0], "offset": np.linspace(-90, -60, CLIPS)}
+    late = {**scores[0], "offset": np.linspace(10, 20, CLIPS)}
+    sides = [result(values, hashes[0], real) for values in (early, late)]
+    for side in sides:
+        side["metrics"][0]["range"] = "−2500 … 2500"
+    (row,) = compare(sides, ComparisonSettings(cache=folder, metrics=("offset",)))
+    assert row.difference == pytest.approx(15 - 75)
+    assert row.better == "second"
 
 
 def test_what_is_asked_for_is_what_is_corrected_for(systems):

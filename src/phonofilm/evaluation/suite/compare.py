@@ -164,7 +164,9 @@ class _Pair:
         if self.category:
             category = result["categories"]
             kept = [(name, values) for name, values in kept if category.get(name) == self.category]
-        return {name: values[self.name] for name, values in kept if self.name in values}
+        row = self.row(side)
+        size = abs if row["range"].startswith("−") and row["better"] == "lower" else float
+        return {name: size(values[self.name]) for name, values in kept if self.name in values}
 
 
 def _one(pair: _Pair, settings: ComparisonSettings, permutations: int) -> Difference:

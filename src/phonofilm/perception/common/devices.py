@@ -24,7 +24,9 @@ class OnDevice:
 
     def _moved(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def moved(*inputs: Any, **options: Any) -> Any:
-            return _to(call(*_to(inputs, self._device), **_to(options, self._device)), torch.device("cpu"))
+            with torch.backends.cudnn.flags(allow_tf32=False):  # products of ten bits would move every score
+                found = call(*_to(inputs, self._device), **_to(options, self._device))
+            return _to(found, torch.device("cpu"))
 
         return moved
 
