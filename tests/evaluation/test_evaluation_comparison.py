@@ -45,7 +45,8 @@ def put(cache, name, rows):
 def result(scores, hashes, real, names=NAMES, categories=None):
     """A result of `evaluate`: scores {metric: [clips]}, hash of each clip, hashes of the reference."""
     rows = [
-        {"name": name, "group": "g", "range": "0 …", "better": BETTER.get(name, "higher"), "status": "ok", "depends": [LOG_MEL],
+        {"name": name, "group": "g", "range": "0 …",
+         "better": BETTER.get(name, "higher"), "status": "ok", "depends": [LOG_MEL],
          "value": float(np.mean(scores.get(name, 1.0))), "low": 0.5, "high": 1.5, "n": len(names)}
         for name in (*scores, *SETS)
     ]  # fmt: skip

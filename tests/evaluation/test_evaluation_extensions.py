@@ -1,7 +1,9 @@
 """A metric of one's own: one file, one entry point, and `evaluate` offers it."""
 
 import importlib
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,25 +15,9 @@ from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.registry import METRICS, Metric, choose, metrics
 from phonofilm.evaluation.suite.sample import mean_of
 
-SOURCE = """
-import numpy as np
-from phonofilm.evaluation.features.feature import Feature
-from phonofilm.evaluation.suite.registry import Metric
-from phonofilm.evaluation.suite.sample import mean_of
-
-
-def load(weights):
-    return lambda clip: {"value": np.array(clip.frames.mean() / 255)}
-
-
-brightness = (
-    Feature("brightness", 1, "picture", load),
-    Metric(
-        "brightness", mean_of(lambda sample: float(sample.picture("brightness")["value"])), ("brightness",),
-        "Picture", "", "neither", "0 … 1", "mean of all pixels", "an example",
-    ),
-)
-"""
+PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+SOURCE = re.search("```python\n(.*?)```", PAGE, re.DOTALL)[1]
+"""The example of the documentation is what is tested."""
 
 
 @pytest.fixture
@@ -71,8 +57,8 @@ def test_an_installed_metric_is_offered_and_measured(package):
     ("change", "message"),
     [
         (("import numpy as np", "import numpy_ as np"), "of the package shiny cannot be loaded: No module named"),
-        (('"brightness", mean_of', '"loudness", mean_of'), "there is one already"),
-        (('("brightness",),', '("shine",),'), "needs a feature shine"),
+        (('name="brightness"', 'name="loudness"'), "there is one already"),
+        (('features=("brightness",)', 'features=("shine",)'), "needs a feature shine"),
         (('Feature("brightness"', 'Feature("levels"'), "a feature called levels"),
     ],
 )

@@ -39,7 +39,8 @@ def test_the_suite_asks_for_what_its_dimensions_score():
 
 def test_vbenchs_own_list_is_read_as_it_is(tmp_path):
     rows = [
-        {"prompt_en": "a person", "dimension": ["object_class"], "auxiliary_info": {"object_class": {"object": "person"}}},
+        {"prompt_en": "a person", "dimension": ["object_class"],
+         "auxiliary_info": {"object_class": {"object": "person"}}},
         {"prompt_en": "a bird and a cat", "dimension": ["multiple_objects"],
          "auxiliary_info": {"multiple_objects": {"object": "bird and cat"}}},
         {"prompt_en": "a red bicycle", "dimension": ["color"], "auxiliary_info": {"color": {"color": "red"}}},
