@@ -10,7 +10,7 @@ import pytest
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.detectors import SCENES
 from phonofilm.evaluation.metrics.objects import COLOURS, relation_share
-from phonofilm.evaluation.prompts import TARGETS, Prompt, prompt_of, read_prompts
+from phonofilm.evaluation.prompts import TARGETS, Prompt, prompt_of, read_prompt_rows
 from phonofilm.evaluation.suite.clip_metrics import colour_seen, object_seen, objects_seen, relation_seen, scene_seen
 from phonofilm.evaluation.suite.sample import AbsentError, Sample
 
@@ -18,7 +18,7 @@ SUITE = Path(__file__).parents[2] / "examples" / "prompts.csv"
 
 
 def test_the_suite_asks_for_what_its_dimensions_score():
-    prompts = read_prompts(SUITE)
+    prompts = read_prompt_rows(SUITE)
     with SUITE.open(newline="") as file:
         assert len(prompts) == sum(1 for _ in csv.DictReader(file)) >= 150
     needs = {
@@ -53,7 +53,7 @@ def test_vbenchs_own_list_is_read_as_it_is(tmp_path):
          "auxiliary_info": {"appearance_style": {"appearance_style": "watercolor"}}},
     ]  # fmt: skip
     (tmp_path / "full_info.json").write_text(json.dumps(rows))
-    prompts = read_prompts(tmp_path / "full_info.json")
+    prompts = read_prompt_rows(tmp_path / "full_info.json")
     assert prompts["a person"] == Prompt("a person", "object_class", {"object": "person"})
     assert prompts["a bird and a cat"].targets == {"object": "bird", "object_2": "cat"}
     assert prompts["a bench on the left of a dog"].targets == {
@@ -96,4 +96,4 @@ def test_scores_of_meaning_follow_the_targets():
 def test_a_row_without_a_name_is_named(tmp_path):
     (tmp_path / "p.json").write_text('[{"prompt": "x", "dimension": ["scene"]}]')
     with pytest.raises(PhonofilmError, match="row 1"):
-        read_prompts(tmp_path / "p.json")
+        read_prompt_rows(tmp_path / "p.json")

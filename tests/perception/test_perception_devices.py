@@ -38,7 +38,7 @@ class Network(nn.Module):
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device"))])  # fmt: skip
+    not torch.cuda.is_available(), reason="needs a GPU"))])  # fmt: skip
 def test_inputs_and_outputs_stay_on_the_cpu(device):
     plain = Network()
     moved = OnDevice(Network(), device)
