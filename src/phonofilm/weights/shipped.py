@@ -10,9 +10,8 @@ from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
 PARTS = ("transformer", "video_vae", "audio_vae", "vocoder")
-CODECS = ("nano", "world")
-"""Codecs that ship: those of nano, and those that know every family of Foley World, to train a generator on. Latents of
-bouncing and striking are the same in both."""
+CODECS = ("nano", "nano-128")
+"""Codecs that ship: those of nano, and those to train the next one with, for 128x128 at 24 fps and sound at 24 kHz."""
 FILES = {"syncnet": "c2251305b6742e31133ddbc5a822d3f052bc2c366041b9b0e00072fbe52c8b05"}
 """Networks that ship as one file, with its SHA-256."""
 
