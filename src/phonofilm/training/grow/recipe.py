@@ -46,12 +46,14 @@ class PartConfig:
 
     Attributes:
         recipe: its own recipe, beside this one. set: settings of it that are replaced, "key.sub=value".
-        share: of the time for training, among the parts of a stage.
+        share: of the time for training, among the parts of a stage; 0 leaves the part out.
+        reserve: seconds at the end, to validate, to measure the latents' scale and to write the weights.
     """
 
     recipe: str
     set: tuple[str, ...] = ()
     share: float = 1.0
+    reserve: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,10 @@ class TimeConfig:
 
     Attributes:
         draw: most of them, as a fraction, that drawing may take. encode: the same of encoding.
-        reserve: seconds at the end, to validate, to measure the latents' scale and to write the weights.
     """
 
     draw: float = 0.35
     encode: float = 0.1
-    reserve: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from phonofilm.training import train
 from phonofilm.training.grow import parts
 from phonofilm.training.grow.recipe import CODECS, GrowRecipe, beside
 from phonofilm.training.loop import CHECKPOINT
+from phonofilm.workers import cores
 
 LATENT_SHARD = 120
 
@@ -79,7 +79,7 @@ def draw(recipe: GrowRecipe, folder: Path, clock: Clock) -> RawStore:
         folder,
         shard=config.shard,
         batch=config.batch,
-        workers=config.workers or os.cpu_count() or 1,
+        workers=config.workers or cores(),
         stems=True,
         until=lambda: clock.left() == 0,
     )
@@ -87,11 +87,12 @@ def draw(recipe: GrowRecipe, folder: Path, clock: Clock) -> RawStore:
 
 
 def train_codecs(recipe: GrowRecipe, place: Place, clock: Clock) -> list[Path]:
-    """Draw, train the three codecs one after the other, and leave their weights."""
+    """Draw, train the codecs that have a share, one after the other, and leave their weights."""
     draw(recipe, place.work / "raw", clock.within(recipe.time.draw))
+    names = [name for name in CODECS if recipe.part(name).share > 0]
     written = []
-    for name in CODECS:
-        rest = [recipe.part(other).share for other in CODECS[CODECS.index(name) :]]
+    for number, name in enumerate(names):
+        rest = [recipe.part(other).share for other in names[number:]]
         written += _train(recipe, name, place, place.work / "raw", clock.within(rest[0] / sum(rest)))
     return written
 
@@ -119,7 +120,7 @@ def train_network(recipe: GrowRecipe, place: Place, clock: Clock) -> list[Path]:
 def _train(recipe: GrowRecipe, name: str, place: Place, data: Path, clock: Clock) -> list[Path]:
     """Train one network until the clock is over, less the reserve, and leave its weights in files that can travel."""
     part, folder = recipe.part(name), place.work / name
-    minutes = _done(folder / CHECKPOINT) + max(clock.left() - recipe.time.reserve, 1.0) / 60
+    minutes = _done(folder / CHECKPOINT) + max(clock.left() - part.reserve, 1.0) / 60
     init = place.weights("transformer" if name == "network" else name)
     settings = [*part.set, f"run.output={folder}", f"data.folder={data}", f"run.max_minutes={minutes:.4f}"]
     if init is not None:
