@@ -263,3 +263,12 @@ def test_joined_stores_are_read_as_one(tmp_path: Path) -> None:
     write_raw(FakeSource(sample_rate=48_000), 4, tmp_path / "c")
     with pytest.raises(PhonofilmError, match="different rates"):
         JoinedStores([RawStore(tmp_path / "a"), RawStore(tmp_path / "c")])
+
+
+def test_latents_of_another_format_are_refused(tmp_path: Path) -> None:
+    write_latents(FakeSource(), 3, small_encoder(), tmp_path)
+    facts = json.loads((tmp_path / "store.json").read_text())
+    assert facts["format"] == 1
+    (tmp_path / "store.json").write_text(json.dumps({**facts, "format": 2}))
+    with pytest.raises(PhonofilmError, match="format 2"):
+        LatentStore(tmp_path)

@@ -28,6 +28,8 @@ from phonofilm.weights import codecs_folder
 
 PREFIX = "latents"
 NULL = "null.safetensors"
+FORMAT = 1
+"""Of a store: 1 has one latent sequence of sound a clip, that of the mix."""
 
 
 class TextStates(Protocol):
@@ -106,7 +108,13 @@ def write_latents(
         PhonofilmError: the folder holds latents of another source or of other codecs.
     """
     grid = encoder.grid(source)
-    facts: dict[str, Any] = {"kind": "latents", "source": source.digest(), "shard": shard, **encoder.hashes}
+    facts: dict[str, Any] = {
+        "kind": "latents",
+        "format": FORMAT,
+        "source": source.digest(),
+        "shard": shard,
+        **encoder.hashes,
+    }
     place = {"frames": grid.frames, "height": grid.height, "width": grid.width, "fps": str(grid.fps)}
     open_folder(folder, {**facts, **place, "geometry": asdict(grid.geometry)})
     todo = missing(folder, PREFIX, count, shard)
@@ -130,7 +138,7 @@ class LatentStore:
     """A folder of latents, memory-mapped.
 
     Raises:
-        PhonofilmError: a folder without a finished store.
+        PhonofilmError: a folder without a finished store, or with one of another format.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -138,6 +146,10 @@ class LatentStore:
         self.facts = read_facts(self.folder)
         if not (self.folder / NULL).exists() or "count" not in self.facts:
             raise PhonofilmError(f"the latents in {folder} are not finished; run the same precompute command again")
+        if (written := self.facts.get("format", FORMAT)) != FORMAT:
+            raise PhonofilmError(
+                f"{folder} holds latents of format {written}, and format {FORMAT} is read: encode again"
+            )
         self.shards = Shards(folder, PREFIX)
         self.null_states = load_tensors(self.folder / NULL)[0]["states"]
 
