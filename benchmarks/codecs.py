@@ -42,9 +42,7 @@ def measured(codecs: str, kind: str, clips: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--codecs", default="nano", help="nano, or folders of the same kind, with commas between"
-    )
+    parser.add_argument("--codecs", default="nano", help="nano, or folders of the same kind, with commas between")
     parser.add_argument("--clips", type=int, default=60, help="of all families together")
     given = parser.parse_args()
     print(f"| codecs | measure | all | {' | '.join(FAMILIES)} |")
