@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from phonofilm import weights
-from phonofilm.checkpoint import file_sha256, load_module, load_tensors, save_module, save_tensors
+from phonofilm.checkpoint import file_sha256, load_module, load_tensors, read_metadata, save_module, save_tensors
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import atomic
+from phonofilm.files import atomic, write_bytes
+from phonofilm.model.config import ConditionInput, TransformerConfig
+from phonofilm.model.transformer import PRESETS, AVTransformer
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,17 @@ def test_a_module_round_trips_and_leaves_the_seed_alone(tmp_path: Path) -> None:
         torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), module.state_dict().values(), strict=True)
     )
     assert load_tensors(path)[1]["recipe"] == "r"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_files_are_as_the_umask_says(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(2)})
+        write_bytes(tmp_path / "b.json", b"{}")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~mask}
 
 
 def test_half_precision_on_disk_is_computed_in_single_and_buffers_stay_exact(tmp_path: Path) -> None:
@@ -147,3 +164,87 @@ def test_unwritable_places(tmp_path: Path) -> None:
         pass
     with pytest.raises(PhonofilmError, match="the disk is full"), atomic(tmp_path / "a.txt") as temporary:
         raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+
+
+def tiny_transformer() -> TransformerConfig:
+    preset = PRESETS["nano"]
+    small = {"width": 32, "heads": 2, "text_heads": 2, "layers": 2}
+    video, audio = replace(preset.video, **small), replace(preset.audio, **small)  # type: ignore[arg-type]
+    return replace(preset, video=video, audio=audio, exchange_head_width=16)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("width"), inner),
+    max_leaves=8,
+)
+
+
+class TestConditionInputs:
+    """Inputs for conditions are added to weights that were trained without them."""
+
+    def weights(self, path: Path, *inputs: ConditionInput) -> tuple[Path, AVTransformer]:
+        torch.manual_seed(0)
+        network = AVTransformer(replace(tiny_transformer(), condition_inputs=inputs)).eval()
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return save_module(path / "network.safetensors", network), network
+
+    def test_they_are_zero_and_everything_else_is_as_it_was(self, tmp_path: Path) -> None:
+        path, network = self.weights(tmp_path)
+        added = (ConditionInput("sync", "video", 6), ConditionInput("onset", "audio", 3, "modulation"))
+        loaded = load_module(AVTransformer, path, condition_inputs=added)
+        assert loaded.config.condition_inputs == added
+        found, before = loaded.state_dict(), network.state_dict()
+        fresh = loaded.condition_parameters()
+        assert fresh == found.keys() - before.keys()
+        assert len(fresh) == 4
+        assert all(not found[name].any() for name in fresh)
+        assert all(torch.equal(found[name], tensor) for name, tensor in before.items())
+
+    def test_those_that_were_trained_are_kept(self, tmp_path: Path) -> None:
+        path, network = self.weights(tmp_path, ConditionInput("sync", "video", 6))
+        loaded = load_module(AVTransformer, path, condition_inputs=[ConditionInput("more", "video", 2)])
+        name = "video.token_doors.sync.weight"
+        assert torch.equal(loaded.state_dict()[name], network.state_dict()[name])
+        assert loaded.state_dict()[name].any()
+        assert not loaded.state_dict()["video.token_doors.more.weight"].any()
+
+    def test_anything_else_is_strict(self, tmp_path: Path) -> None:
+        path, _ = self.weights(tmp_path, ConditionInput("sync", "video", 6))
+        tensors, metadata = load_tensors(path)
+        changes = {
+            "patchify": {name: t for name, t in tensors.items() if name != "video.patchify.weight"},
+            "sync": tensors | {"video.token_doors.sync.weight": torch.zeros(3, 3)},
+            "other": tensors | {"video.token_doors.other.weight": torch.zeros(3, 3)},
+        }
+        for name, changed in changes.items():
+            save_tensors(path, changed, metadata)
+            with pytest.raises(PhonofilmError, match=rf"1 tensors differ, the first is video\.\S*{name}"):
+                load_module(AVTransformer, path)
+        save_tensors(path, {n: t for n, t in tensors.items() if "token_doors" not in n}, metadata)
+        assert not load_module(AVTransformer, path).state_dict()["video.token_doors.sync.weight"].any()
+
+
+@settings(max_examples=60)
+@given(PLAIN)
+def test_any_config_is_built_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, config: object) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    save_tensors(path, Tiny(TinyConfig()).state_dict(), {"kind": "Tiny", "config": json.dumps(config)})
+    said = ""
+    try:
+        load_module(Tiny, path)
+    except PhonofilmError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=200), st.integers(0, 2**64 - 1))
+def test_any_bytes_are_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, data: bytes, length: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "bytes.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + data)
+    for read in (load_tensors, read_metadata):
+        with pytest.raises(PhonofilmError) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)

@@ -27,6 +27,7 @@ RANKS = {
     "workers": 0.2,
     "strict_json": 0.2,
     "checkpoint": 0.5,
+    "events": 0.5,
     "weights": 1,
     "media": 1,
 }

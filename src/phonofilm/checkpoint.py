@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from phonofilm.config import from_dict, to_dict
+from phonofilm.config import from_dict, parse_json, to_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic
 
@@ -33,8 +33,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata
     # safetensors refuses views and shared storage, which tied weights are
     owned = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
+        temporary.touch()  # as the umask says; safetensors lets the owner alone read its files
+        mode = temporary.stat().st_mode
         try:
             save_file(owned, temporary, metadata=dict(metadata))
+            temporary.chmod(mode)
         except SafetensorError as error:
             if found := re.search(r"os error (\d+)", str(error)):
                 number = int(found[1])
@@ -103,11 +106,20 @@ def save_module(
 
 
 def load_module(
-    cls: type[Module], path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    cls: type[Module],
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    condition_inputs: Sequence[Any] = (),
 ) -> Module:
     """Build `cls` from the config that lies beside its weights, in evaluation mode.
 
     Weights stored in a narrow dtype are computed in the network's own (or in `dtype`, where given).
+
+    Args:
+        condition_inputs: inputs that the network gets besides those of its config, where it takes any. The weights of
+            condition inputs may be missing in the file and are zero then, which changes no output; all others must be
+            there.
 
     Raises:
         PhonofilmError: a missing or corrupt file, weights of another class, or of another shape.
@@ -119,18 +131,24 @@ def load_module(
     if kind != cls.__name__:
         raise PhonofilmError(f"weights {path} are of a {kind or 'foreign format'}, where a {cls.__name__} is needed")
     config = _config(cls, metadata, path)
+    if condition_inputs:
+        config = replace(config, condition_inputs=(*config.condition_inputs, *condition_inputs))
     with torch.random.fork_rng(devices=[]):  # initial weights are thrown away: leave the caller's seed alone
         module = cls(config)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    optional: frozenset[str] = getattr(module, "condition_parameters", frozenset)()
+    absent = optional - found.keys()
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    wrong = [name for name in wrong if name not in absent]
     if wrong:
         name = wrong[0]
         raise PhonofilmError(
             f"weights {path} do not fit {cls.__name__}: {len(wrong)} tensors differ, "
             f"the first is {name} ({found.get(name, 'missing')} for {expected.get(name, 'nothing')})"
         )
-    module.load_state_dict(tensors)
+    fresh = module.state_dict()
+    module.load_state_dict(tensors | {name: torch.zeros_like(fresh[name]) for name in absent})
     return module.to(device=device, dtype=dtype).eval()
 
 
@@ -149,9 +167,11 @@ def file_sha256(path: str | Path) -> str:
 
 def _config(cls: type, metadata: Mapping[str, str], path: str | Path) -> Any:
     try:
-        values = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError) as error:
+        values = parse_json(metadata["config"])
+    except (KeyError, ValueError) as error:
         raise PhonofilmError(f"weights {path} do not say how {cls.__name__} is built (no valid config)") from error
+    if not isinstance(values, dict):
+        raise PhonofilmError(f"weights {path} do not say how {cls.__name__} is built (its config is no object)")
     hint = get_type_hints(cls.__init__)["config"]  # type: ignore[misc]
     # it may be `Config | None`
     kind = next(option for option in (*get_args(hint), hint) if isinstance(option, type) and is_dataclass(option))

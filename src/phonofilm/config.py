@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import re
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +18,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from phonofilm.errors import PhonofilmError
 
 T = TypeVar("T")
+LARGEST = 2**63
+_FRACTION = re.compile(r"\s*[+-]?\d{1,24}(\.\d{1,24})?([eE][+-]?\d\d?)?(/\d{1,24})?\s*", re.ASCII)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -33,13 +39,15 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     Raises:
         PhonofilmError: an unknown or missing key, or a value of the wrong type.
     """
+    if not isinstance(values, Mapping):
+        raise PhonofilmError(f"settings of {where.rstrip('.') or cls.__name__} must be a section, not {_shown(values)}")
     hints = get_type_hints(cls)
     known = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
     renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
     values = {renamed.get(key, key): value for key, value in values.items()}
     for key in values:
         if key not in {f.name for f in known}:
-            raise PhonofilmError(_unknown(f"{where}{key}", key, [f.name for f in known]))
+            raise PhonofilmError(_unknown(f"{where}{key}", str(key), [f.name for f in known]))
     arguments = {}
     for field in known:
         if field.name in values:
@@ -65,8 +73,10 @@ def read_toml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PhonofilmError(f"recipe {path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # a TOMLDecodeError, other than UTF-8, or a number of thousands of digits
         raise PhonofilmError(f"recipe {path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise PhonofilmError(f"recipe {path} is not TOML that can be read: it is nested too deeply") from error
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
@@ -100,8 +110,52 @@ def _value(text: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Strict JSON: no NaN or Infinity, no key twice in an object, no surrogates by halves.
+
+    Raises:
+        ValueError: with what is wrong, in a few words.
+    """
+    try:
+        values = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from error
+    _check_text(values)
+    return values
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return values
+
+
+def _check_text(value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{value!a} holds half of a character") from None
+    elif isinstance(value, Mapping):
+        for part in (*value.keys(), *value.values()):
+            _check_text(part)
+    elif isinstance(value, list):
+        for part in value:
+            _check_text(part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")  # 1e999 is read as infinity
 
 
 def _plain(value: Any) -> Any:
@@ -120,18 +174,18 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _union(arguments, value, where)
     if origin is Literal:
-        if value not in arguments:
-            raise PhonofilmError(f"setting {where}={value!r} must be one of {', '.join(map(str, arguments))}")
+        if not any(type(value) is type(choice) and value == choice for choice in arguments):
+            raise PhonofilmError(f"setting {where}={_shown(value)} must be one of {', '.join(map(str, arguments))}")
         return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
-            raise PhonofilmError(f"setting {where} must be a section, not {value!r}")
+            raise PhonofilmError(f"setting {where} must be a section, not {_shown(value)}")
         return from_dict(hint, value, f"{where}.")
     if origin in (tuple, list, Sequence):
         return _sequence(origin, arguments, value, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise PhonofilmError(f"setting {where} must be a section, not {value!r}")
+            raise PhonofilmError(f"setting {where} must be a section, not {_shown(value)}")
         return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     return _scalar(hint, value, where)
 
@@ -150,7 +204,7 @@ def _union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     if not isinstance(value, (list, tuple)):
-        raise PhonofilmError(f"setting {where} must be a list, not {value!r}")
+        raise PhonofilmError(f"setting {where} must be a list, not {_shown(value)}")
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
         if len(value) != len(arguments):
             raise PhonofilmError(f"setting {where} must have {len(arguments)} items, not {len(value)}")
@@ -162,22 +216,40 @@ def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, where: str) -
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int and not -LARGEST <= value < LARGEST:
+        raise PhonofilmError(f"setting {where} is a number beyond 64 bits; give a smaller one")
+    if type(value) is float and math.isnan(value):
+        raise PhonofilmError(f"setting {where}=nan is no number; give one")
+    if hint is float and type(value) is int:
         return float(value)
-    if hint in (Fraction, Path) and isinstance(value, (str, int, Fraction, Path)):
-        try:
-            return hint(value)
-        except (TypeError, ValueError, ZeroDivisionError) as error:
-            raise PhonofilmError(f"setting {where}={value!r} is not a {hint.__name__.lower()}") from error
+    if hint is Fraction and type(value) in (str, int, Fraction):
+        return _fraction(value, where)
+    if hint is Path and isinstance(value, (str, Path)) and "\0" not in str(value):
+        return Path(value)
     # bool is an int to Python, never to a reader of recipes
     if isinstance(value, bool) != (hint is bool) or not isinstance(value, hint):
         name = getattr(hint, "__name__", str(hint))
-        raise PhonofilmError(f"setting {where}={value!r} must be of type {name}")
+        raise PhonofilmError(f"setting {where}={_shown(value)} must be of type {name}")
     return value
+
+
+def _fraction(value: Any, where: str) -> Fraction:
+    # a large exponent would make a number of as many digits
+    if not isinstance(value, str) or _FRACTION.fullmatch(value):
+        with suppress(ValueError, ZeroDivisionError):
+            return Fraction(value)
+    raise PhonofilmError(f"setting {where}={_shown(value)} is not a fraction")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, at a length that can be read."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < LARGEST else "a number beyond 64 bits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _unknown(where: str, key: str, known: Sequence[str]) -> str:
     close = get_close_matches(key, known, n=1, cutoff=0.7)
+    where = where if where.isprintable() and len(where) <= 200 else _shown(where)
     return f"unknown setting {where}; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}")
 
 

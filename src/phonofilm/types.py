@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -22,6 +23,9 @@ from phonofilm.choices import Modality, SamplerName, Task
 if TYPE_CHECKING:
     import torch
 
+RATE = re.compile(r"\s*[+-]?\d{1,12}(\.\d{1,12})?(/\d{1,12})?\s*", re.ASCII)
+"""A frame rate as text."""
+
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
     """A frame rate as an exact fraction; 23.976, 29.97 and 59.94 become n·1000/1001.
@@ -29,6 +33,8 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     Raises:
         ValueError: the rate is not a positive finite number.
     """
+    if isinstance(rate, str) and not RATE.fullmatch(rate):  # a large exponent would make a number of as many digits
+        raise ValueError(f"frame rate {rate[:40]!r} is not a number; try 12, 25 or 30000/1001")
     try:
         exact = Fraction(rate) if isinstance(rate, (str, Fraction)) else Fraction(str(rate))
     except (ValueError, ZeroDivisionError) as error:

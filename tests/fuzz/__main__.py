@@ -6,12 +6,14 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from fuzz import media
+from fuzz import media, records
 from fuzz.runner import Report, Target, run
 
 TARGETS: dict[str, Callable[[], Target]] = {"media": media.target}
+TARGETS |= {name: partial(records.target, name) for name in records.NAMES}
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from training_toy import ToyNetwork, ToyTask
 
-from phonofilm.checkpoint import load_module, load_tensors
+from phonofilm.checkpoint import load_module, load_tensors, save_tensors
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.loop import CHECKPOINT, fit
 from phonofilm.training.optim.optimizers import OptimConfig
@@ -178,22 +179,216 @@ def test_other_weights_cannot_be_started_from(tmp_path: Path) -> None:
         fit(task)
 
 
+class Bad(ToyTask):
+    """Some batches are not finite, though the data is."""
+
+    def __init__(self, folder: Path, bad: set[int], **settings: Any) -> None:
+        super().__init__(folder, **({"steps": 12} | settings))
+        self.bad = bad
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        batch = super().batch(step)
+        return {"x": batch["x"] * torch.inf} if step in self.bad else batch
+
+
 def test_divergence_ends_the_run_and_one_bad_batch_does_not(tmp_path: Path) -> None:
-    class Bad(ToyTask):
-        def __init__(self, folder: Path, bad: set[int]) -> None:
-            super().__init__(folder, steps=12)
-            self.bad = bad
-
-        def batch(self, step: int) -> dict[str, torch.Tensor]:
-            batch = super().batch(step)
-            return {"x": batch["x"] * torch.inf} if step in self.bad else batch
-
     fit(Bad(tmp_path / "one", {3}))
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path / "one").values())
-    with pytest.raises(PhonofilmError, match="diverged"):
+    with pytest.raises(PhonofilmError, match=r"diverged at step 10: 8 steps in a row.*lower optim\.lr"):
         fit(Bad(tmp_path / "all", set(range(3, 12))))
+    with pytest.raises(PhonofilmError, match="no step could be taken") as caught:
+        fit(Bad(tmp_path / "first", set(range(12))))
+    assert "optim.lr" not in str(caught.value)
 
 
 def test_an_impossible_device_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(PhonofilmError, match="device=cpu"):
         fit(ToyTask(tmp_path, device="cuda:99"))
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """The log, which must be strict JSON."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+class TestSkippedSteps:
+    def test_they_are_counted_and_told_with_the_row(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        task = ToyTask(tmp_path, steps=14, log_every=1000)
+        task.inputs[37] = torch.nan
+        hit = {step for step in range(14) if 37 in task._rows(step)}
+        assert 0 < len(hit) < 14
+        fit(task)
+        said = capsys.readouterr().err
+        assert f"note: step {min(hit)} was skipped: values are not finite in row 37 of toy" in said
+        assert f"{len(hit)} of 14 steps were skipped, with values that are not finite in row 37 of toy" in said
+        assert logged(tmp_path)[0]["skipped"] == len(hit)
+        assert json.loads(load_tensors(tmp_path / CHECKPOINT)[1]["progress"])["skipped"] == len(hit)
+        assert all(tensor.isfinite().all() for tensor in tensors(tmp_path).values())
+
+    def test_where_every_batch_has_one_the_data_is_blamed(self, tmp_path: Path) -> None:
+        task = ToyTask(tmp_path, steps=12, batch=50)
+        task.inputs[3] = torch.inf
+        with pytest.raises(PhonofilmError, match="values are not finite in row 3 of toy; mend these clips") as caught:
+            fit(task)
+        assert "optim.lr" not in str(caught.value)
+        assert logged(tmp_path)[0]["loss"] is None
+
+    def test_prefetched_batches_are_looked_at_too(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        task = ToyTask(tmp_path, steps=14, prefetch=2, accumulate=2)
+        task.inputs[37] = torch.nan
+        fit(task)
+        assert "row 37 of toy" in capsys.readouterr().err
+
+    def test_a_validation_that_is_not_finite_names_the_clips(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        task = ToyTask(tmp_path, steps=1)
+        task.inputs[next(row for row in range(50) if row not in task._rows(0))] = torch.nan
+        fit(task)
+        assert "note: validation/error is not finite: values are not finite in row" in capsys.readouterr().err
+        assert logged(tmp_path)[-1] == {"step": 1, "validation/error": None}
+
+
+class TestResume:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"export": "float32"},
+            {"export": "bfloat16"},
+            {"device": "cpu"},
+            {"max_minutes": 5.0},
+            {"log_every": 3},
+            {"save_every": 1},
+            {"validate_every": 2},
+            {"prefetch": 1},
+            {"threads": 1},
+            {"init": Path("gone.safetensors")},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_what_training_does_not_depend_on_may_change(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        fit(ToyTask(tmp_path, steps=2, device="auto"))
+        path = fit(ToyTask(tmp_path, **({"steps": 3, "device": "auto"} | change)), resume=True)
+        load_module(ToyNetwork, path)
+        assert json.loads(load_tensors(path)[1]["recipe"])["run"]["init"] is None, "what the run began with"
+
+    def test_so_may_what_a_task_says(self, tmp_path: Path) -> None:
+        fit(ToyTask(tmp_path, steps=2))
+        task = ToyTask(tmp_path, steps=3)
+        task.recipe = replace(task.recipe, model=replace(task.recipe.model, note="other"))
+        fit(task, resume=True)
+        task.recipe = replace(task.recipe, model=replace(task.recipe.model, width=25))
+        with pytest.raises(PhonofilmError, match=r"made with another model\.width"):
+            fit(task, resume=True)
+
+    @pytest.mark.parametrize("change", [{"batch": 4}, {"seed": 1}, {"accumulate": 2}, {"precision": "autocast"}])
+    def test_what_it_depends_on_may_not(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        fit(ToyTask(tmp_path, steps=2))
+        with pytest.raises(PhonofilmError, match=rf"another run\.{next(iter(change))}"):
+            fit(ToyTask(tmp_path, steps=3, **change), resume=True)
+        with pytest.raises(PhonofilmError, match=r"another optim\.lr"):
+            fit(ToyTask(tmp_path, steps=3, optim=OptimConfig(warmup=3, lr=0.5)), resume=True)
+
+    def test_a_rate_that_goes_up_again_is_told_and_logged(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fit(ToyTask(tmp_path, steps=100, save_every=0))
+        capsys.readouterr()
+        fit(ToyTask(tmp_path, steps=200, save_every=0), resume=True)
+        said = capsys.readouterr().err
+        assert "the learning rate goes up again, from 5.3e-05 to 0.001 (19 times)" in said
+        rates = {line["step"]: line["learning_rate"] for line in logged(tmp_path) if "learning_rate" in line}
+        assert rates[1] == pytest.approx(1e-3 / 3)
+        assert rates[100] == pytest.approx(5.27e-5, rel=1e-2)
+        assert rates[101] == pytest.approx(1e-3)
+        assert logged(tmp_path)[0]["muon_learning_rate"] == pytest.approx(1.5e-3 / 3)
+
+    def test_an_unchanged_run_says_nothing_of_the_rate(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(PowerCutError):
+            fit(ToyTask(tmp_path, power_cut_at(7)))
+        fit(ToyTask(tmp_path), resume=True)
+        assert "learning rate" not in capsys.readouterr().err
+
+    def test_tensorboard_has_the_steps_of_the_log(self, tmp_path: Path) -> None:
+        pytest.importorskip("tensorboard", reason="TensorBoard needs the extra: train")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        fit(ToyTask(tmp_path, steps=4, validate_every=2))
+        with pytest.raises(PowerCutError):  # saved at 8, killed at 9
+            fit(ToyTask(tmp_path, power_cut_at(9), steps=12, validate_every=2), resume=True)
+        fit(ToyTask(tmp_path, steps=12, validate_every=2), resume=True)
+        board = EventAccumulator(str(tmp_path / "tensorboard"))
+        board.Reload()
+        for name in ("loss", "validation/error", "learning_rate"):
+            lines = [line["step"] for line in logged(tmp_path) if name in line]
+            assert [event.step for event in board.Scalars(name)] == lines
+        assert [line["step"] for line in logged(tmp_path) if "loss" in line] == list(range(1, 13))
+
+    @pytest.mark.parametrize("cut", [4, 8, 10], ids=["due", "due-again", "last"])
+    def test_a_validation_that_was_missed_is_made(self, tmp_path: Path, cut: int) -> None:
+        class Killed(ToyTask):
+            def validate(self, model: torch.nn.Module, step: int, folder: Path) -> dict[str, float]:
+                if step == cut:
+                    raise PowerCutError
+                return super().validate(model, step, folder)
+
+        fit(ToyTask(tmp_path / "whole", validate_every=4))
+        with pytest.raises(PowerCutError):
+            fit(Killed(tmp_path / "cut", validate_every=4))
+        fit(ToyTask(tmp_path / "cut", validate_every=4), resume=True)
+        found = [
+            [(line["step"], line["validation/error"]) for line in logged(tmp_path / name) if "validation/error" in line]
+            for name in ("whole", "cut")
+        ]
+        assert [step for step, _ in found[0]] == [4, 8, 10]
+        assert found[0] == found[1]
+        fit(ToyTask(tmp_path / "cut", validate_every=4), resume=True)
+        assert len(logged(tmp_path / "cut")) == 13, "what was made is not made again"
+
+    def test_weights_that_do_not_fit_the_export_are_exported_wider(self, tmp_path: Path) -> None:
+        fit(ToyTask(tmp_path, steps=2))
+        state, metadata = load_tensors(tmp_path / CHECKPOINT)
+        state["ema.enter.weight"][0, 0] = 1e5
+        save_tensors(tmp_path / CHECKPOINT, state, metadata)
+        with pytest.raises(PhonofilmError, match=r"not finite as torch\.float16.*--resume --set run\.export=float32"):
+            fit(ToyTask(tmp_path, steps=2), resume=True)
+        path = fit(ToyTask(tmp_path, steps=2, export="float32"), resume=True)
+        assert load_module(ToyNetwork, path).enter.weight[0, 0] == 1e5
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            {},
+            {"recipe": "7", "progress": "{}"},
+            {"recipe": "{}", "progress": "[]"},
+            {"recipe": "{}", "progress": '{"step": -1}'},
+            {"recipe": "{}", "progress": '{"step": "one"}'},
+            {"recipe": "no", "progress": "{}"},
+        ],
+        ids=["none", "number", "list", "negative", "text", "no-json"],
+    )
+    def test_a_file_that_is_no_checkpoint(self, tmp_path: Path, metadata: dict[str, str]) -> None:
+        save_tensors(tmp_path / CHECKPOINT, {"x": torch.zeros(1)}, metadata)
+        with pytest.raises(PhonofilmError, match=r"choose another run\.output"):
+            fit(ToyTask(tmp_path), resume=True)
+
+    def test_optimiser_state_of_another_shape(self, tmp_path: Path) -> None:
+        fit(ToyTask(tmp_path, steps=2))
+        state, metadata = load_tensors(tmp_path / CHECKPOINT)
+        name = next(name for name in state if name.endswith("exp_avg"))
+        save_tensors(tmp_path / CHECKPOINT, {**state, name: torch.zeros(3, 3, 3)}, metadata)
+        with pytest.raises(PhonofilmError, match="optimiser"):
+            fit(ToyTask(tmp_path, steps=3), resume=True)
+
+    def test_a_log_that_is_damaged_is_gone_on_with(self, tmp_path: Path) -> None:
+        fit(ToyTask(tmp_path, steps=2))
+        with (tmp_path / "log.jsonl").open("ab") as log:
+            log.write(b'7\n"x"\n{"step": "a"}\n{"step": NaN}\n\xff\n{"step": 2, "loss": NaN}\n{"step": 2, "lo')
+        fit(ToyTask(tmp_path, steps=3), resume=True)
+        assert [line["step"] for line in logged(tmp_path)] == [1, 2, 2, 2, 3, 3]

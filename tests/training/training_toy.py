@@ -18,6 +18,7 @@ from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_
 @dataclass(frozen=True)
 class ToyConfig:
     width: int = 24
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class ToyTask:
 
     Recipe = ToyRecipe
     filename = "toy.safetensors"
+    free_at_resume = frozenset({"model.note"})
 
     def __init__(self, folder: Path, on_batch: Callable[[int], None] | None = None, **settings: Any) -> None:
         optim = settings.pop("optim", OptimConfig(warmup=3))
@@ -64,11 +66,18 @@ class ToyTask:
     def build(self) -> ToyNetwork:
         return ToyNetwork(self.recipe.model)
 
+    def _rows(self, step: int) -> list[int]:
+        return rows_at(self.recipe.run.seed, step, self.recipe.run.batch, len(self.inputs))
+
+    def faulty(self, step: int | None) -> list[str]:
+        rows = range(len(self.inputs)) if step is None else self._rows(step)
+        return [f"row {row} of toy" for row in rows if not self.inputs[row].isfinite().all()]
+
     def batch(self, step: int) -> Batch:
         self.batches.append(step)
         if self.on_batch is not None:
             self.on_batch(step)
-        return {"x": self.inputs[rows_at(self.recipe.run.seed, step, self.recipe.run.batch, len(self.inputs))]}
+        return {"x": self.inputs[self._rows(step)]}
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         noise = 0.1 * torch.randn(batch["x"].shape, generator=generator)

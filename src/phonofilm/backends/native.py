@@ -17,6 +17,7 @@ from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
+from phonofilm.backends.finite import check_finite, checked
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
@@ -102,7 +103,7 @@ class NativeBackend:
             denoise = Guided(denoiser, text, negative, part.grid.positions(), trained.guidance_of(request))
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                latents = SAMPLERS[sampler](denoise, noise, sigmas, given, watch)
+                latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
             monitor("decoding", part.number, part.count)
             return self._decode(latents, part.grid)
 
@@ -128,11 +129,11 @@ class NativeBackend:
         """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid."""
         frames = waveform = None
         if latents.video is not None:
-            pixels = decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames]
-            frames = to_frames(pixels)
+            frames = to_frames(decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames])
         if latents.audio is not None:
             mel, _ = self.parts.audio_vae.decode(latents.audio[:, 0])
             sound, _ = self.parts.vocoder(mel)
+            check_finite(sound, "sound")
             waveform = sound[0, :, : grid.samples].float().clamp(-1, 1).cpu().numpy()
         return frames, waveform
 

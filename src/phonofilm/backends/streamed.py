@@ -19,6 +19,7 @@ import numpy as np
 from phonofilm.backends.base import Backend, Cancel, Progress
 from phonofilm.backends.canvas.fit import frame_indices, to_length
 from phonofilm.backends.canvas.windows import Window, windows
+from phonofilm.backends.finite import check_finite
 from phonofilm.backends.requests import check
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
@@ -112,6 +113,7 @@ def sound_of(
         asked = _asked(request, Clip(frames, fps), known, number)
         made = backend.generate(asked, _overall(progress, number, len(spans)), cancel)
         assert made.waveform is not None
+        check_finite(made.waveform, "sound")
         assert made.sample_rate is not None
         rate = made.sample_rate
         ends = nearest(seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -10,7 +9,7 @@ from typing import ClassVar, Literal
 
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.choices import SamplerName
-from phonofilm.config import from_dict
+from phonofilm.config import from_dict, parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Guidance
 from phonofilm.types import Geometry, Grid, Request, nearest
@@ -55,6 +54,13 @@ class ModelDefaults:
     RENAMED: ClassVar[Mapping[str, str]] = {"surprise": "reconstruction_error"}
     geometry: Geometry = field(default_factory=Geometry)
 
+    def __post_init__(self) -> None:
+        limits = {"size": 16_384, "fps": 1000, "seconds": 86_400, "steps": 1_000_000, "shift": 1000}
+        for name, most in limits.items():
+            value = getattr(self, name)
+            if not all(0 < number <= most for number in (value if isinstance(value, tuple) else (value,))):
+                raise PhonofilmError(f"{name} = {value} is not possible for a model")
+
     @staticmethod
     def read(metadata: Mapping[str, str], geometry: Geometry, where: str) -> ModelDefaults:
         """From the metadata of weights; what they do not say is the default.
@@ -63,8 +69,8 @@ class ModelDefaults:
             PhonofilmError: the entry is not valid.
         """
         try:
-            values = json.loads(metadata.get(KEY, "{}"))
-        except json.JSONDecodeError as error:
+            values = parse_json(metadata.get(KEY, "{}"))
+        except ValueError as error:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
         return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry)
 

@@ -6,13 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from phonofilm.checkpoint import save_tensors
+from phonofilm.config import LARGEST, from_dict, parse_json
 from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
@@ -45,12 +47,43 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """What a store was made from.
 
     Raises:
-        PhonofilmError: there is no store.
+        PhonofilmError: there is no store, or its facts are damaged.
     """
     try:
-        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PhonofilmError(f"{folder} is not a store; write one: python -m phonofilm.data.precompute") from error
+    if not isinstance(facts, dict):
+        raise PhonofilmError(f"{folder / FACTS} is damaged: it is no JSON object; write the store again")
+    count = facts.get("count", 0)
+    if type(count) is not int or not 0 <= count < LARGEST:
+        raise PhonofilmError(f"{folder / FACTS} is damaged: count = {count!r}; write the store again")
+    return facts
+
+
+def read_rates(folder: Path) -> tuple[Fraction, int]:
+    """Frames and samples a second of a store of raw clips.
+
+    Raises:
+        PhonofilmError: there is no store, or its facts are damaged.
+    """
+    facts = read_facts(folder)
+    rates = from_dict(
+        Rates, {name: facts[name] for name in ("fps", "sample_rate") if name in facts}, f"{folder / FACTS} "
+    )
+    return rates.fps, rates.sample_rate
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Frames and samples a second."""
+
+    fps: Fraction
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps <= 1000 or not 0 < self.sample_rate <= 768_000:
+            raise ValueError(f"{self.fps} frames and {self.sample_rate} samples a second are not possible")
 
 
 def shards(count: int, size: int) -> Iterator[tuple[int, Rows]]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from phonofilm.data.building import read_facts
+from phonofilm.data.building import read_rates
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
@@ -71,15 +71,22 @@ class TrainingSource(ClipSource, Protocol):
     def stem_window(self, row: int, start: int = 0, stop: int | None = None) -> Tensor:
         """Samples `start` to `stop` of the parts of one sound: float32 [3, C, N]."""
 
+    def where(self, row: int) -> str:
+        """A row as a message names it."""
+
 
 class RawStore:
     """A folder written by `python -m phonofilm.data.precompute raw` (or `phonofilm world`)."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.records = read_manifest(Path(folder) / "manifest.jsonl")
+        self.folder = Path(folder)
+        self.records = read_manifest(self.folder / "manifest.jsonl")
         self.shards = Shards(folder, "clips")
-        facts = read_facts(Path(folder))
-        self.fps, self.sample_rate = Fraction(facts["fps"]), int(facts["sample_rate"])
+        if len(self.records) != len(self.shards):
+            raise PhonofilmError(
+                f"{folder} has {len(self.shards)} clips and {len(self.records)} lines in its manifest; write it again"
+            )
+        self.fps, self.sample_rate = read_rates(self.folder)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -116,6 +123,9 @@ class RawStore:
 
     def family(self, row: int) -> str:
         return self.records[row].family
+
+    def where(self, row: int) -> str:
+        return f"row {row} of {self.folder}"
 
     def digest(self) -> str:
         return self.shards.digest()
@@ -166,6 +176,10 @@ class JoinedStores:
     def family(self, row: int) -> str:
         store, inner = self._place(row)
         return store.family(inner)
+
+    def where(self, row: int) -> str:
+        store, inner = self._place(row)
+        return store.where(inner)
 
     def digest(self) -> str:
         return " ".join(store.digest() for store in self.stores)
@@ -224,6 +238,9 @@ class WorldSource:
 
     def family(self, row: int) -> str:
         return self.families[row % len(self.families)]
+
+    def where(self, row: int) -> str:
+        return f"row {row} of Foley World"
 
     def digest(self) -> str:
         return repr(self) + (f" edition {self.edition}" if self.edition != 1 else "")

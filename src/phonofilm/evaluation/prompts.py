@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.suite.dataset import FAMILIES, normal_name
 from phonofilm.files import text_lines
@@ -67,7 +67,7 @@ def read_prompt_rows(path: str | Path) -> dict[str, Prompt]:
         rows = _rows(source, source.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise PhonofilmError(f"prompts {source} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
+    except (ValueError, csv.Error) as error:  # other than UTF-8, or no JSON
         raise PhonofilmError(f"prompts {source} are not readable {source.suffix or 'text'}: {error}") from error
     if not rows:
         raise PhonofilmError(f"there are no prompts in {source}")
@@ -89,12 +89,12 @@ def prompt_of(prompts: Mapping[str, Prompt], clip: str) -> Prompt | None:
 def _rows(source: Path, text: str) -> list[tuple[list[str], Prompt]]:
     suffix = source.suffix.lower()
     if suffix == ".json":
-        data = json.loads(text)
+        data = parse_json(text)
         if isinstance(data, Mapping) and all(isinstance(value, str) for value in data.values()):
             return [([_name(name)], Prompt(value)) for name, value in data.items()]
         return _named(source, data if isinstance(data, list) else [data])
     if suffix == ".jsonl":
-        return _named(source, [json.loads(line) for line in text_lines(text) if line.strip()])
+        return _named(source, [parse_json(line) for line in text_lines(text) if line.strip()])
     if suffix in (".csv", ".tsv"):
         table = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t")
         return _named(source, table)

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from phonofilm.config import parse_json
+from phonofilm.errors import PhonofilmError
+from phonofilm.events import read_event
 from phonofilm.types import Clip, Event
 
 SENTENCE = "AI-generated video with sound, made by Phonofilm."
@@ -52,7 +55,7 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, str]:
     plain = {key.lower(): value for key, value in tags.items()}
     comment = plain.get("comment", "")
     try:
-        said = json.loads(comment[comment.index("{") :])
+        said = parse_json(comment[comment.index("{") :])
     except ValueError:
         return plain
     return {str(key): _text(value) for key, value in said.items()} if isinstance(said, dict) else plain
@@ -61,14 +64,10 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def to_events(metadata: Mapping[str, str]) -> tuple[Event, ...]:
     """The events that were written with a clip, if any."""
     try:
-        return tuple(_event(values) for values in json.loads(metadata.get("events", "[]")))
-    except (ValueError, TypeError):
+        values = parse_json(metadata.get("events", "[]"))
+        return tuple(map(read_event, values)) if isinstance(values, list) else ()
+    except (ValueError, PhonofilmError):
         return ()
-
-
-def _event(values: dict[str, Any]) -> Event:
-    box = values.pop("box", None)
-    return Event(**values, box=None if box is None else (box[0], box[1], box[2], box[3]))
 
 
 def _text(value: Any) -> str:

@@ -49,6 +49,11 @@ class AVTransformer(nn.Module):
             elif isinstance(module, Stream):
                 module.start_as_zero()
 
+    def condition_parameters(self) -> frozenset[str]:
+        """Names of the weights of its condition inputs, which are zero until they are trained."""
+        ways = ("token_doors", "modulation_doors")
+        return frozenset(name for name, _ in self.named_parameters() if name.split(".")[1] in ways)
+
     def places(self, positions: Positions, device: torch.device | str = "cpu") -> tuple[Places, Places]:
         """What the positions say to the video and to the audio stream.
 

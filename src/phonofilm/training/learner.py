@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,10 +19,15 @@ from phonofilm.training.tasks.base import Batch, RunConfig, Task, generator_for,
 
 @dataclass
 class Progress:
-    """How far a run is: steps done and seconds spent."""
+    """How far a run is: steps done, seconds spent, and how many steps were skipped."""
 
     step: int = 0
     seconds: float = 0.0
+    skipped: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.step, self.seconds, self.skipped) < 0 or not math.isfinite(self.seconds):
+            raise PhonofilmError(f"{self} is no progress of a run")
 
     def fraction(self, run: RunConfig) -> float:
         """Share of the run that is over, by steps or by time, whichever is further."""
@@ -30,7 +36,7 @@ class Progress:
 
 
 class Learner:
-    """Everything a step changes.
+    """Everything a step changes, and the weights (`init`) that it all began with.
 
     Weights are float32 throughout. A bfloat16 copy with a float32 master was measured no faster than
     autocast on a CPU (codec 1.07 against 1.04 s, generator 1.13 against 1.09 s a step), and is less safe.
@@ -38,6 +44,7 @@ class Learner:
 
     def __init__(self, task: Task, model: nn.Module, device: torch.device) -> None:
         self.task, self.run, self.device = task, task.recipe.run, device
+        self.init = self.run.init
         self.model = model.to(device).train()
         self.optimisers = Optimisers(self.model, task.recipe.optim)
         self.average = EMA(self.model, task.recipe.optim.ema)
@@ -59,9 +66,18 @@ class Learner:
             (loss / count).backward()
             for name, value in {"loss": loss, **metrics}.items():
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value.detach() / count
-        norm = self.optimisers.step(lr_scale(self.optimisers.config, step, progress.fraction(self.run)))
+        norm = self.optimisers.step(self._scale(progress))
         self.average.update(self.model, step)
         return total, norm
+
+    def rates(self, progress: Progress) -> dict[str, float]:
+        """The learning rates of the step that comes next, by name."""
+        config, parts, scale = self.optimisers.config, self.optimisers.parts, self._scale(progress)
+        rates = {"adamw": ("learning_rate", config.lr), "muon": ("muon_learning_rate", config.muon_lr)}
+        return {name: rate * scale for kind, (name, rate) in rates.items() if kind in parts}
+
+    def _scale(self, progress: Progress) -> float:
+        return lr_scale(self.optimisers.config, progress.step, progress.fraction(self.run))
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, flat: weights, average and optimiser state."""

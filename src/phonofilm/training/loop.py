@@ -9,22 +9,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
-from phonofilm.config import from_dict, portable, to_dict
+from phonofilm.config import portable, to_dict
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
-from phonofilm.training.logging import RunLog
+from phonofilm.training.logging import VALIDATION, RunLog
+from phonofilm.training.resume import Checkpoint
+from phonofilm.training.skipped import Skipped, named
 from phonofilm.training.tasks.base import Batch, Task, open_task
 
 CHECKPOINT = "checkpoint.safetensors"
-MAY_CHANGE = {
-    "steps", "max_minutes", "output", "log_every", "save_every", "validate_every", "threads", "prefetch", "loaders"
-}  # fmt: skip
 
 
 def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = False) -> Path:
@@ -49,37 +49,42 @@ def fit(task: Task, resume: bool = False) -> Path:
         raise PhonofilmError(f"{run.output} is a file; name a folder as run.output")
     if run.threads:
         torch.set_num_threads(run.threads)
-    learner, progress = _start(task, resume)
+    learner, progress, saved = _start(task, resume)
     samples = run.output / "samples"
     samples.mkdir(parents=True, exist_ok=True)
-    failures = 0
     with RunLog(run.output, progress.step) as log, _Interrupt() as interrupt, _Batches(task, progress.step) as batches:
+        skipped = Skipped(task, progress, log.say)
+        for line in saved.check(task) if saved else ():
+            log.say(line)
+        if saved and saved.owes_validation(task) and not log.validated(progress.step):
+            _validate(learner, progress.step, samples, log)
         clock, since = time.monotonic() - progress.seconds, progress.step
         mark = time.monotonic()
         while progress.fraction(run) < 1:
+            rates = learner.rates(progress)
             metrics, norm = learner.step(progress, batches.take(learner.device))
-            failures = 0 if math.isfinite(norm) else failures + 1
-            if failures == 8:
-                raise PhonofilmError(f"training diverged at step {progress.step}; lower optim.lr and start again")
+            skipped.step(norm, metrics["loss"])
             progress.step += 1
             progress.seconds = time.monotonic() - clock
             last = progress.fraction(run) >= 1
             if last or _due(progress.step, run.log_every):
                 speed = (progress.step - since) * run.batch * run.accumulate / (time.monotonic() - mark)
                 since, mark = progress.step, time.monotonic()
-                _report(log, progress, run, {k: float(v) for k, v in metrics.items()}, norm, speed)
+                _report(log, progress, run, {k: float(v) for k, v in metrics.items()}, norm, rates, speed)
             if interrupt.asked or last or _due(progress.step, run.save_every):
                 _save(learner, progress)
             if interrupt.asked and not last:
                 raise Cancelled(f"stopped at step {progress.step}; the checkpoint is saved, go on with --resume")
             if last or _due(progress.step, run.validate_every):
-                log.write(progress.step, _validate(learner, progress.step, samples), prefix="validation/")
+                _validate(learner, progress.step, samples, log)
                 since, mark = progress.step, time.monotonic()
+        skipped.finish()
+        log.say(f"step {progress.step}  the run is complete; its averaged weights are exported as {run.export}")
     return _export(learner, progress)
 
 
-def _start(task: Task, resume: bool) -> tuple[Learner, Progress]:
-    """A fresh learner, or the one the run's folder holds."""
+def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | None]:
+    """A fresh learner, or the one the run's folder holds and the checkpoint it comes from."""
     run = task.recipe.run
     path = run.output / CHECKPOINT
     if path.exists() and not resume:
@@ -87,17 +92,18 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress]:
     device = pick_device(run.device)
     torch.manual_seed(run.seed)
     model = task.build()
-    if run.init is not None and not path.exists():
+    saved = Checkpoint.read(path, type(task.recipe)) if path.exists() else None
+    if saved is None and run.init is not None:
         load_weights(model, load_tensors(run.init)[0], str(run.init))
+    elif saved is not None:
+        saved.check(task)  # before its tensors are tried
     learner = Learner(task, model, device)
     run.output.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return learner, Progress()
-    tensors, metadata = load_tensors(path)
-    saved = from_dict(type(task.recipe), json.loads(metadata["recipe"]))  # settings that are newer have their defaults
-    _same_recipe(_plain(saved), _plain(task.recipe), path)
-    learner.load(tensors)
-    return learner, Progress(**json.loads(metadata["progress"]))
+    if saved is None:
+        return learner, Progress(), None
+    learner.load(saved.tensors)
+    learner.init = saved.recipe.run.init
+    return learner, replace(saved.progress), replace(saved, tensors={})
 
 
 def pick_device(name: str) -> torch.device:
@@ -115,39 +121,24 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _plain(recipe: Any) -> dict[str, Any]:
-    """A recipe as it comes back from JSON: the same with paths as text and tuples as lists."""
-    return json.loads(json.dumps(to_dict(recipe)))
-
-
-def _same_recipe(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    for name in sorted(saved.keys() | wanted.keys()):
-        one, other = saved.get(name), wanted.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            free = MAY_CHANGE if name == "run" else set()
-            changed = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
-            changed = [f"{name}.{key}" for key in changed if key not in free]
-        else:
-            changed = [name] if one != other else []
-        if changed:
-            raise PhonofilmError(
-                f"{path} was made with another {changed[0]}; resume with the same recipe, "
-                f"or start a new run with run.init"
-            )
-
-
 def _save(learner: Learner, progress: Progress) -> None:
     metadata = {
-        "progress": json.dumps({"step": progress.step, "seconds": progress.seconds}),
-        "recipe": json.dumps(to_dict(learner.task.recipe)),
+        "progress": json.dumps(asdict(progress)),
+        "recipe": json.dumps(_recipe(learner)),
     }
     save_tensors(learner.run.output / CHECKPOINT, learner.tensors(), metadata)
 
 
 @torch.no_grad()
-def _validate(learner: Learner, step: int, folder: Path) -> dict[str, float]:
+def _validate(learner: Learner, step: int, folder: Path, log: RunLog) -> None:
     with learner.autocast():
-        return learner.task.validate(learner.average.module, step, folder)
+        found = learner.task.validate(learner.average.module, step, folder)
+    log.write(step, found, prefix=VALIDATION)
+    wrong = [name for name, value in found.items() if not math.isfinite(value)]
+    if wrong:
+        faulty = learner.task.faulty(None)
+        where = f": values are not finite in {named(faulty)}" if faulty else ", though the held-out clips are"
+        log.say(f"note: {VALIDATION}{wrong[0]} is not finite{where}")
 
 
 @torch.no_grad()
@@ -157,22 +148,43 @@ def _export(learner: Learner, progress: Progress) -> Path:
     with learner.autocast():
         task.finish(learner.average.module)
     metadata = {
-        "recipe": json.dumps(portable(to_dict(task.recipe)), sort_keys=True),
+        "recipe": json.dumps(portable(_recipe(learner)), sort_keys=True),
         "step": str(progress.step),
         "torch": torch.__version__,
         **task.provenance(),
     }
-    path = run.output / task.filename
-    save_module(path, learner.average.module, dtype=getattr(torch, run.export), metadata=metadata)
+    path, network = run.output / task.filename, learner.average.module
+    try:
+        save_module(path, network, dtype=getattr(torch, run.export), metadata=metadata)
+    except PhonofilmError as error:
+        if run.export == "float32" or not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+            raise
+        raise PhonofilmError(f"{error}; export wider numbers: --resume --set run.export=float32") from error
     return path
+
+
+def _recipe(learner: Learner) -> dict[str, Any]:
+    """The recipe as it is written down: what the run began with is not what a resumed one is told."""
+    values = to_dict(learner.task.recipe)
+    values["run"]["init"] = None if learner.init is None else str(learner.init)
+    return values
 
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _report(log: RunLog, progress: Progress, run: Any, metrics: dict[str, float], norm: float, speed: float) -> None:
-    values = {**metrics, "gradient": norm, "clips_per_second": speed, "minutes": progress.seconds / 60}
+def _report(
+    log: RunLog,
+    progress: Progress,
+    run: Any,
+    metrics: dict[str, float],
+    norm: float,
+    rates: dict[str, float],
+    speed: float,
+) -> None:
+    counts = {"skipped": progress.skipped, "clips_per_second": speed, "minutes": progress.seconds / 60}
+    values = {**metrics, "gradient": norm, **rates, **counts}
     scalars = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     left = (progress.seconds / max(progress.fraction(run), 1e-9) - progress.seconds) / 60
     log.write(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from phonofilm.config import LARGEST, parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
 from phonofilm.weights.catalog import Published, find
@@ -52,7 +53,7 @@ def family(model: str | Path) -> str | None:
     if not index.is_file():
         return None
     try:
-        kind = str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+        kind = str(parse_json(index.read_text(encoding="utf-8"))["_class_name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PhonofilmError(f"{index} does not say what it describes; fetch or copy the model again") from error
     for start, name in _FAMILIES.items():
@@ -71,10 +72,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PhonofilmError(f"{path} is damaged; delete it and run `phonofilm weights get` again") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not _are_files(found.get("files", {})):
+        raise PhonofilmError(f"{path} is damaged; delete it and run `phonofilm weights get` again")
+    return found
+
+
+def _are_files(files: Any) -> bool:
+    """Whether each is a name inside the folder, with its size and the hashes it was checked by."""
+    if not isinstance(files, dict):
+        return False
+    for name, facts in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(facts, dict):
+            return False
+        if type(facts.get("size")) is not int or not 0 <= facts["size"] < LARGEST:
+            return False
+        if not all(isinstance(facts.get(key), str | None) for key in ("sha256", "blob")):
+            return False
+    return True
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

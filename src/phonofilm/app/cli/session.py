@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -212,9 +213,19 @@ class Report:
         self._stage, self._since = stage, now
 
 
+def finite(value: Any) -> Any:
+    """Plain values as strict JSON takes them: a number that is not finite is null."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """One line on standard output, in letters that it takes."""
-    line = json.dumps(values, ensure_ascii=False)
+    values = finite(values)
+    line = json.dumps(values, ensure_ascii=False, allow_nan=False)
     try:
         line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

@@ -13,6 +13,7 @@ import numpy as np
 
 from phonofilm.backends.canvas.fit import crossfaded, to_length
 from phonofilm.backends.canvas.windows import windows
+from phonofilm.backends.finite import check_finite
 from phonofilm.types import nearest
 
 MAKE, HINT, KEEP = 0, 1, 2
@@ -53,13 +54,18 @@ class Canvas:
         return windows(length, window, int(found[0]), int(found[-1]) + 1) if len(found) else []
 
     def write(self, span: range, frames: np.ndarray | None, waveform: np.ndarray | None) -> None:
-        """Put down what was made of a window, where it was not to be kept; all of it is kept from now on."""
+        """Put down what was made of a window, where it was not to be kept; all of it is kept from now on.
+
+        Raises:
+            PhonofilmError: a sound that is not finite.
+        """
         if self.frames is not None and frames is not None:
             place = slice(span.start, span.stop)
             fresh = self.frame_states[place] != KEEP
             self.frames[place][fresh] = frames[fresh]
             self.frame_states[place] = KEEP
         if self.waveform is not None and waveform is not None:
+            check_finite(waveform, "sound")
             place = slice(self.sample(span.start), self.sample(span.stop))
             keep = self.sample_states[place] == KEEP
             made = to_length(waveform, len(keep))

@@ -18,6 +18,7 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.device import pick_device
+from phonofilm.backends.finite import checked
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
@@ -185,7 +186,7 @@ class LTX2Backend:
         with self.parts.use("transformer") as network:
             denoise = self._denoise(network, *told, grid, guidance)
             noise = noise_of(given, request, window, self.parts.device)
-            return SAMPLERS[self.trained.sampler_of(request)](denoise, noise, sigmas, given, watch)
+            return checked(SAMPLERS[self.trained.sampler_of(request)](denoise, noise, sigmas, given, watch))
 
     def _refine(
         self,
@@ -207,7 +208,7 @@ class LTX2Backend:
         start = start_of(clean, noise_of(given, request, window, device, "refining"))
         with self.parts.use("transformer" if self.parts.refining is None else "refiner") as network:
             denoise = self._denoise(network, told, told, grid, Guidance())
-            return euler(denoise, start, torch.tensor(REFINING, dtype=torch.float64), given, watch)
+            return checked(euler(denoise, start, torch.tensor(REFINING, dtype=torch.float64), given, watch))
 
     def _denoise(self, network: Any, text: Text, negative: Text, grid: Grid, guidance: Guidance) -> Guided:
         width = text_width(self.parts.folder.configs["transformer"])

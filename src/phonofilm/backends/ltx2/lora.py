@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.checkpoint import load_tensors
+from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import published_name
 
@@ -137,8 +137,10 @@ def _alpha_of_file(metadata: Mapping[str, str], path: Path) -> float | None:
         PhonofilmError: a kind of adapter whose product is not just scaled by alpha / rank.
     """
     try:
-        noted = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    except json.JSONDecodeError:
+        noted = parse_json(metadata.get("lora_adapter_metadata", "{}"))
+    except ValueError:
+        return None
+    if not isinstance(noted, dict):
         return None
     plain = {str(key).removeprefix("transformer."): value for key, value in noted.items()}
     for name in ("alpha_pattern", "rank_pattern", "use_rslora", "use_dora"):

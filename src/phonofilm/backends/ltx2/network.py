@@ -14,19 +14,16 @@ from torch import Tensor, nn
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, merge
+from phonofilm.backends.published.files import eight_bit
 from phonofilm.backends.published.files import stored_dtype as published_dtype
 from phonofilm.backends.published.parts import load_diffusers
+from phonofilm.backends.published.scaled import split, widened
 from phonofilm.choices import NetworkName
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.tokens import noise_levels
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.types import Latents, Positions, Text
-
-SCALES = (".weight_scale", ".scale_weight")
-"""Endings of what an 8-bit matrix is multiplied by."""
-BESIDE = (*SCALES, ".input_scale", ".scale_input")
-"""And of all that is not a tensor of the network."""
 
 
 def load_network(folder: Folder, loras: Sequence[Lora] = (), network: NetworkName = "phonofilm") -> nn.Module:
@@ -71,6 +68,7 @@ def read_published(paths: Sequence[Path]) -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError, safe_open
 
+    eight_bit(paths)  # numbers of a kind that safetensors does not read either
     tensors: dict[str, Tensor] = {}
     for path in paths:
         try:
@@ -83,18 +81,13 @@ def read_published(paths: Sequence[Path]) -> dict[str, Tensor]:
             raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
         except RuntimeError as error:
             raise PhonofilmError(f"weights {path} do not fit into this machine's memory ({error})") from error
-    return _unscaled(tensors)
+    own, scales = split(tensors)
+    return {name: _as_used(name, tensor, scales.get(name)) for name, tensor in own.items()}
 
 
-def _unscaled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    scales = {name: t for name, t in tensors.items() if name.endswith(BESIDE)}
-    plain = {name: t for name, t in tensors.items() if name not in scales}
-    for name, tensor in plain.items():
-        if tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
-            stem = name.removesuffix(".weight")
-            scale = next((scales[stem + suffix] for suffix in SCALES if stem + suffix in scales), None)
-            plain[name] = (tensor.float() if scale is None else tensor.float() * scale.float()).bfloat16()
-    return plain
+def _as_used(name: str, tensor: Tensor, scale: Tensor | None) -> Tensor:
+    wide = widened(name, tensor, scale)
+    return wide if wide is tensor else wide.bfloat16()
 
 
 def _diffusers_network(folder: Folder) -> nn.Module:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.lora import Lora, additions
-from phonofilm.backends.ltx2.network import BESIDE, SCALES, stored_dtype
+from phonofilm.backends.ltx2.network import stored_dtype
+from phonofilm.backends.published.scaled import is_per_output, split, spread, widened
 from phonofilm.backends.published.stored import Stored, give_back, stored_tensors
 from phonofilm.choices import Quantization
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import TransformerConfig
-from phonofilm.model.names import PREFIX, from_published
+from phonofilm.model.names import from_published
 from phonofilm.model.quantized import QuantizedLinear, bytes_of, quantizable, quantize_blocks
 from phonofilm.model.transformer import AVTransformer
 
@@ -59,25 +60,25 @@ class Source:
 
     def whole(self) -> Tensor:
         """It as stored, or in float32 where something is done to it."""
-        tensor = self.stored.read()
-        if self.scale is not None:
-            tensor = tensor.float() * self.scale.read().float()
+        tensor = widened(self.name, self.stored.read(), None if self.scale is None else self.scale.read())
         for change in self.changes:
             tensor = tensor.float() + change()
         return tensor
 
     def quantized(self, kind: Quantization, bias: nn.Parameter | None) -> QuantizedLinear:
         if kind == "fp8" and self.stored.dtype == torch.float8_e4m3fn and not self.changes:
-            scale = torch.ones(1, 1) if self.scale is None else self.scale.read().float().reshape(-1, 1)
-            return QuantizedLinear(kind, self.stored.read(), scale, bias)
+            scale = torch.ones(1) if self.scale is None else self.scale.read()
+            if is_per_output(scale, self.stored.shape[0]):
+                column = spread(self.name, scale, self.stored.shape).reshape(-1, 1)
+                return QuantizedLinear(kind, self.stored.read(), column, bias)
         return QuantizedLinear.of(self.whole(), kind, bias)
 
 
 def _sources(folder: Folder, module: nn.Module, loras: Sequence[Lora]) -> Iterator[Source]:
     """In the order of the files."""
     stored = stored_tensors(folder.transformer)
-    scales = {name.removeprefix(PREFIX): found for name, found in stored.items() if name.endswith(BESIDE)}
-    published = {name: name for name in stored if not name.endswith(BESIDE)}
+    own, scales = split(stored)
+    published = {name: name for name in own}
     expected = module.state_dict()
     names = from_published(published, expected)
     added = [additions(module, lora) for lora in loras]
@@ -85,9 +86,7 @@ def _sources(folder: Folder, module: nn.Module, loras: Sequence[Lora]) -> Iterat
         found, needed = stored[theirs], tuple(expected[ours].shape)
         if found.shape != needed:
             raise PhonofilmError(f"{found.path}: {ours} does not fit ({found.shape} for {needed})")
-        stem = theirs.removeprefix(PREFIX).removesuffix(".weight")
-        scale = next((scales[stem + ending] for ending in SCALES if stem + ending in scales), None)
-        yield Source(ours, found, scale, tuple(part[ours] for part in added if ours in part))
+        yield Source(ours, found, scales.get(theirs), tuple(part[ours] for part in added if ours in part))
 
 
 def network_bytes(folder: Folder, kind: Quantization | None) -> int:

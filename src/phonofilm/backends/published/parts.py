@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from phonofilm.backends.published.files import eight_bit, read_header, variant_of, weight_files
+from phonofilm.backends.published.scaled import scale_names
 from phonofilm.choices import Offload
 from phonofilm.errors import PhonofilmError
 from phonofilm.quiet import quiet
@@ -68,7 +70,9 @@ def load_diffusers(cls: Any, path: Path, dtype: torch.dtype, **options: Any) -> 
     Raises:
         PhonofilmError: weights that are corrupt, incomplete or of another network.
     """
+    refuse_scaled(path)
     options |= {"torch_dtype": dtype, "local_files_only": True, "output_loading_info": True}
+    options["variant"] = variant_of(path)
     try:
         module, report = cls.from_pretrained(path, **options)
     except Exception as error:
@@ -78,6 +82,17 @@ def load_diffusers(cls: Any, path: Path, dtype: torch.dtype, **options: Any) -> 
             kind = what.removesuffix("_keys")
             raise PhonofilmError(f"{path}: {len(found)} tensors are {kind}, first {found[0]}; fetch it again")
     return module.eval().requires_grad_(False)
+
+
+def refuse_scaled(path: Path) -> None:
+    """Raise a PhonofilmError where a component's matrices are stored in 8 bits with scales, which libraries ignore."""
+    files = weight_files(path)
+    names = [name for file in files for name in read_header(file)]
+    integers = any(entry["dtype"] == "I8" for file in files for entry in read_header(file).values())
+    if eight_bit(files) and (integers or scale_names(names)):
+        raise PhonofilmError(
+            f"{path} holds 8-bit weights with scales, which only the transformer may be; use bf16 ones"
+        )
 
 
 def unloadable(path: Path, error: Exception) -> PhonofilmError:

@@ -12,17 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from phonofilm.backends.published.files import read_header
+from phonofilm.backends.published.files import DTYPES, read_header
+from phonofilm.backends.published.scaled import IGNORED
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.quantized import ROWS
-
-_DTYPES = {
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
 
 
 @dataclass(frozen=True)
@@ -50,16 +43,27 @@ class Stored:
 
 
 def stored_tensors(paths: Sequence[Path]) -> dict[str, Stored]:
-    """All tensors of a network's files, by name."""
-    found = {}
+    """All tensors of a network's files, by name.
+
+    Raises:
+        PhonofilmError: a file that is corrupt, or numbers of a kind that weights cannot have.
+    """
+    found: dict[str, Stored] = {}
     for path in paths:
+        header = read_header(path)
         with path.open("rb") as opened:
             begin = 8 + int.from_bytes(opened.read(8), "little")
-        for name, entry in read_header(path).items():
+        for name, entry in header.items():
             start, end = entry["data_offsets"]
-            if entry["dtype"] in _DTYPES:
-                shape = tuple(entry["shape"])
-                found[name] = Stored(path, _DTYPES[entry["dtype"]], shape, begin + start, end - start)
+            if name in found:
+                raise PhonofilmError(f"weights {path} hold {name} once more, which {found[name].path} has already")
+            if entry["dtype"] in DTYPES:
+                found[name] = Stored(path, DTYPES[entry["dtype"]], tuple(entry["shape"]), begin + start, end - start)
+            elif not name.endswith(IGNORED):
+                raise PhonofilmError(
+                    f"{path}: {name} is stored in {entry['dtype']}, which is not supported; "
+                    f"use bf16, fp16, fp8 or int8 weights"
+                )
     return found
 
 

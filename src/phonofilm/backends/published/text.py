@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from phonofilm.backends.published.parts import unloadable
+from phonofilm.backends.published.files import eight_bit, stored_dtype, variant_of, weight_files
+from phonofilm.backends.published.parts import refuse_scaled, unloadable
 from phonofilm.errors import PhonofilmError
 
 
@@ -62,9 +63,15 @@ def load_text_encoder(path: Path) -> nn.Module:
 
 
 def _load(transformers: Any, path: Path) -> nn.Module:
+    refuse_scaled(path)
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
     cls = getattr(transformers, config.architectures[0])
-    module, report = cls.from_pretrained(path, dtype="auto", local_files_only=True, output_loading_info=True)
+    files = weight_files(path)
+    variant = variant_of(path)
+    # "auto" is what config.json says, which is not of a variant
+    dtype = stored_dtype(files) if eight_bit(files) or variant else "auto"
+    options = {"local_files_only": True, "output_loading_info": True, "variant": variant}
+    module, report = cls.from_pretrained(path, dtype=dtype, **options)
     if missing := sorted(map(str, report.get("missing_keys") or ())):
         raise PhonofilmError(f"{path}: {len(missing)} tensors are missing, first {missing[0]}; fetch it again")
     return language_model(module).eval().requires_grad_(False)

@@ -17,6 +17,7 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.device import pick_device
+from phonofilm.backends.finite import checked
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import pick_offload
 from phonofilm.backends.published.store import Store
@@ -140,7 +141,7 @@ class WanBackend:
             denoise = GuidedByLevel(high, low, settings.boundary)
             watch = Watch(monitor.within("sampling", 0, 1), monitor.cancel)
             noise = noise_of(given, request, 0, device)
-            return SAMPLERS[sampler](denoise, noise, schedule(request, self.trained), given, watch)
+            return checked(SAMPLERS[sampler](denoise, noise, schedule(request, self.trained), given, watch))
 
     def _given(self, canvas: Canvas, grid: Grid) -> Given:
         """A first picture as tokens without noise, where the model takes it so."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from phonofilm.backends.published.files import eight_bit
 from phonofilm.backends.published.parts import PublishedParts, load_diffusers
 from phonofilm.backends.published.text import load_text_encoder
 from phonofilm.backends.wan.folder import EXPERTS, WanFolder
@@ -39,7 +40,7 @@ class WanParts(PublishedParts):
         import diffusers
 
         path = self.folder.path / name
-        if name in EXPERTS and self.quantize is not None:
+        if name in EXPERTS and (self.quantize is not None or eight_bit(self.folder.files[name])):
             return load_quantized(self.folder, name, self.quantize, self.device)
         if name == "text_encoder":
             return load_text_encoder(path)

@@ -1,4 +1,4 @@
-"""Wan's experts in 8 or 4 bits: each matrix is read, quantised, and forgotten as it was."""
+"""Wan's experts in 8 or 4 bits, in memory or on disk: matrices are read, widened and quantised one by one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phonofilm.backends.published.scaled import split, widened
 from phonofilm.backends.published.stored import give_back, stored_tensors
 from phonofilm.backends.wan.folder import WanFolder
 from phonofilm.choices import Quantization
@@ -16,29 +17,30 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.model.quantized import QuantizedLinear, bytes_of, quantizable, quantize_blocks
 
 
-def load_quantized(folder: WanFolder, name: str, kind: Quantization, device: torch.device) -> nn.Module:
-    """An expert on the CPU, its blocks in `kind`, the rest as it is for this device.
+def load_quantized(folder: WanFolder, name: str, kind: Quantization | None, device: torch.device) -> nn.Module:
+    """An expert on the CPU, its blocks in `kind` (None: in what it runs in), the rest as it is for this device.
 
     Raises:
         PhonofilmError: weights that are corrupt, incomplete, or of another network.
     """
     module, dtype = _hollow(json.dumps(dict(folder.configs[name]))), folder.dtype(name, device)
-    stored, expected = stored_tensors(folder.files[name]), module.state_dict()
+    (stored, scales), expected = split(stored_tensors(folder.files[name])), module.state_dict()
     for what, names in (("missing", expected.keys() - stored.keys()), ("unexpected", stored.keys() - expected.keys())):
         if names:
             raise PhonofilmError(
                 f"{folder.path / name}: {len(names)} tensors are {what}, first {min(names)}; fetch it again"
             )
-    matrices, rest = dict(quantizable(module)), dict[str, Tensor]()
+    matrices, rest = {} if kind is None else dict(quantizable(module)), dict[str, Tensor]()
     for key, found in sorted(stored.items(), key=lambda pair: (pair[1].path, pair[1].start)):
         if found.shape != tuple(expected[key].shape):
             raise PhonofilmError(f"{found.path}: {key} does not fit ({found.shape} for {tuple(expected[key].shape)})")
         layer = key.removesuffix(".weight")
-        if layer in matrices:
-            module.set_submodule(layer, QuantizedLinear.of(found.read(), kind, matrices[layer].bias))
+        whole = widened(key, found.read(), scales[key].read() if key in scales else None)
+        if kind is not None and layer in matrices:
+            module.set_submodule(layer, QuantizedLinear.of(whole, kind, matrices[layer].bias))
             give_back()
         else:
-            rest[key] = found.read().to(torch.float32 if _stays_wide(module, key) else dtype)
+            rest[key] = whole.to(torch.float32 if _stays_wide(module, key) else dtype)
     module.load_state_dict(rest, assign=True)
     return module.eval().requires_grad_(False)
 

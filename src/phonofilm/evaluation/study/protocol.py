@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from phonofilm.config import from_dict, to_dict
+from phonofilm.config import from_dict, parse_json, to_dict
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.study.latin_square import balanced_seats, seat_cells
 from phonofilm.files import write_bytes
@@ -63,6 +63,8 @@ MUSHRA_SCALES = {
 }
 MUSHRA_MOST = 12
 """Versions in one MUSHRA trial at most, hidden reference and anchors included (ITU-R BS.1534-3)."""
+MOST_CONTROLS = 1000
+MOST_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class Study:
     mushra: Mushra | None = None
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_files()
         cells = len(self.systems) * len(self.items)
         if min(self.anchors, self.catches, self.duplicates, self.pairs) < 0 or self.raters < 1:
             raise ValueError("counts of trials cannot be negative, and a study needs a rater")
@@ -223,6 +227,24 @@ class Study:
         if self.mushra is not None:
             found += [("mushra-anchor", name) for name in self.mushra.anchors] + [("open-reference", "open reference")]
         return found
+
+    def _check_numbers(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed = {self.seed} is negative")
+        if max(self.anchors, self.catches) > MOST_CONTROLS:
+            raise ValueError(f"{max(self.anchors, self.catches)} control trials for one rater are too many")
+        for name, values in (("systems", self.systems), ("items", self.items)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} holds one name twice")
+
+    def _check_files(self) -> None:
+        for stimulus in self.stimuli:
+            if not 0 < stimulus.seconds <= MOST_SECONDS:
+                raise ValueError(f"the clip {stimulus.file} lasts {stimulus.seconds:g} s")
+            if Path(stimulus.file).name != stimulus.file or not stimulus.file:
+                raise ValueError(f"{stimulus.file!r} is no file in the folder of clips")
+            if stimulus.item not in self.items:
+                raise ValueError(f"the clip {stimulus.file} is of {stimulus.item}, which is none of its scenes")
 
     @property
     def hash(self) -> str:
@@ -335,7 +357,7 @@ def load_study(folder: Path) -> Study:
     """
     path = folder / STUDY_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PhonofilmError(f"{folder} holds no study: make one with phonofilm study new DIR… -o {folder}") from error
     except ValueError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.perception.common.devices import OnDevice
 from phonofilm.quiet import quiet
@@ -52,10 +52,12 @@ def read_config(folder: str | Path, name: str = "config.json") -> dict[str, Any]
     if not Path(folder).is_dir() or not path.is_file():
         raise PhonofilmError(f"{folder} is not a folder of weights in transformers' layout: it needs {name}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PhonofilmError(f"{path} is damaged; fetch or copy the network again") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise PhonofilmError(f"{path} is no JSON object; fetch or copy the network again")
+    return found
 
 
 class Words:

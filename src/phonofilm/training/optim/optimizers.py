@@ -131,16 +131,20 @@ class Optimisers:
         """Take back what `tensors` gave.
 
         Raises:
-            PhonofilmError: state of other parameters than these.
+            PhonofilmError: state of other parameters than these, or of other shapes.
         """
         for kind, (optimiser, names) in self.parts.items():
             state: dict[int, dict[str, Tensor]] = {}
             index = {name: i for i, name in enumerate(names)}
+            held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+            shapes = {name: parameter.shape for name, parameter in zip(names, held, strict=True)}
             for name, value in tensors.items():
                 if name.startswith(f"{kind}."):
                     parameter, _, key = name[len(kind) + 1 :].rpartition(".")
                     if parameter not in index:
                         raise PhonofilmError(f"the checkpoint's optimiser knows {parameter}, this model does not")
+                    if value.ndim and value.shape != shapes[parameter]:
+                        raise PhonofilmError(f"the checkpoint's optimiser has {parameter} in another shape")
                     state.setdefault(index[parameter], {})[key] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 

@@ -52,6 +52,7 @@ class _SoundTask:
 
     Recipe: ClassVar[type[Any]]
     filename: ClassVar[str]
+    free_at_resume: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, recipe: Any) -> None:
         self.recipe = recipe
@@ -77,6 +78,10 @@ class _SoundTask:
         starts = [cut(self.samples, count, generator) for _ in rows]
         cuts = [source.stem_window(row, start, start + count) for row, start in zip(rows, starts, strict=True)]
         return random_mixes(to_model_samples(torch.stack(cuts), count), generator)
+
+    def faulty(self, step: int | None) -> list[str]:
+        """See `Task.faulty`."""
+        return self.clips.faulty_of(step)
 
     def provenance(self) -> dict[str, str]:
         return {"data": self.clips.source.digest()}
@@ -137,7 +142,10 @@ class AudioVAETask(_SoundTask):
         if self.older is not None:
             self.older.restore(model)
             return
-        model.calibrate(self._mels(self.clips.sample(0, 16), model))  # type: ignore[operator]
+        finite = [some for rows in self.clips.sample(0, 16) if (some := self.clips.finite(rows))]
+        if not finite:
+            raise PhonofilmError(f"no clip to scale the latents with is finite: {', '.join(self.faulty(0)[:4])}")
+        model.calibrate(self._mels(finite, model))  # type: ignore[operator]
 
     def compile(self, model: nn.Module) -> None:
         for name in ("posterior", "reconstruct"):

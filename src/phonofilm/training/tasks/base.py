@@ -95,6 +95,8 @@ class Task(Protocol):
 
     Recipe: ClassVar[type[Any]]
     recipe: Any
+    free_at_resume: ClassVar[frozenset[str]]
+    """Settings (dotted, a section stands for all in it) besides those of `run` that training does not depend on."""
 
     @property
     def filename(self) -> str:
@@ -108,6 +110,9 @@ class Task(Protocol):
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and named scalars; all randomness comes from `generator` (on the CPU)."""
+
+    def faulty(self, step: int | None) -> list[str]:
+        """Clips of a batch (of the held-out ones for None) with values that are not finite: row and store of each."""
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Numbers on held-out data; writes samples a person can look at into `folder`."""
@@ -135,7 +140,7 @@ def open_task(path: str | Path, overrides: Sequence[str] = ()) -> Task:
 def make_task(values: Mapping[str, Any], where: str = "recipe") -> Task:
     """The task of a recipe given as nested dicts."""
     kind = values.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise PhonofilmError(f"{where}: kind = {kind!r} must be one of {', '.join(KINDS)}")
     module, _, name = KINDS[kind].partition(":")
     cls = getattr(importlib.import_module(module), name)

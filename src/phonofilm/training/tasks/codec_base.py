@@ -93,6 +93,23 @@ class ClipRows:
         for name in sorted(set(names)):
             yield name, values[torch.tensor([other == name for other in names], device=values.device)]
 
+    def faulty(self, rows: Sequence[int]) -> list[str]:
+        """Those of some rows whose sound is not finite; pictures are whole numbers."""
+        return [self.source.where(row) for row in dict.fromkeys(rows) if not self._is_finite(row)]
+
+    def _is_finite(self, row: int) -> bool:
+        source = self.source
+        sound = source.stem_window(row) if self.config.stems else source.waveforms([row])
+        return bool(sound.isfinite().all())
+
+    def faulty_of(self, step: int | None) -> list[str]:
+        """See `Task.faulty`."""
+        return self.faulty(range(self.config.held_out) if step is None else self.training(step))
+
+    def finite(self, rows: Sequence[int]) -> list[int]:
+        """Those of some rows whose sound is finite."""
+        return [row for row in rows if self.source.waveforms([row]).isfinite().all()]
+
     def sample(self, step: int, batches: int) -> list[list[int]]:
         """Some batches of training rows, to calibrate on."""
         return [self.training(step + i) for i in range(batches)]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,7 @@ class GeneratorTask:
     """Latents of a store, a mixture of noise levels, and the denoiser's loss."""
 
     Recipe = GeneratorRecipe
+    free_at_resume: ClassVar[frozenset[str]] = frozenset({"sampling", "samples"})
 
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
@@ -87,10 +88,23 @@ class GeneratorTask:
 
     def batch(self, step: int) -> Batch:
         """video [B, C, T, H, W], audio [B, S, C, T], text [B, L, D], mask [B, L]; some prompts are the empty one."""
-        run, held_out = self.recipe.run, self.recipe.data.held_out
-        rows = [held_out + row for row in rows_at(run.seed, step, run.batch, len(self.store) - held_out)]
-        dropped = draw_switches(self.recipe.noise.drop_text, len(rows), generator_for("text", run.seed, step))
+        rows = self._rows(step)
+        seed = self.recipe.run.seed
+        dropped = draw_switches(self.recipe.noise.drop_text, len(rows), generator_for("text", seed, step))
         return self.read(rows, dropped.tolist())
+
+    def _rows(self, step: int) -> list[int]:
+        run, held_out = self.recipe.run, self.recipe.data.held_out
+        return [held_out + row for row in rows_at(run.seed, step, run.batch, len(self.store) - held_out)]
+
+    def faulty(self, step: int | None) -> list[str]:
+        """See `Task.faulty`."""
+        rows = range(self.recipe.data.held_out) if step is None else self._rows(step)
+        parts = {row: self.read([row]) for row in rows}
+        wrong = [row for row, part in parts.items() if not all(tensor.isfinite().all() for tensor in part.values())]
+        found = [f"row {row} of {self.store.folder}" for row in wrong]
+        empty = self.store.text([None]).states
+        return found if empty.isfinite().all() else [f"the empty prompt of {self.store.folder}", *found]
 
     def read(self, rows: list[int], without_text: list[bool] | None = None) -> Batch:
         """Some rows of the store."""

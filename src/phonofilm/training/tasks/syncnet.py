@@ -85,6 +85,7 @@ class SyncTask:
 
     Recipe = SyncRecipe
     filename: ClassVar[str] = "syncnet.safetensors"
+    free_at_resume: ClassVar[frozenset[str]] = frozenset({"data.held_out", "data.attribution"})
 
     def __init__(self, recipe: SyncRecipe) -> None:
         self.recipe = recipe
@@ -110,18 +111,31 @@ class SyncTask:
     def batch(self, step: int) -> Batch:
         """frames float32 [B, T, S, S], waveform float32 [B, N], offset float32 [B] in seconds."""
         generator = generator_for("sync", self.recipe.run.seed, step)
-        shares = torch.tensor(list(self.recipe.data.train.values()))
-        picked = torch.multinomial(shares, self.recipe.run.batch, replacement=True, generator=generator)
-        clips = [self._draw(self.stores[int(i)], generator) for i in picked]
+        drawn = self._draws(generator)
+        clips = [self._cut(self.stores[store], row, place, offset) for store, row, place, offset in drawn]
         frames = torch.stack([_disturbed(clip[0], self.recipe.augment, generator) for clip in clips])
         sounds = torch.stack([clip[1] for clip in clips])
         waveform = _heard_through(sounds, self.recipe.augment, generator)
         return {"frames": frames, "waveform": waveform, "offset": torch.tensor([clip[2] for clip in clips])}
 
-    def _draw(self, store: RawStore, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-        row = int(torch.randint(len(store), (), generator=generator))
-        place, offset = (torch.rand(2, generator=generator) * torch.tensor([1.0, 2.0])).tolist()
-        return self._cut(store, row, place, (offset - 1) * self.recipe.model.reach)
+    def _draws(self, generator: torch.Generator) -> list[tuple[int, int, float, float]]:
+        """Store, row, place and offset of each clip of a batch."""
+        shares = torch.tensor(list(self.recipe.data.train.values()))
+        found = []
+        for store in torch.multinomial(shares, self.recipe.run.batch, replacement=True, generator=generator).tolist():
+            row = int(torch.randint(len(self.stores[store]), (), generator=generator))
+            place, offset = (torch.rand(2, generator=generator) * torch.tensor([1.0, 2.0])).tolist()
+            found.append((store, row, place, (offset - 1) * self.recipe.model.reach))
+        return found
+
+    def faulty(self, step: int | None) -> list[str]:
+        """See `Task.faulty`."""
+        stores = self.held_out if step is None else self.stores
+        rows = [(store, row) for store in range(len(stores)) for row in range(len(stores[store]))]
+        if step is not None:
+            rows = [draw[:2] for draw in self._draws(generator_for("sync", self.recipe.run.seed, step))]
+        faulty = [(store, row) for store, row in rows if not stores[store].waveforms([row]).isfinite().all()]
+        return [stores[store].where(row) for store, row in dict.fromkeys(faulty)]
 
     def _cut(self, store: RawStore, row: int, place: float, offset: float) -> tuple[Tensor, Tensor, float]:
         """A window of a row: where it lies (0 … 1) says nothing about the offset, nor the offset about where."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ class VideoVAETask:
 
     Recipe = VideoVAERecipe
     filename = "video_vae.safetensors"
+    free_at_resume: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, recipe: VideoVAERecipe) -> None:
         if recipe.data.window % recipe.model.time != 1:
@@ -68,6 +69,10 @@ class VideoVAETask:
         frames = to_model_frames(batch["frames"], self.recipe.data.window)
         kept = self.older and self.older.kept(batch["keep"], frames, lambda codec, x: codec.encode_raw(x)[0])
         return video_loss(model, frames, generator, self.recipe.loss, kept)  # type: ignore[arg-type]
+
+    def faulty(self, step: int | None) -> list[str]:
+        """None: pictures are whole numbers."""
+        return []
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """PSNR in dB of held-out clips, over all pixels and weighted by how much they change, and by family."""

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from phonofilm.backends.finite import check_finite
 from phonofilm.backends.ltx2.vae.mel import log_mel
 from phonofilm.codecs.pixels import from_frames
 
@@ -54,4 +55,6 @@ def decode_audio(vae: Any, vocoder: Any, latents: Tensor) -> Tensor:
     wide = latents.mT.float() * vae.latents_std.float() + vae.latents_mean.float()
     wide = rearrange(wide, "b t (c m) -> b c t m", c=vae.config.latent_channels)
     mel = vae.decode(wide.to(vae.dtype)).sample
-    return vocoder(mel.to(vocoder.dtype)).float().clamp(-1, 1)
+    sound = vocoder(mel.to(vocoder.dtype)).float()
+    check_finite(sound, "sound")
+    return sound.clamp(-1, 1)
