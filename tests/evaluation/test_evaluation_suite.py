@@ -61,11 +61,14 @@ def test_every_number_stands_beside_its_reference_and_its_control(clean):
     onsets = rows_of(clean)["onset–motion F1"]
     assert onsets["reference"] > 0.7 > onsets["control"]
     assert 0.15 < rows_of(clean)["pan error"]["value"] < 1
-    assert {row["status"] for row in clean["metrics"]} == {"ok"}
+    assert offset["median"] == offset["value"]
+    assert 0.3 < offset["known"] <= 1  # three seconds with sound from one fixed side: few lags stand out
+    few = {"FAD-∞[log-mel]", "drift"}  # six clips are too few to extrapolate from, and three seconds for a speed
+    assert {row["status"] for row in clean["metrics"] if row["name"] not in few} == {"ok"}
 
 
 def test_a_result_says_what_it_depends_on(clean):
-    assert clean["protocol"].startswith("phonofilm-evaluate-1/")
+    assert clean["protocol"].startswith("phonofilm-evaluate-2/")
     assert {"phonofilm", "av"} <= clean["versions"].keys()
     assert clean["paired"] == CLIPS
     assert all(len(value) == 64 for value in clean["generated"]["hashes"].values())
@@ -85,8 +88,8 @@ def test_damaged_files_are_all_listed_and_the_rest_scores_the_same(place, clean,
     assert left_out.keys() == spoilt
     assert after["generated"]["left_out"] == len(spoilt)
     assert after["generated"]["no_clips"] == ["captions.txt"]
-    kinds = {name: left_out[name]["kind"] for name in ("cut", "mute", "blind", "still", "short", "slow", "one-ear")}
-    assert list(kinds.values()) == ["unreadable", "no sound", "no picture", "one frame", "too short", "odd", "odd"]
+    kinds = {name: left_out[name]["kind"] for name in ("cut", "blind", "still", "short", "slow", "one-ear")}
+    assert list(kinds.values()) == ["unreadable", "no picture", "one frame", "too short", "odd", "odd"]
     assert after["clips"] == before["clips"]
     for name, row in rows_of(after).items():
         assert [row[k] for k in ("value", "low", "high", "control")] == [

@@ -58,6 +58,25 @@ def motion_of_frames(frames: ArrayLike, fps: float, side: int = SIDE) -> Motion:
 
 def motion_of_images(images: Images, fps: float) -> Motion:
     """The same from luminance [T, h, w]."""
+    return motion_of(movement(images), images, fps)
+
+
+@dataclass(frozen=True, eq=False)
+class Movement:
+    """How a picture changes from frame to frame with the camera's own motion taken out, by soft cell.
+
+    Attributes:
+        momentum: float [T − 1, cells, 2], mean flow. light: float [T − 1, cells], mean change of brightness.
+        cuts: frames that begin a shot.
+    """
+
+    momentum: Images
+    light: Floats
+    cuts: NDArray[np.int64]
+
+
+def movement(images: Images) -> Movement:
+    """Movement of luminance [T, h, w], T ≥ 4."""
     if len(images) < 4:
         raise ValueError(f"motion needs at least 4 frames and the clip has {len(images)}")
     momenta, lights, steps = [], [], []
@@ -69,7 +88,12 @@ def motion_of_images(images: Images, fps: float) -> Motion:
         lights.append(_by_cell(steady - before))
         steps.append(coarse(steady - before))
     cuts = shot_cuts(images, np.concatenate(steps))
-    return _motion(np.concatenate(momenta), np.concatenate(lights), images, cuts, fps)
+    return Movement(np.concatenate(momenta), np.concatenate(lights), cuts)
+
+
+def motion_of(found: Movement, images: Images, fps: float) -> Motion:
+    """Signals of a movement that was found in images [T, h, w]."""
+    return _motion(found.momentum.astype(np.float64), found.light, images, found.cuts, fps)
 
 
 def motion_of_flow(flow: ArrayLike, images: ArrayLike, fps: float) -> Motion:

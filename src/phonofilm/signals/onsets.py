@@ -46,18 +46,22 @@ def onset_strength(waveform: ArrayLike, sample_rate: int) -> Signal:
         waveform: [N] or [C, N].
     """
     sound = channels(waveform, sample_rate)
-    energy = _band_energy(sound, sample_rate)
+    return Signal(rising(band_energy(sound, sample_rate)), RATE, -DELAY)
+
+
+def rising(energy: Floats) -> Floats:
+    """Onset strength [N] of band energy [N, bands]; 0 throughout for silence."""
     loudest = energy.max()
     if loudest <= 0:
-        return Signal(np.zeros(len(energy)), RATE, -DELAY)
+        return np.zeros(len(energy))
     # rises within a band's own steady level (noise, held music) weigh little: only what stands out of it counts
     floor = np.maximum(2 * np.median(energy, axis=0), 1e-6 * loudest)
     level = np.log1p(energy / floor)
     rise = np.maximum(np.diff(level, axis=0, prepend=level[:1]), 0).sum(axis=1)
-    return Signal(gaussian_filter1d(rise, 0.006 * RATE), RATE, -DELAY)
+    return gaussian_filter1d(rise, 0.006 * RATE)
 
 
-def _band_energy(sound: Floats, sample_rate: int) -> Floats:
+def band_energy(sound: Floats, sample_rate: int) -> Floats:
     """Energy [frames, bands]; frame k ends at the time k / RATE."""
     length = max(16, round(WINDOW * sample_rate))
     ends = np.rint(np.arange(int(sound.shape[1] / sample_rate * RATE) + 1) / RATE * sample_rate).astype(int)
@@ -159,9 +163,11 @@ class OnsetScores:
 def onset_scores(generated: ArrayLike, real: ArrayLike, confidence: ArrayLike, delta: float = 0.1) -> OnsetScores:
     """Onset accuracy and AP of one clip, from times in seconds (Du et al. 2023, CondFoleyGen; delta 0.1 s).
 
-    Each real onset in turn takes the most confident generated one less than `delta` away that is still free. Real
-    onsets without an answer count as missed at every confidence: CondFoleyGen forgets those after its last
-    generated onset is used up, and lets others be "retrieved" with confidence 0, both of which raise the AP.
+    Real and generated onsets less than `delta` apart are paired, each once, with the most pairs possible: CondFoleyGen
+    lets each real onset take the most confident one near, which may be its neighbour's, so that a sound that is the
+    same does not score 1. Real onsets without an answer count as missed at every confidence: CondFoleyGen forgets
+    those after its last generated onset is used up, and lets others be "retrieved" with confidence 0, both of which
+    raise the AP.
 
     Args:
         confidence: of each generated onset (see `onset_confidence`); pass both through `suppress` first.
@@ -173,11 +179,13 @@ def onset_scores(generated: ArrayLike, real: ArrayLike, confidence: ArrayLike, d
     truth = np.sort(vector(real, "real onsets", least=0))
     if not len(truth):
         raise ValueError("onset accuracy has no value for a clip without real onsets")
+    order = np.argsort(times, kind="stable")
     hit = np.zeros(len(times), dtype=bool)
-    for onset in truth:
-        free = np.flatnonzero((np.abs(times - onset) < delta) & ~hit)
-        if len(free):
-            hit[free[trust[free].argmax()]] = True
+    i = j = 0
+    while i < len(order) and j < len(truth):  # for intervals of one length, taking the earliest pair is optimal
+        gap = times[order[i]] - truth[j]
+        hit[order[i]] = abs(gap) < delta
+        i, j = i + (gap < delta), j + (gap > -delta)
     return OnsetScores(float(hit.sum() / len(truth)), _precision(hit, trust, len(truth)), len(times) == len(truth))
 
 
@@ -189,7 +197,7 @@ def _precision(hit: np.ndarray, trust: Floats, positives: int) -> float:
     found = np.cumsum(hit[order])
     last = np.append(np.flatnonzero(np.diff(trust[order])), len(hit) - 1)
     gained = np.diff(found[last], prepend=0)
-    return float((gained / positives * found[last] / (last + 1)).sum())
+    return float((gained * (found[last] / (last + 1))).sum() / positives)
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
 from phonofilm.evaluation.features.feature import Extractor
 from phonofilm.evaluation.features.registry import catalogue
-from phonofilm.evaluation.features.signal import motion_from, strength_from
 from phonofilm.evaluation.suite import clip_metrics
 from phonofilm.evaluation.suite.registry import METRICS, SPEECH, SYNC, Distance, Metric
 from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Lookup, Sample, Share
 from phonofilm.media import read_clip, resample_audio
 from phonofilm.signals.onsets import vertex
-from phonofilm.signals.sync.offset import offset
+from phonofilm.signals.sync.alignment import align
+from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
 from phonofilm.types import Clip
 
 VERSION = 3
@@ -54,7 +54,7 @@ def _offset(sample: Sample) -> tuple[float, float]:
     """Milliseconds early, and the confidence in them."""
     if "offset" not in sample.memo:
         try:
-            found = offset(strength_from(sample.sound("onsets")), motion_from(sample.picture("motion")))
+            found = align(sound_cues_from(sample.sound("onsets")), picture_cues_from(sample.picture("motion")))
         except ValueError as error:
             raise AbsentError(str(error)) from error
         sample.memo.update({"offset": found.milliseconds, "confidence": found.confidence})
@@ -66,7 +66,7 @@ def _lips(sample: Sample) -> Share:
 
 
 def _drift(sample: Sample) -> Share:
-    return clip_metrics.speed_change(sample), 1.0
+    return float(clip_metrics.synchrony_of(sample)["drift"][0]) / 1000, 1.0
 
 
 def _located(sample: Sample) -> Share:

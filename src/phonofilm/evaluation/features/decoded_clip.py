@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import mix, read_clip, resample_audio
 from phonofilm.signals.camera_motion import Images
-from phonofilm.signals.motion import Motion, luminance, motion_of_images
+from phonofilm.signals.motion import Motion, Movement, luminance, motion_of, movement
 from phonofilm.signals.onsets import onset_impulses, onset_strength
 from phonofilm.signals.time_series import Signal
 from phonofilm.types import Clip
@@ -91,11 +91,15 @@ class Film:
             raise UnfitError(str(error)) from error
 
     @cached_property
-    def motion(self) -> Motion:
+    def movement(self) -> Movement:
         try:
-            return motion_of_images(self.images, self.fps)
+            return movement(self.images)
         except ValueError as error:
             raise UnfitError(str(error)) from error
+
+    @cached_property
+    def motion(self) -> Motion:
+        return motion_of(self.movement, self.images, self.fps)
 
     @cached_property
     def strength(self) -> Signal:

@@ -12,13 +12,19 @@ from phonofilm.evaluation.features.feature import Extractor, Feature
 from phonofilm.evaluation.foley_world.audio_events import loudness
 from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate
-from phonofilm.evaluation.metrics.vbench import dynamic_degree, flow_strength, temporal_flicker
+from phonofilm.evaluation.metrics.vbench import (
+    blur_effect,
+    dynamic_degree,
+    flow_strength,
+    repeated_frames,
+    temporal_flicker,
+)
 from phonofilm.mel import filterbank
 from phonofilm.signals.dropouts import picture_dropouts, sound_dropouts
 from phonofilm.signals.motion import Motion, lucas_kanade, when_it_changes
 from phonofilm.signals.onsets import detect_onsets, onset_confidence, suppress
-from phonofilm.signals.sync.drift import drift
-from phonofilm.signals.sync.offset import offset
+from phonofilm.signals.sync.alignment import align, pace
+from phonofilm.signals.sync.cues import PictureCues, SoundCues, arrays_of, picture_cues, sound_cues
 from phonofilm.signals.time_series import Signal
 
 SILENT = -60.0
@@ -67,6 +73,18 @@ def flicker(film: Film) -> Mapping[str, np.ndarray]:
     return {"value": np.array(temporal_flicker(film.frames))}
 
 
+def stillness(film: Film) -> Mapping[str, np.ndarray]:
+    """Shares of frames that repeat the one before, in long runs and in short ones amid motion."""
+    frozen, dropped = repeated_frames(film.frames, film.fps)
+    return {"frozen": np.array(frozen), "dropped": np.array(dropped)}
+
+
+def blur(film: Film) -> Mapping[str, np.ndarray]:
+    frames = film.frames
+    picked = np.linspace(0, len(frames) - 1, min(16, len(frames))).round().astype(int)
+    return {"value": np.array(np.mean([blur_effect(frames[index]) for index in picked]))}
+
+
 def motion(film: Film) -> Mapping[str, np.ndarray]:
     """Changes of motion and light, mean flow in pixels at the clip's own size, and when the picture changes."""
     found = film.motion
@@ -75,7 +93,10 @@ def motion(film: Film) -> Mapping[str, np.ndarray]:
     steps = range(0, len(images) - 1, 128)
     speed = [np.hypot(*np.moveaxis(lucas_kanade(*_pairs(images, first)), -1, 0)).mean((1, 2)) for first in steps]
     change = found.change
+    moved = film.movement
+    cues = picture_cues(moved.momentum, moved.light, images, moved.cuts, film.fps)
     return {
+        **arrays_of(cues),
         **{name: getattr(found, name).values for name in MOTION}, "rate": np.array(change.rate),
         "start": np.array([getattr(found, name).start for name in MOTION]),
         "speed": np.concatenate(speed).astype(np.float64) * shrink,
@@ -103,6 +124,7 @@ def onsets(film: Film) -> Mapping[str, np.ndarray]:
     impulses = film.impulses
     times, trust = _onsets(film)
     return {
+        **arrays_of(sound_cues(film.sound, film.sample_rate)),
         "times": times, "confidence": trust, "impulses": impulses.values.astype(np.float64),
         "strength": film.strength.values.astype(np.float64),
         "rate": np.array(impulses.rate), "start": np.array(impulses.start),
@@ -115,14 +137,26 @@ def _onsets(film: Film) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sync(film: Film) -> Mapping[str, np.ndarray]:
-    """Offset (ms, positive = audio early) and drift of speed, each with its confidence."""
+    """Offset in ms and drift in per mille, positive = audio early and fast, each with 1 where it is known, else 0."""
+    moved = film.movement
+    heard = sound_cues(film.sound, film.sample_rate)
+    seen = picture_cues(moved.momentum, moved.light, film.images, moved.cuts, film.fps)
+    return synchrony(heard, seen)
+
+
+def synchrony(heard: SoundCues, seen: PictureCues) -> Mapping[str, np.ndarray]:
+    """The feature `sync` of cues.
+
+    Raises:
+        UnfitError: nothing is heard, or nothing moves.
+    """
     try:
-        apart, running = offset(film.strength, film.motion), drift(film.impulses, film.motion)
+        apart, running = align(heard, seen), pace(heard, seen)
     except ValueError as error:
         raise UnfitError(str(error)) from error
     return {
-        "offset": np.array([apart.milliseconds, apart.confidence]),
-        "drift": np.array([running.change, running.confidence]),
+        "offset": np.array([apart.milliseconds, float(apart.known), apart.confidence]),
+        "drift": np.array([running.permille, float(running.known)]),
     }
 
 
@@ -217,12 +251,14 @@ def _core(name: str, stream: str, take: Extractor, version: int = 1) -> Feature:
 
 CORE = (
     _core("facts", "any", facts),
-    _core("levels", "sound", levels),
+    _core("levels", "sound", levels, 2),
     _core("flicker", "picture", flicker),
-    _core("motion", "picture", motion, 4),
+    _core("stillness", "picture", stillness),
+    _core("blur", "picture", blur),
+    _core("motion", "picture", motion, 5),
     _core("dynamics", "picture", dynamics, 2),
-    _core("onsets", "sound", onsets, 2),
-    _core("sync", "both", sync, 5),
+    _core("onsets", "sound", onsets, 3),
+    _core("sync", "both", sync, 6),
     _core("places", "sound", places),
     _core("boxes", "picture", boxes, 2),
     _core("dropouts", "both", dropouts),

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import uniform_filter1d
 
 from phonofilm.signals.validation import Floats, finite, matrix
 
@@ -100,3 +101,56 @@ def _frames(frames: ArrayLike, least: int) -> NDArray[np.uint8]:
 
 def _difference(first: NDArray[np.uint8], second: ArrayLike) -> float:
     return float(np.abs(first.astype(np.float32) - np.asarray(second, dtype=np.float32)).mean(dtype=np.float64))
+
+
+SAME, LESS, MOST = 2.0, 0.05, 6.0
+"""Levels of 255 by which the most changed hundredth of the pixels of a repeated frame differs, which is what a codec
+adds: at least, as a share of what is usual around it, and at most."""
+
+RUN, AMID = 0.2, 0.25
+"""Seconds of repeats from which on a picture is frozen, and around a short repeat in which something else must move."""
+
+
+def repeated_frames(frames: ArrayLike, fps: float) -> tuple[float, float]:
+    """Shares of frames [T, H, W, 3] that repeat the one before: in runs of `RUN` seconds or more, and in shorter ones.
+
+    Short runs count only where frames around them move: there a frame was lost.
+    """
+    pictures = np.asarray(frames)
+    if len(pictures) < 3:
+        return 0.0, 0.0
+    change = np.array([_most_changed(a, b) for a, b in pairwise(pictures)])
+    reach = max(2, round(AMID * fps))
+    around = np.array([np.median(change[max(0, i - reach) : i + reach + 1]) for i in range(len(change))])
+    same = change <= np.clip(LESS * around, SAME, MOST)
+    edges = np.diff(np.concatenate([[0], same.astype(int), [0]]))
+    frozen = dropped = 0
+    for start, end in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True):
+        beside = np.concatenate([change[max(0, start - reach) : start], change[end : end + reach]])
+        if end - start >= max(2, RUN * fps):
+            frozen += int(end - start)
+        elif len(beside) and np.median(beside) > 2 * SAME:
+            dropped += int(end - start)
+    return frozen / len(change), dropped / len(change)
+
+
+def _most_changed(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Mean change of the hundredth of the pixels that changes most."""
+    gap = np.abs(before.astype(np.int16) - after).mean(axis=-1).ravel()
+    few = max(1, len(gap) // 100)
+    return float(np.partition(gap, -few)[-few:].mean())
+
+
+def blur_effect(frame: ArrayLike, size: int = 9) -> float:
+    """Perceptual blur of a frame [H, W, 3], 0 sharp … 1 (Crete et al. 2007, "The blur effect").
+
+    A sharp picture loses much of the differences of its neighbouring pixels by a further blur, a blurred one little.
+    """
+    grey = np.asarray(frame, dtype=np.float64) @ np.array([0.299, 0.587, 0.114])
+    found = []
+    for axis in (0, 1):
+        before = np.abs(np.diff(grey, axis=axis))
+        after = np.abs(np.diff(uniform_filter1d(grey, size, axis=axis, mode="nearest"), axis=axis))
+        total = before.sum()
+        found.append(1 - np.maximum(before - after, 0).sum() / total if total > 0 else 0.0)
+    return float(max(found))

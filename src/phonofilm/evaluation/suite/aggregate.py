@@ -17,7 +17,7 @@ from phonofilm.evaluation.metrics.distribution.bootstrap_distances import (
     inception_estimate,
 )
 from phonofilm.evaluation.prompts import Prompt
-from phonofilm.evaluation.statistics import Interval, bootstrap_interval
+from phonofilm.evaluation.statistics import Interval, bootstrap_interval, of_few_clips
 from phonofilm.evaluation.suite.registry import Distance, Metric
 from phonofilm.evaluation.suite.sample import AbsentError, Lookup, Sample
 from phonofilm.workers import one_thread
@@ -36,21 +36,31 @@ class Tally:
     shares: dict[str, tuple[float, float]] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)
     rows: FeatureSet = field(default_factory=FeatureSet)
+    median: bool = False
+    bounds: tuple[float, float] | None = None
 
     @property
     def value(self) -> float | None:
-        if not self.shares:
-            return None
-        numbers = np.array(list(self.shares.values()))
-        return float(numbers[:, 0].sum() / numbers[:, 1].sum())
+        return self._of(np.array(list(self.shares.values()))) if self.shares else None
+
+    @property
+    def known(self) -> float | None:
+        """Share of the clips that were looked at whose value is known; None for a metric that every clip has."""
+        looked_at = len(self.shares) + sum(map(len, self.absent.values()))
+        return len(self.shares) / looked_at if self.median and looked_at else None
+
+    def _of(self, rows: np.ndarray) -> float:
+        return float(np.median(rows[:, 0])) if self.median else float(rows[:, 0].sum() / rows[:, 1].sum())
 
     def interval(self) -> Interval | None:
         """95 % bootstrap interval over clips, or None for fewer than two."""
         if len(self.shares) < 2:
             return None
         rows = np.array(list(self.shares.values()))
-        method = "bca" if len(rows) <= EXACT else "percentile"
-        return bootstrap_interval(rows, lambda r: float(r[:, 0].sum() / r[:, 1].sum()), method=method)  # type: ignore[arg-type]
+        # the jackknife of a median says nothing of how it is skewed
+        method = "bca" if len(rows) <= EXACT and not self.median else "percentile"
+        found = bootstrap_interval(rows, self._of, method=method)  # type: ignore[arg-type]
+        return of_few_clips(found, len(rows), self.bounds)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Measured:
     Attributes:
         value, low, high: with the limits of its 95 % interval. n: clips it is of.
         reference: the same of the reference. control: of shuffled sound.
+        median, known: of a signed metric, its value again and the share of clips where it is known, with the same of
+            the reference and of the control.
         clips: value of each clip. absent: names of clips without, by reason. notes: what to know of it.
     """
 
@@ -69,6 +81,10 @@ class Measured:
     n: int = 0
     reference: float | None = None
     control: float | None = None
+    median: float | None = None
+    known: float | None = None
+    known_reference: float | None = None
+    known_control: float | None = None
     clips: Mapping[str, float] = field(default_factory=dict)
     reference_clips: Mapping[str, float] = field(default_factory=dict)
     absent: Mapping[str, list[str]] = field(default_factory=dict)
@@ -140,7 +156,7 @@ def _tallies(
     report: Callable[[str, int, int], None],
 ) -> tuple[dict[str, Tally], ...]:
     """What each clip adds to each metric, by its name: generated, real, and generated with a stranger's sound."""
-    mine, theirs, shuffled = ({metric.name: Tally() for metric in metrics} for _ in range(3))
+    mine, theirs, shuffled = ({m.name: Tally(median=m.median, bounds=_bounds(m)) for m in metrics} for _ in range(3))
     partner = {clip.name: clip for clip in real}
     stranger = _strangers(generated, seed)
     total = len(generated) + len(real)
@@ -169,6 +185,11 @@ def _sample(own: Lookup, truth: Lookup | None, prompt: Prompt | None, read: Read
     return Sample(
         own, own, truth, prompt.text, read.words(prompt.text), targets=prompt.targets, text_features=read.words
     )
+
+
+def _bounds(metric: Metric) -> tuple[float, float] | None:
+    """Least and greatest value of a clip, where a metric's range is that of a share."""
+    return (0.0, 1.0) if metric.range == "0 … 1" else None
 
 
 def _strangers(clips: Sequence[ExtractedClip], seed: int) -> dict[str, ExtractedClip]:
@@ -205,6 +226,10 @@ def _clip_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, see
         len(mine.shares),
         theirs.value,
         shuffled.value,
+        mine.value if metric.median else None,
+        mine.known,
+        theirs.known,
+        shuffled.known,
         {name: top / bottom for name, (top, bottom) in mine.shares.items()},
         {name: top / bottom for name, (top, bottom) in theirs.shares.items()},
         mine.absent,

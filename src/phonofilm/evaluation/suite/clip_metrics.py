@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from phonofilm.evaluation.features.detectors import SCENES, names_from
-from phonofilm.evaluation.features.signal import BOX_RATE, impulses_from, motion_from, strength_from
+from phonofilm.evaluation.features.signal import BOX_RATE, strength_from, synchrony
 from phonofilm.evaluation.features.sync_network import logits_of as sync_logits
 from phonofilm.evaluation.features.sync_network import sync_grid
 from phonofilm.evaluation.metrics.distribution.divergence import kl_divergence
@@ -37,8 +37,8 @@ from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Sample, Share
 from phonofilm.signals.dropouts import Dropouts, lone_share, shared_cuts
 from phonofilm.signals.onsets import onset_agreement, onset_scores
 from phonofilm.signals.sync.av_align import Variant, av_align, flow_peaks
+from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
 from phonofilm.signals.sync.desync import desync, desync_expected, desync_offsets
-from phonofilm.signals.sync.drift import drift
 from phonofilm.signals.sync.offset import offset
 from phonofilm.signals.time_series import Signal
 
@@ -51,39 +51,87 @@ def scalar(feature: str, name: str, sample: Sample, sound: bool = False) -> floa
     return float((sample.sound if sound else sample.picture)(feature)[name])
 
 
+SILENT = -60.0
+"""Peak in dBFS below which a sound is silent."""
+
+
+def silent(sample: Sample) -> bool:
+    """Whether a clip has no sound, or a silent one."""
+    facts = sample.sound("facts")
+    return float(facts["sound_seconds"]) == 0 or float(facts["peak"]) < SILENT
+
+
+def audible(sample: Sample) -> None:
+    """Check that a clip has a sound that can be compared with something.
+
+    Raises:
+        AbsentError: it is missing, or silent.
+    """
+    if silent(sample):
+        raise AbsentError("it has no sound, or a silent one")
+
+
+def has_sound(sample: Sample) -> float:
+    return float(not silent(sample))
+
+
+def synchrony_of(sample: Sample) -> Arrays:
+    """The feature `sync` of a picture and the sound that it is shown with."""
+    audible(sample)
+    if sample.picture is sample.sound:
+        return sample.picture("sync")
+    heard, seen = sound_cues_from(sample.sound("onsets")), picture_cues_from(sample.picture("motion"))
+
+    def find() -> Arrays:
+        try:
+            return synchrony(heard, seen)
+        except ValueError as error:
+            raise AbsentError(str(error)) from error
+
+    return sample.once("sync", find)
+
+
 def offset_ms(sample: Sample) -> float:
-    """Signed, positive = audio early."""
-    picture, sound = sample.picture("motion"), sample.sound("onsets")
-    if sample.picture is sample.sound:
-        return float(sample.picture("sync")["offset"][0])
-    try:
-        return sample.once("offset", lambda: offset(strength_from(sound), motion_from(picture)).milliseconds)
-    except ValueError as error:
-        raise AbsentError(str(error)) from error
+    """Signed, positive = sound late.
+
+    Raises:
+        AbsentError: it cannot be known.
+    """
+    early, known, _ = synchrony_of(sample)["offset"]
+    if not known:
+        raise AbsentError("its offset cannot be known: no lag fits clearly better than others")
+    return -float(early)
 
 
-def speed_change(sample: Sample) -> float:
-    """Speed of the sound over that of the picture, less 1."""
-    picture, sound = sample.picture("motion"), sample.sound("onsets")
-    if sample.picture is sample.sound:
-        return float(sample.picture("sync")["drift"][0])
-    try:
-        return sample.once("drift", lambda: drift(impulses_from(sound), motion_from(picture)).change)
-    except ValueError as error:
-        raise AbsentError(str(error)) from error
+def drift_permille(sample: Sample) -> float:
+    """How much faster than the picture the sound runs, in per mille.
+
+    Raises:
+        AbsentError: it cannot be known.
+    """
+    faster, known = synchrony_of(sample)["drift"]
+    if not known:
+        raise AbsentError("its drift cannot be known: no speed fits clearly better than others")
+    return float(faster)
 
 
 def within_itu_limits(sample: Sample) -> float:
-    return float(LATE <= offset_ms(sample) <= EARLY)
+    """1 or 0; a clip without a sound is not in sync with anything."""
+    if silent(sample):
+        return 0.0
+    return float(LATE <= -offset_ms(sample) <= EARLY)
 
 
 def opinion(sample: Sample) -> float:
-    """PEAVS[phonofilm] of offset, drift, what is cut out of one stream alone, and cuts of both."""
+    """PEAVS[phonofilm] of offset, drift where it is known, what is cut out of one stream alone, and cuts of both."""
+    early = -offset_ms(sample) / 1000
+    try:
+        running = drift_permille(sample) / 1000
+    except AbsentError:
+        running = 0.0
     sound, picture = (dropouts_from(part("dropouts"), name) for part, name in
                       ((sample.sound, "sound"), (sample.picture, "picture")))  # fmt: skip
-    return predict(
-        Flaws(offset_ms(sample) / 1000, speed_change(sample), lone_share(sound, picture), shared_cuts(sound, picture))
-    )
+    return predict(Flaws(early, running, lone_share(sound, picture), shared_cuts(sound, picture)))
 
 
 def dropouts_from(kept: Arrays, stream: str) -> Dropouts:
@@ -92,7 +140,9 @@ def dropouts_from(kept: Arrays, stream: str) -> Dropouts:
 
 
 def onset_motion(sample: Sample) -> float:
-    """F1 of audio onsets against changes of motion, within ± 60 ms."""
+    """F1 of audio onsets against changes of motion, within ± 60 ms; 0 without a sound."""
+    if silent(sample):
+        return 0.0
     sound, picture = sample.sound("onsets")["times"], sample.picture("motion")["times"]
     if not len(sound) and not len(picture):
         raise AbsentError("nothing sets in and nothing moves")
@@ -100,7 +150,9 @@ def onset_motion(sample: Sample) -> float:
 
 
 def aligned(sample: Sample, variant: Variant) -> float:
-    """AV-Align over our own flow."""
+    """AV-Align over our own flow; 0 without a sound."""
+    if silent(sample):
+        return 0.0
     picture = sample.picture("motion")
     fps = float(picture["rate"])
     peaks = flow_peaks(picture["speed"], fps, variant)
@@ -147,7 +199,13 @@ def pan_gap(sample: Sample) -> float:
     return gap
 
 
+def loudness(sample: Sample) -> float:
+    audible(sample)
+    return scalar("levels", "lufs", sample, sound=True)
+
+
 def loudness_gap(sample: Sample) -> float:
+    audible(sample)
     return abs(scalar("levels", "lufs", sample, sound=True) - float(sample.truth("levels")["lufs"]))
 
 
@@ -160,9 +218,12 @@ def onset_precision(sample: Sample) -> float:
 
 
 def _onset_scores(sample: Sample) -> tuple[float, float]:
-    sound, real = sample.sound("onsets"), sample.truth("onsets")
+    real = sample.truth("onsets")
     if not len(real["times"]):
         raise AbsentError("its reference has no onset")
+    if silent(sample):
+        return 0.0, 0.0
+    sound = sample.sound("onsets")
     found = onset_scores(sound["times"], real["times"], sound["confidence"])
     return found.accuracy, found.average_precision
 
@@ -196,11 +257,13 @@ def clap_truth(sample: Sample) -> float:
 
 def audible_frames(sample: Sample) -> float:
     """AVHScore of one clip."""
+    audible(sample)
     return avh_score(sample.sound("imagebind-frames")["audio"], sample.picture("imagebind-frames")["frames"])
 
 
 def javis(sample: Sample) -> float:
     """JavisScore of one clip, windows of 2 s every half second."""
+    audible(sample)
     pictures, sounds = sample.picture("imagebind-frames"), sample.sound("imagebind-frames")["windows"]
     windows = javis_windows(len(pictures["frames"]), float(pictures["rate"]))
     count = min(len(windows), len(sounds))
@@ -279,17 +342,20 @@ def mouth_offset(sample: Sample) -> float:
 
 
 def desync_seconds(sample: Sample) -> float:
+    audible(sample)
     return desync(sample.picture("synchformer")["logits"])
 
 
 def own_desync(sample: Sample, expected: bool) -> float:
     """|offset| in seconds by our own sync network, by argmax as published or by expectation."""
+    audible(sample)
     read = desync_expected if expected else desync_offsets
     return abs(float(read(sync_logits(sample), sync_grid())))
 
 
 def audio_video_cosine(sample: Sample, feature: str) -> float:
     """Cosine of a network's sound and picture."""
+    audible(sample)
     try:
         return imagebind_score(sample.sound(feature)["audio"][None], sample.picture(feature)["vision"][None])
     except ValueError as error:

@@ -165,7 +165,8 @@ class _Pair:
             category = result["categories"]
             kept = [(name, values) for name, values in kept if category.get(name) == self.category]
         row = self.row(side)
-        size = abs if row["range"].startswith("−") and row["better"] == "lower" else float
+        signed = row.get("known") is not None or (row["range"].startswith("−") and row["better"] == "lower")
+        size = abs if signed else float
         return {name: size(values[self.name]) for name, values in kept if self.name in values}
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 FAILURES: dict[str, str] = {
-    "offset": "A regular rhythm fits at several offsets; a clip in which nothing happens has none and is listed.",
-    "in sync": "A share: coarse for few clips.",
-    "drift": "Needs events through the whole clip; with few of them chance fits (see its control).",
+    "offset": (
+        "Known for sounds that are seen to be made, in Foley World for bounces and strikes; half of all talk; hardly "
+        "ever for what passes by, for rain, or for film under music. A sound of another place and time may still fit: "
+        "see the control's share of known clips."
+    ),
+    "in sync": "A share: coarse for few clips. Of clips with sound it knows only those whose offset is known.",
+    "drift": "Needs events through the whole clip that are seen and heard; else it is not known.",
     "PEAVS[phonofilm]": "Knows offset and drift only: sound that never belonged to the picture may pass.",
     "onset–motion F1": "Things that move without sound count against it; so do sounds off screen.",
     "AV-Align[phonofilm-flow]": "Blind under one pixel of camera jitter; ±1 frame is 40 ms at 25 fps.",
@@ -55,6 +59,10 @@ FAILURES: dict[str, str] = {
     "IS[efficientnet]": (
         "At most the number of classes seen: few clips score low; says nothing of whether the classes are right."
     ),
+    "clips with sound": "A hum counts as sound.",
+    "frozen frames": "A still scene counts as frozen: read it beside the reference.",
+    "dropped frames": "Animation on twos has every other frame twice and counts as dropped.",
+    "blur": "A soft drawing is blurred too: read it beside the reference.",
     "silence": "Quiet is not wrong.",
     "loudness": "Ungated: pauses lower it.",
     "loudness gap": "—",

@@ -22,7 +22,7 @@ from phonofilm.evaluation.suite.aggregate import Measured, measure
 from phonofilm.evaluation.suite.dataset import Folder, scan
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
 from phonofilm.evaluation.suite.result_cache import ResultCache
-from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, unpaired
+from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, uneven_pairs, unpaired
 from phonofilm.extras import install_command
 from phonofilm.files import printable
 from phonofilm.perception.common.optional_imports import BY_HAND
@@ -101,7 +101,7 @@ def evaluate(
     asked = {clip.name: row for clip in (*mine, *real) if (row := prompt_of(known, clip.name)) is not None}
     longer = take_words((text for row in asked.values() for text in row.texts), plan, progress)
     found = _measured(ready, mine, real, asked, plan, settings.seed, progress)
-    listed = [sorted_out[0][1] + unpaired(mine, real, "reference")]
+    listed = [sorted_out[0][1] + unpaired(mine, real, "reference") + uneven_pairs(mine, real)]
     if real:
         listed.append(sorted_out[1][1] + unpaired(real, mine, "generated folder"))
     sides = [_side(*row) for row in zip(folders, takings, (mine, real), listed, strict=False)]

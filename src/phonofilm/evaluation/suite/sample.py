@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+Found = TypeVar("Found")
 Arrays = Mapping[str, np.ndarray]
 Lookup = Callable[[str], Arrays]
 """Feature name to its arrays; raises `AbsentError` where the clip has none."""
@@ -37,17 +39,18 @@ class Sample:
     prompt_features: Lookup | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
     text_features: Callable[[str], Lookup] | None = None
-    memo: dict[str, float] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def with_audio(self, sound: Lookup) -> Sample:
         """The same picture with other sound."""
         return replace(self, sound=sound, memo={})
 
-    def once(self, name: str, find: Callable[[], float]) -> float:
-        """A number of this pair, found at the first asking."""
+    def once(self, name: str, find: Callable[[], Found]) -> Found:
+        """What is found of this pair, at the first asking."""
         if name not in self.memo:
             self.memo[name] = find()
-        return self.memo[name]
+        found: Found = self.memo[name]
+        return found
 
     def truth(self, feature: str) -> Arrays:
         if self.real is None:

@@ -69,12 +69,12 @@ def _flaw(clip: ExtractedClip, picture: bool, sound: bool, least: float) -> tupl
     facts = clip.facts
     if picture and not facts["picture_seconds"]:
         return "no picture", "has no picture"
-    if sound and not facts["sound_seconds"]:
+    if sound and not facts["sound_seconds"] and not facts["picture_seconds"]:
         return "no sound", "has no sound"
     if picture and facts["frames"] == 1:
         return "one frame", "has one frame only"
     for wanted, key in ((picture, "picture_seconds"), (sound, "sound_seconds")):
-        if wanted and facts[key] < least:
+        if wanted and facts[key] < least and not (key == "sound_seconds" and not facts[key]):
             return "too short", f"its {key.split('_')[0]} lasts {facts[key]:.2f} s; {least:g} s are needed"
     if picture and min(facts["width"], facts["height"]) < 16:
         return "odd", f"is {facts['width']:.0f}x{facts['height']:.0f} pixels; 16 are needed"
@@ -111,6 +111,9 @@ def _odd(clip: ExtractedClip, usual: Mapping[str, float]) -> tuple[str, str] | N
 def _remarks(clip: ExtractedClip, picture: bool, sound: bool) -> list[ScreeningNote]:
     facts = clip.facts
     remarks = []
+    if not facts["sound_seconds"]:
+        told = "has no sound: it counts as failed in clips with sound and in sync"
+        return [ScreeningNote(clip.name, "no sound", told, scored=True)] if sound else []
     if sound and facts["peak"] < SILENT:
         remarks.append(ScreeningNote(clip.name, "silent", "is silent (peak below −60 dBFS)", scored=True))
     gap = abs(facts["picture_seconds"] - facts["sound_seconds"])
@@ -129,6 +132,21 @@ def _short(clips: Sequence[ExtractedClip]) -> list[ScreeningNote]:
         for clip, length in zip(clips, lengths, strict=True)
         if length < SHORT * usual
     ]
+
+
+def uneven_pairs(mine: Sequence[ExtractedClip], others: Sequence[ExtractedClip]) -> list[ScreeningNote]:
+    """Pairs of different length: what is compared pair by pair compares all of both."""
+    partners = {clip.name: clip for clip in others}
+    notes = []
+    for clip in mine:
+        other = partners.get(clip.name)
+        if other is None:
+            continue
+        own, real = (max(c.facts["picture_seconds"], c.facts["sound_seconds"]) for c in (clip, other))
+        if abs(own - real) > max(0.25, 0.05 * real):
+            told = f"lasts {own:.2f} s, its reference {real:.2f} s; scores against the reference compare all of both"
+            notes.append(ScreeningNote(clip.name, "pair of different length", told, scored=True))
+    return notes
 
 
 def unpaired(mine: Sequence[ExtractedClip], others: Sequence[ExtractedClip], where: str) -> list[ScreeningNote]:

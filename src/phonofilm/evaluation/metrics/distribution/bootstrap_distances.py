@@ -49,6 +49,10 @@ class FeatureSet:
         while self.kept > ROWS and len(self.heap) > 2:
             self.kept -= len(heapq.heappop(self.heap)[1])
 
+    def digests(self) -> set[str]:
+        """Hashes of the kept clips, as `_reversed` writes them."""
+        return {key[:-12] for key, _ in self.heap}
+
     def parts(self) -> list[np.ndarray]:
         """Rows of each kept clip, in order of their hashes."""
         return [rows for _, rows in sorted(self.heap, key=lambda item: item[0], reverse=True)]
@@ -85,7 +89,10 @@ def distance(kind: str, generated: FeatureSet, real: FeatureSet, seed: int = 0) 
     if kind.startswith("frechet") and min(count, real.moments.count) < 2 * width:
         fewest = min(count, real.moments.count)
         notes.append(f"{fewest} rows for {width} features: biased upwards, compare equal counts only")
-    if kind.startswith("frechet"):
+    if kind == "frechet-infinity":
+        _check_extrapolation(generated, real)
+        value, spread = _infinity(generated.parts(), real.parts(), seed)
+    elif kind == "frechet":
         value = plain_distance(kind, generated, real, seed)
         spread = _frechet_spread(generated.parts(), real.moments, seed)
     else:
@@ -95,6 +102,41 @@ def distance(kind: str, generated: FeatureSet, real: FeatureSet, seed: int = 0) 
     reach = NORMAL * spread
     low = max(value - reach, 0.0) if kind == "frechet" else value - reach
     return DistanceEstimate(Interval(value, low, value + reach), count, width, tuple(notes))
+
+
+EXTRAPOLATED = 200
+"""Clips on both sides from which on FAD-∞ is given (coverage of its interval on splits of one set: docs/metrics.md)."""
+
+GROUPS = 10
+"""Groups of clips that are left out in turn to find how far an extrapolation spreads."""
+
+
+def _check_extrapolation(generated: FeatureSet, real: FeatureSet) -> None:
+    """
+    Raises:
+        ValueError: too few clips to extrapolate from, or the same clips on both sides, whose distance is less than any
+            two sets of one kind have.
+    """
+    fewest = min(generated.clips, real.clips)
+    if fewest < EXTRAPOLATED:
+        raise ValueError(f"it is given from {EXTRAPOLATED} clips on both sides on, and there are {fewest}")
+    if generated.digests() & real.digests():
+        raise ValueError("the folders share clips: they are no two samples to extrapolate from")
+
+
+def _infinity(generated: list[np.ndarray], real: list[np.ndarray], seed: int) -> tuple[float, float]:
+    """FAD-∞ and its standard deviation over clips of both sides, by a jackknife over groups of clips."""
+
+    def of(left_out: int | None) -> float:
+        kept = [
+            np.concatenate([rows for i, rows in enumerate(parts) if i % GROUPS != left_out])
+            for parts in (generated, real)
+        ]
+        return frechet_infinity(kept[0], kept[1], seed=seed).value
+
+    without = np.array([of(group) for group in range(GROUPS)])
+    spread = np.sqrt((GROUPS - 1) / GROUPS * ((without - without.mean()) ** 2).sum())
+    return of(None), float(spread)
 
 
 def halves(kind: str, real: FeatureSet, seed: int = 0) -> float:

@@ -1,0 +1,261 @@
+"""How far sound and picture of a clip are apart, and whether that can be known at all.
+
+**Positive = audio early**, as in DeSync, PEAVS, SyncNet and ITU-R BT.1359; tables turn the sign.
+
+Three cues are tried, each a correlation over lags that is 1 where sound and picture say the same at the same time:
+
+- *events*: onsets against changes of motion and of light, by column of the picture and pan of the sound, or of the
+  whole picture, which then has to fit much better;
+- *sparks*, where there is a flash: onsets against the strongest sudden change of a small cell, by finer columns; the
+  bang is expected later than the flash, by the way that its dullness tells (`sound_travel`);
+- *texture*: levels of four groups of bands against brightness of small cells, whatever its sign: a mouth.
+
+An offset is known where a cue's highest correlation passes a threshold and stands clear of the next best lag. Both
+were chosen on 60 scenes a family of Foley World at 12 and 24 frames a second, so that of the same scenes with another
+one's sound at most 1 or 2 of 100 pass (docs/metrics.md). What is heard but not seen to happen, as most of a film under
+music, passes none of them, and then the offset has no value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.ndimage import gaussian_filter1d
+
+from phonofilm.signals.onsets import DELAY, vertex
+from phonofilm.signals.onsets import RATE as SOUND_RATE
+from phonofilm.signals.sync.cues import COLUMNS, FINE, PictureCues, SoundCues
+from phonofilm.signals.validation import Floats
+
+RATE = 200
+"""Correlations are sampled at 5 ms, and read between samples."""
+
+LIMIT, SHARE = 2.5, 0.25
+"""Seconds of offset that are searched at most, and as a share of the clip (1 s always): less overlap fits by chance."""
+
+BLUR, PICTURE_BLUR, SOUND_BLUR, STEADY = 0.02, 0.02, 0.03, 1.0
+"""Seconds (standard deviation) that a correlation, a picture's cue and a sound's are smoothed by, and over which what
+is steady is taken out of both."""
+
+APART = 0.12
+"""Seconds from the best lag within which another peak is the same one."""
+
+QUICK, LATE = 0.25, 0.016
+"""Seconds over which a level that changes more slowly is taken out, and by which a band's energy lies behind the sound:
+half the window that it looks back over."""
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A cue's name; the correlation from which on its lag is known, for sound with places and for sound without; the
+    gap to the next best lag that it needs; and the lag in ms that it reads on clips in sync."""
+
+    name: str
+    least: float
+    least_mono: float
+    gap: float
+    bias: float
+
+
+EVENTS = Cue("events", 0.50, 0.75, 0.10, 0.0)
+ANYWHERE = Cue("events anywhere", 0.76, 0.76, 0.12, 0.0)
+SPARKS = Cue("sparks", 0.26, 0.60, 0.03, -2.0)
+TEXTURE = Cue("texture", 0.22, 0.22, 0.20, -14.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How far sound and picture of one clip are apart.
+
+    Attributes:
+        milliseconds: positive = audio early. known: whether it is more than the best of many lags that do not fit.
+        confidence: 0 … 1; 0.5 at the threshold of `known`. cue: the one that it was read from.
+    """
+
+    milliseconds: float
+    known: bool
+    confidence: float
+    cue: str
+
+
+def align(sound: SoundCues, picture: PictureCues) -> Alignment:
+    """The offset of a sound against a picture.
+
+    Raises:
+        ValueError: nothing is heard, or nothing moves.
+    """
+    found = [_read(cue, sound, curve) for cue, curve in _curves(sound, picture)]
+    if not found:
+        raise ValueError("nothing sets in, or nothing moves: an offset has no value")
+    best = max(found, key=lambda alignment: alignment.confidence)
+    if best.cue == "sparks":
+        later = 1000 * sound_travel(sound.bang)
+        return Alignment(best.milliseconds + later, best.known, best.confidence, best.cue)
+    return best
+
+
+FLASH = 0.15
+"""Brightening that half of the picture shares, 0 … 1, from which on a bang is the sound of a flash."""
+
+TRAVEL = (-0.1652, -0.0291, -0.0002, 0.0, 0.0256, 0.0256, 0.0074, -0.0671, -0.0761)
+"""Seconds, and seconds for each of the bands `BANG`: least squares over scenes of Foley World that blow up 20 to 160 m
+away (Spearman and error in docs/metrics.md)."""
+
+
+def sound_travel(bang: Floats) -> float:
+    """Seconds that a bang was on its way, from how much of its highs the air has taken; 0 … 0.6."""
+    return float(np.clip(TRAVEL[0] + bang @ np.array(TRAVEL[1:]), 0.0, 0.6))
+
+
+def _read(cue: Cue, sound: SoundCues, curve: Floats) -> Alignment:
+    lags = (np.arange(len(curve)) - len(curve) // 2) / RATE
+    top = int(curve[1:-1].argmax()) + 1
+    lag = lags[top] + vertex(*curve[top - 1 : top + 2]) / RATE
+    others = curve[np.abs(lags - lag) > APART]
+    gap = float(curve[top] - others.max()) if len(others) else 0.0
+    least = cue.least if sound.stereo else cue.least_mono
+    margin = min(float(curve[top]) - least, gap - cue.gap)
+    confidence = 1 / (1 + np.exp(-12 * margin))
+    return Alignment(1000 * float(lag) - cue.bias, margin > 0, float(confidence), cue.name)
+
+
+def _curves(sound: SoundCues, picture: PictureCues) -> list[tuple[Cue, Floats]]:
+    """Correlation over lags of each cue that sound and picture both have."""
+    pair = _Pair(sound, picture)
+    curves = [(EVENTS, pair.events()), (TEXTURE, pair.texture())]
+    if sound.stereo:  # its places may be wrong, or one place throughout
+        curves.append((ANYWHERE, _Pair(replace(sound, stereo=np.array(0.0)), picture).events()))
+    if float(picture.flash) > FLASH:
+        curves.append((SPARKS, pair.sparks()))
+    return [(cue, curve) for cue, curve in curves if curve.any()]
+
+
+class _Pair:
+    """A sound and a picture on one clock."""
+
+    def __init__(self, sound: SoundCues, picture: PictureCues, slowest: float = 1.0) -> None:
+        self.sound, self.picture, self.rate = sound, picture, float(picture.rate)
+        lasts = max(len(sound.strength) / SOUND_RATE / slowest, len(picture.texture) / self.rate)
+        self.clock = _Clock(lasts, round(RATE * min(LIMIT, max(1.0, SHARE * lasts))))
+        self.times = np.arange(len(sound.strength)) / SOUND_RATE - DELAY
+        moved = ((picture.across, 1.0), (picture.upright, 1.0), (picture.flare, 1.5))
+        self._moved = np.mean([self._seen(values, first) for values, first in moved], axis=0)
+        self._onsets = _standing(sound.strength[:, None] * _placed(sound, COLUMNS), SOUND_RATE, SOUND_BLUR)
+
+    def events(self, speed: float = 1.0) -> Floats:
+        """With the sound, which ran at `speed`, played at its own pace again."""
+        return self.clock.correlation(self.clock.spectrum(self._onsets, self.times * speed), self._moved)
+
+    def sparks(self) -> Floats:
+        onsets = _standing(self.sound.strength[:, None] * _placed(self.sound, FINE), SOUND_RATE, SOUND_BLUR)
+        return self.clock.correlation(self.clock.spectrum(onsets, self.times), self._seen(self.picture.sparks, 1.5))
+
+    def texture(self) -> Floats:
+        """Size over lags of the covariance of levels [N, 4] with brightness of cells [T, 256]."""
+        level = gaussian_filter1d(self.sound.level, SOUND_BLUR * SOUND_RATE, axis=0)
+        level = level - gaussian_filter1d(level, QUICK * SOUND_RATE, axis=0)
+        cells = gaussian_filter1d(self.picture.texture, PICTURE_BLUR * self.rate, axis=0)
+        heard = self.clock.spectrum(level, self.times + DELAY - LATE)
+        clock = np.arange(len(cells), dtype=np.float64) / self.rate
+        seen = self.clock.spectrum(cells, clock)
+        total = np.zeros(2 * self.clock.reach + 1)
+        for band in heard.T:
+            total += (self.clock.lags(band[:, None].conj() * seen) ** 2).sum(axis=1)
+        return gaussian_filter1d(np.sqrt(total), BLUR * RATE)
+
+    def _seen(self, values: Floats, first: float) -> Floats:
+        if not self.sound.stereo:
+            values = values.sum(axis=1, keepdims=True)
+        times: Floats = (first + np.arange(len(values), dtype=np.float64)) / self.rate
+        return self.clock.spectrum(_standing(values, self.rate, PICTURE_BLUR), times)
+
+
+def _placed(sound: SoundCues, columns: int) -> Floats:
+    """Weight [N, columns] of each column at the pan of what sets in; one column for sound without places."""
+    if not sound.stereo:
+        return np.ones((len(sound.pan), 1))
+    place = (sound.pan + 1) / 2
+    # soft cells have their middles at the picture's edges, small cells half a cell inside
+    at = place * (columns - 1) if columns == COLUMNS else np.clip(place * columns - 0.5, 0, columns - 1)
+    reach = 1.0 if columns == COLUMNS else 1.5
+    away = np.abs(at[:, None] - np.arange(columns)) / reach
+    return np.where(away < 1, 0.5 + 0.5 * np.cos(np.pi * np.minimum(away, 1)), 0.0)
+
+
+def _standing(values: Floats, rate: float, blur: float, most: float = 4.0) -> Floats:
+    """Columns smoothed, less what is steady in them, limited to `most` standard deviations of all."""
+    out = gaussian_filter1d(values, blur * rate, axis=0)
+    out = out - gaussian_filter1d(out, STEADY * rate, axis=0)
+    for _ in range(3):  # what is cut off has raised the deviation that it is measured by
+        size = np.sqrt((out**2).mean())
+        out = np.clip(out, -most * size, most * size)
+    return out
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Speed of the sound over that of the picture, less 1, in per mille; and whether that can be known."""
+
+    permille: float
+    known: bool
+
+
+SPEEDS = np.arange(-0.26, 0.2601, 0.01)
+"""Logarithms of the speeds that are tried: 0.77 to 1.3."""
+
+PACE_LEAST, PACE_GAP = 0.10, 0.05
+"""How far above the threshold of *events* a speed must correlate, for many are tried, and above others 5 % away."""
+
+
+def pace(sound: SoundCues, picture: PictureCues) -> Pace:
+    """How much faster than the picture a sound runs, by the cue *events* alone.
+
+    Raises:
+        ValueError: nothing is heard, or nothing moves.
+    """
+    pair = _Pair(sound, picture, slowest=float(np.exp(SPEEDS[0])))
+
+    def height(log: float) -> float:
+        return float(pair.events(float(np.exp(log)))[1:-1].max())
+
+    heights = np.array([height(log) for log in SPEEDS])
+    if not heights.any():
+        raise ValueError("nothing sets in, or nothing moves: a drift has no value")
+    near = SPEEDS[heights.argmax()] + np.arange(-0.01, 0.0101, 0.002)
+    fine = np.array([height(log) for log in near])
+    top = int(fine[1:-1].argmax()) + 1
+    log = near[top] + 0.002 * vertex(*fine[top - 1 : top + 2])
+    others = heights[np.abs(SPEEDS - log) > 0.05].max()
+    least = (EVENTS.least if sound.stereo else EVENTS.least_mono) + PACE_LEAST
+    return Pace(1000 * float(np.expm1(log)), bool(fine[top] > least and fine[top] - others > PACE_GAP))
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """A grid of `seconds` at `RATE`, and lags of up to ± `reach` steps."""
+
+    seconds: float
+    reach: int
+
+    @property
+    def size(self) -> int:
+        return int(next_fast_len(int(self.seconds * RATE) + self.reach + 1, real=True))
+
+    def spectrum(self, values: Floats, times: Floats) -> Floats:
+        """Spectrum [F, K] of columns [N, K] at the given times, put on the grid and made of unit energy."""
+        grid = np.arange(int(self.seconds * RATE)) / RATE
+        laid = np.stack([np.interp(grid, times, column, left=0, right=0) for column in values.T], axis=1)
+        size = np.linalg.norm(laid)
+        spectrum: Floats = rfft(laid / size if size > 1e-9 else 0 * laid, self.size, axis=0)
+        return spectrum
+
+    def lags(self, product: Floats) -> Floats:
+        """Correlation [2·reach + 1, ...] from the product of two spectra."""
+        circle = irfft(product, self.size, axis=0)
+        return np.concatenate([circle[-self.reach :], circle[: self.reach + 1]])
+
+    def correlation(self, heard: Floats, seen: Floats) -> Floats:
+        """Σ heard(t) · seen(t + lag) over time and columns, smoothed: lag > 0 where the sound comes first."""
+        return gaussian_filter1d(self.lags((heard.conj() * seen).sum(axis=1)), BLUR * RATE)
