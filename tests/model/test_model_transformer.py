@@ -203,31 +203,33 @@ def test_places_computed_once_serve_every_call(tiny, build, draw):
     assert_latents_close(made, model(*inputs), rtol=0, atol=0)
 
 
-def test_doors_are_shut_at_first_and_open_by_training(tiny, draw):
+def test_condition_inputs_add_nothing_at_first_and_learn(tiny, draw):
     condition_inputs = (ConditionInput("onsets", "audio", 3), ConditionInput("sync", "video", 5, at="modulation"))
     plain = AVTransformer(tiny)
-    with_doors = AVTransformer(replace(tiny, condition_inputs=condition_inputs))
-    missing = with_doors.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    with_inputs = AVTransformer(replace(tiny, condition_inputs=condition_inputs))
+    missing = with_inputs.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert sorted(missing) == sorted(
-        f"{d}.{k}" for d in ("audio.token_doors.onsets", "video.modulation_doors.sync") for k in ("weight", "bias")
+        f"{d}.{k}"
+        for d in ("audio.token_conditions.onsets", "video.modulation_conditions.sync")
+        for k in ("weight", "bias")
     )
     with torch.no_grad():
         for a, b in zip(
-            plain.parameters(), [p for n, p in with_doors.named_parameters() if n not in missing], strict=True
+            plain.parameters(), [p for n, p in with_inputs.named_parameters() if n not in missing], strict=True
         ):
             a += 0.05 * torch.randn(a.shape, generator=torch.Generator().manual_seed(a.numel()))
             b.copy_(a)
     inputs = draw()
     video_tokens, audio_tokens = len(inputs.positions.video), len(inputs.positions.audio)
     conditions = {"onsets": torch.randn(2, audio_tokens, 3), "sync": torch.randn(2, video_tokens, 5)}
-    assert_latents_close(with_doors(*inputs), plain(*inputs), rtol=0, atol=0)
-    assert_latents_close(with_doors(*inputs, conditions=conditions), plain(*inputs), atol=1e-5, rtol=1e-5)
-    made = with_doors(*inputs, conditions=conditions)
+    assert_latents_close(with_inputs(*inputs), plain(*inputs), rtol=0, atol=0)
+    assert_latents_close(with_inputs(*inputs, conditions=conditions), plain(*inputs), atol=1e-5, rtol=1e-5)
+    made = with_inputs(*inputs, conditions=conditions)
     (made.video.sum() + made.audio.sum()).backward()
-    for door in (with_doors.audio.token_doors["onsets"], with_doors.video.modulation_doors["sync"]):
-        assert door.weight.grad.any()
-        torch.nn.init.ones_(door.weight)
-    opened = with_doors(*inputs, conditions=conditions)
+    for layer in (with_inputs.audio.token_conditions["onsets"], with_inputs.video.modulation_conditions["sync"]):
+        assert layer.weight.grad.any()
+        torch.nn.init.ones_(layer.weight)
+    opened = with_inputs(*inputs, conditions=conditions)
     assert (opened.video - made.video).abs().max() > 1e-3
     assert (opened.audio - made.audio).abs().max() > 1e-3
 
@@ -257,7 +259,7 @@ def test_what_does_not_fit_is_refused(tiny, build, draw):
     ):
         with pytest.raises(ValueError, match=message):
             model(*arguments)
-    with pytest.raises(ValueError, match="no door for condition"):
+    with pytest.raises(ValueError, match="no input for condition"):
         model(*inputs, conditions={"onsets": torch.zeros(1)})
 
 

@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_refused(small, draw):
     model, inputs = UNet3D(small), draw()
     with pytest.raises(ValueError, match="both streams are absent"):
         model(Latents(), inputs.sigma, inputs.text, inputs.positions)
-    with pytest.raises(ValueError, match="no door"):
+    with pytest.raises(ValueError, match="no input"):
         model(*inputs, conditions={"onsets": torch.zeros(1)})
     with pytest.raises(ValueError, match="same number of levels"):
         UNetConfig(small.video, TowerConfig(64, (16,), patch=1, depth=1))

@@ -56,15 +56,17 @@ class Stream(nn.Module):
         self.gate_modulation = AdaLN(width, 1)
         self.text_timestep = NoiseEmbedder(width) if own and config.text_modulation else None
         self.text_modulation = AdaLN(width, 2) if config.text_modulation else None
-        condition_inputs = [door for door in config.condition_inputs if door.stream == name]
-        self.token_doors = _doors([door for door in condition_inputs if door.at == "tokens"], width)
-        self.modulation_doors = _doors([door for door in condition_inputs if door.at == "modulation"], width)
+        condition_inputs = [one for one in config.condition_inputs if one.stream == name]
+        self.token_conditions = _condition_layers([one for one in condition_inputs if one.at == "tokens"], width)
+        self.modulation_conditions = _condition_layers(
+            [one for one in condition_inputs if one.at == "modulation"], width
+        )
         self.table = nn.Parameter(torch.zeros(2, width))
         self.out = nn.Linear(width, size)
 
     def start_as_zero(self) -> None:
-        """Predict zero, whatever comes in; condition_inputs shut."""
-        for layer in (self.out, self.token_doors, self.modulation_doors):
+        """Predict zero, whatever comes in; conditions add nothing."""
+        for layer in (self.out, self.token_conditions, self.modulation_conditions):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
@@ -91,9 +93,9 @@ class Stream(nn.Module):
         tokens = self._with_stems(tokens, places.stems)
         levels = noise_levels(sigma, shape, stream.patch)
         embedded = self.timestep(levels)
-        for name, layer in self.token_doors.items():
+        for name, layer in self.token_conditions.items():
             tokens = tokens + layer(conditions[name].to(dtype)) if name in conditions else tokens
-        for name, layer in self.modulation_doors.items():
+        for name, layer in self.modulation_conditions.items():
             if name in conditions:
                 spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
                 embedded = spelled_out + layer(conditions[name].to(dtype))
@@ -157,5 +159,5 @@ def _shape(latents: Tensor) -> tuple[int, ...]:
     return tuple(latents.shape[2:]) if latents.ndim == 5 else (latents.shape[1], latents.shape[3])
 
 
-def _doors(condition_inputs: list[ConditionInput], width: int) -> nn.ModuleDict:
-    return nn.ModuleDict({door.name: nn.Linear(door.width, width) for door in condition_inputs})
+def _condition_layers(condition_inputs: list[ConditionInput], width: int) -> nn.ModuleDict:
+    return nn.ModuleDict({one.name: nn.Linear(one.width, width) for one in condition_inputs})

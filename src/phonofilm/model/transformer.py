@@ -111,11 +111,11 @@ class AVTransformer(nn.Module):
             Raw predictions in the shapes and dtypes of the latents.
 
         Raises:
-            ValueError: shapes that do not fit each other, a condition without a door, or a block there is not.
+            ValueError: shapes that do not fit each other, a condition without an input, or a block there is not.
         """
         conditions = conditions or {}
-        if unknown := set(conditions) - {door.name for door in self.config.condition_inputs}:
-            raise ValueError(f"no door for condition {sorted(unknown)}: add it to the config's condition_inputs")
+        if unknown := set(conditions) - {one.name for one in self.config.condition_inputs}:
+            raise ValueError(f"no input for condition {sorted(unknown)}: add it to the config's condition_inputs")
         if absent := set(unmixed or ()) - set(range(len(self.blocks))):
             raise ValueError(f"no block {min(absent)}: there are {len(self.blocks)}, counted from 0")
         some = latents.audio if latents.video is None else latents.video

@@ -210,13 +210,13 @@ class UNet3D(nn.Module):
         exchange: Tensor | None = None,
         conditions: Mapping[str, Tensor] | None = None,
     ) -> Latents:
-        """As `AVTransformer.forward`. A U-Net knows positions by its convolutions, and has no condition_inputs.
+        """As `AVTransformer.forward`. A U-Net knows positions by its convolutions, and takes no conditions.
 
         Raises:
             ValueError: any condition, or no stream at all.
         """
         if conditions:
-            raise ValueError(f"the U-Net has no door for condition {sorted(conditions)}")
+            raise ValueError(f"the U-Net has no input for condition {sorted(conditions)}")
         towers = {"video": self.video, "audio": self.audio}
         given = {name: getattr(latents, name) for name in towers}
         given = {name: _mixed(value) for name, value in given.items() if value is not None}
