@@ -15,6 +15,7 @@ from phonofilm import Cancelled, Clip, PhonofilmError
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import noise_of
 from phonofilm.backends.canvas.layout import lay_out, work_out
+from phonofilm.backends.canvas.loop import Part
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
@@ -64,7 +65,7 @@ def test_the_same_seed_gives_the_same_bytes(model, clip, tmp_path):
 def test_each_modality_has_its_own_noise(model):
     """Noise is drawn per modality: changing one seed leaves the other's noise alone."""
     canvas = lay_out(work_out(Request("x"), model.parts.trained), model.parts.trained)
-    given = model._given(canvas, range(48), model.parts.trained.grid(48))
+    given = model._given(Part(0, 1, range(48), model.parts.trained.grid(48), canvas))
     both = noise_of(given, Request("x", seed=1), 0, model.device)
     other = noise_of(given, Request("x", seed=1, audio_seed=5), 0, model.device)
     later = noise_of(given, Request("x", seed=1), 1, model.device)
@@ -124,13 +125,13 @@ def test_what_is_given_reaches_the_network_as_clean_latents(model, clip):
     job = work_out(Request("x", task="extend", source=clip, seconds=1.0), trained)
     canvas: Canvas = lay_out(job, trained)
     span = range(12, 60)
-    given = model._given(canvas, span, trained.grid(48))
+    given = model._given(Part(0, 1, span, trained.grid(48), canvas))
     mask = given.mask.video[0, 0, :, 0, 0]
     assert mask.tolist() == [True] * 18 + [False] * 7  # frames 0 to 35 of the window: latents 0 to 17 are whole
     assert given.mask.audio[0, 0].sum() == 30  # 3 s are 120 mel frames: 1 + 4·29 are whole
     # causal codecs: what is known is encoded the same, whatever stands where nothing is known yet
     canvas.frames[canvas.frame_states == 0] = 0
-    again = model._given(canvas, span, trained.grid(48))
+    again = model._given(Part(0, 1, span, trained.grid(48), canvas))
     assert torch.equal(again.values.video[:, :, :18], given.values.video[:, :, :18])
 
 

@@ -14,6 +14,9 @@ from phonofilm.types import Latents
 KEEP = 24
 """So many windows are kept; older ones go."""
 
+RANKS = {"video": 5, "audio": 4}
+"""Dimensions of what `Latents` holds; files of earlier versions have others."""
+
 
 def work_home() -> Path:
     """Where unfinished work lies: $PHONOFILM_WORK, or a folder in the user's cache."""
@@ -38,7 +41,7 @@ class Store:
         return self.home / f"{self.job}-{window:03d}{stage and '-'}{stage}.safetensors"
 
     def load(self, window: int, stage: str = "") -> Latents | None:
-        """What an earlier run sampled, or None; a damaged file counts as none."""
+        """What an earlier run sampled, or None; a damaged file, or one of another layout of latents, counts as none."""
         path = self.path(window, stage)
         if not path.is_file():
             return None
@@ -46,7 +49,8 @@ class Store:
             tensors, _ = load_tensors(path)
         except PhonofilmError:
             return None
-        return Latents(tensors.get("video"), tensors.get("audio"))
+        as_now = all(name in RANKS and tensor.ndim == RANKS[name] for name, tensor in tensors.items())
+        return Latents(tensors.get("video"), tensors.get("audio")) if as_now else None
 
     def save(self, window: int, latents: Latents, stage: str = "") -> Path:
         """Keep a window, and forget the oldest of all jobs."""
