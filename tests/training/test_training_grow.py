@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from phonofilm.checkpoint import load_tensors, save_tensors
+from phonofilm.config import from_dict, read_toml
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.grow import parts
 from phonofilm.training.grow.__main__ import main
+from phonofilm.training.grow.recipe import CODECS, GrowRecipe, beside
+from phonofilm.training.tasks.base import open_task
 from phonofilm.world.people import phrases
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -76,3 +79,12 @@ def test_all_that_a_run_needs_is_imported_without_a_media_library() -> None:
         "[world.family(name) for name in world.FAMILIES]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_recipe_names_recipes_and_settings_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = RECIPES / "nano_gpu.toml"
+    recipe = from_dict(GrowRecipe, read_toml(path))
+    monkeypatch.chdir(tmp_path)
+    for name in (*CODECS, "network"):
+        with pytest.raises(PhonofilmError, match="data/"):  # all that is missing is the data
+            open_task(beside(path, recipe.part(name)), recipe.part(name).set)
