@@ -205,25 +205,25 @@ class TestConditionInputs:
     def test_those_that_were_trained_are_kept(self, tmp_path: Path) -> None:
         path, network = self.weights(tmp_path, ConditionInput("sync", "video", 6))
         loaded = load_module(AVTransformer, path, condition_inputs=[ConditionInput("more", "video", 2)])
-        name = "video.token_doors.sync.weight"
+        name = "video.token_conditions.sync.weight"
         assert torch.equal(loaded.state_dict()[name], network.state_dict()[name])
         assert loaded.state_dict()[name].any()
-        assert not loaded.state_dict()["video.token_doors.more.weight"].any()
+        assert not loaded.state_dict()["video.token_conditions.more.weight"].any()
 
     def test_anything_else_is_strict(self, tmp_path: Path) -> None:
         path, _ = self.weights(tmp_path, ConditionInput("sync", "video", 6))
         tensors, metadata = load_tensors(path)
         changes = {
             "patchify": {name: t for name, t in tensors.items() if name != "video.patchify.weight"},
-            "sync": tensors | {"video.token_doors.sync.weight": torch.zeros(3, 3)},
-            "other": tensors | {"video.token_doors.other.weight": torch.zeros(3, 3)},
+            "sync": tensors | {"video.token_conditions.sync.weight": torch.zeros(3, 3)},
+            "other": tensors | {"video.token_conditions.other.weight": torch.zeros(3, 3)},
         }
         for name, changed in changes.items():
             save_tensors(path, changed, metadata)
             with pytest.raises(PhonofilmError, match=rf"1 tensors differ, the first is video\.\S*{name}"):
                 load_module(AVTransformer, path)
-        save_tensors(path, {n: t for n, t in tensors.items() if "token_doors" not in n}, metadata)
-        assert not load_module(AVTransformer, path).state_dict()["video.token_doors.sync.weight"].any()
+        save_tensors(path, {n: t for n, t in tensors.items() if "token_conditions" not in n}, metadata)
+        assert not load_module(AVTransformer, path).state_dict()["video.token_conditions.sync.weight"].any()
 
 
 @settings(max_examples=60)

@@ -23,6 +23,7 @@ from phonofilm.choices import Modality, SamplerName, Task
 if TYPE_CHECKING:
     import torch
 
+EXPONENT = re.compile(r"\s*[+-]?[\d.]{1,12}[eE][+-]?\d+\s*", re.ASCII)
 RATE = re.compile(r"\s*[+-]?\d{1,12}(\.\d{1,12})?(/\d{1,12})?\s*", re.ASCII)
 """A frame rate as text."""
 
@@ -33,6 +34,8 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     Raises:
         ValueError: the rate is not a positive finite number.
     """
+    if isinstance(rate, str) and EXPONENT.fullmatch(rate):
+        raise ValueError(f"a frame rate of {rate[:40].strip()} is not possible; write it as 12, 25 or 30000/1001")
     if isinstance(rate, str) and not RATE.fullmatch(rate):  # a large exponent would make a number of as many digits
         raise ValueError(f"frame rate {rate[:40]!r} is not a number; try 12, 25 or 30000/1001")
     try:

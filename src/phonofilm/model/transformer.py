@@ -51,7 +51,7 @@ class AVTransformer(nn.Module):
 
     def condition_parameters(self) -> frozenset[str]:
         """Names of the weights of its condition inputs, which are zero until they are trained."""
-        ways = ("token_doors", "modulation_doors")
+        ways = ("token_conditions", "modulation_conditions")
         return frozenset(name for name, _ in self.named_parameters() if name.split(".")[1] in ways)
 
     def places(self, positions: Positions, device: torch.device | str = "cpu") -> tuple[Places, Places]:

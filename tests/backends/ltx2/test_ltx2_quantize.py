@@ -110,7 +110,7 @@ def test_a_wrong_choice_gets_one_line(tiny_ltx2, tmp_path, capsys):
     words = ["generate", "x", "--model", str(tiny_ltx2), "-o", str(tmp_path / "a.mp4"), "--quantize"]
     assert main([*words, "int3"]) == 1
     assert capsys.readouterr().err.strip() == (
-        "phonofilm: --quantize int3 is not possible; choose one of int8, fp8, nf4"
+        "phonofilm: quantize: 'int3' is not possible; choose one of int8, fp8, nf4"
     )
     assert main([*words, "int8", "--network", "diffusers"]) == 1
     assert "leave --network diffusers away" in capsys.readouterr().err

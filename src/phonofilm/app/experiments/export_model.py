@@ -50,7 +50,7 @@ def typical_error(
         values = Latents(video, torch.zeros(1, 1, channels, grid.audio_length))
         for found, known in zip(errors, (video.shape[2], 1), strict=True):
             mask = (torch.arange(video.shape[2]) < known)[None, None, :, None, None]
-            given = Given(values, Latents(mask, torch.zeros(1, 1, 1, dtype=torch.bool)))
+            given = Given(values, Latents(mask, torch.zeros(1, 1, 1, 1, dtype=torch.bool)))
             found.append(reconstruction_error(denoiser, nothing, given, grid.positions()))
     whole, first = (round(float(np.quantile(found, quantile) * margin), 4) for found in errors)
     return whole, first
