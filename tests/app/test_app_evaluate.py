@@ -19,8 +19,8 @@ from folders import fill
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluate")
-    fill(root / "real", 3)
-    fill(root / "late", 3, delay=0.2)
+    fill(root / "real", 3, pan=0.0)
+    fill(root / "late", 3, delay=0.2, pan=0.0)
     (root / "late" / "zero <b>.mp4").write_bytes(b"")
     common = ["-r", str(root / "real"), "--cache", str(root / "cache"), "--workers", "1"]
     chosen = [
@@ -43,7 +43,7 @@ def result(place):
 
 def test_the_table_shows_value_interval_reference_control_and_what_is_missing(result):
     text = "\n".join(result_lines(result))
-    assert re.search(r"offset +ms ↓ +[12]\d\d\.\d", text)
+    assert re.search(r"offset +ms +[12]\d\d\.\d", text)
     assert "reference" in text
     assert "shuffled" in text
     assert "3 of 4 clips scored; 1 unreadable" in text
@@ -83,6 +83,35 @@ def test_the_worst_clips_come_first(result):
     bad = ranked(result, 10)
     assert len(bad) == 3
     assert [clip.badness for clip in bad] == sorted((clip.badness for clip in bad), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "known", "values", "expected"),
+    [
+        # late or early alike; of `d` no offset is known, and nothing is said of it
+        ("offset", "neither", 0.75, {"a": 20.0, "b": -400.0, "c": 150.0}, ["b", "c", "a"]),
+        ("in sync", "higher", None, {"a": 1.0, "b": 0.0}, ["b", "a"]),
+        ("silence", "neither", None, {"a": 1.0, "b": 0.0}, []),
+    ],
+)
+def test_a_clip_is_ranked_by_the_size_of_what_is_best_at_zero(name, better, known, values, expected):
+    row = {"name": name, "better": better, "known": known, "range": "−2500 … 2500"}
+    clips = {clip: {name: values[clip]} if clip in values else {} for clip in "abcd"}
+    assert [bad.name for bad in ranked({"metrics": [row], "clips": clips}, 10)] == expected
+
+
+def test_a_clip_without_a_known_offset_is_ranked_by_what_is_known():
+    offset = {"name": "offset", "better": "neither", "known": 2 / 3, "range": "−2500 … 2500"}
+    f1 = {"name": "onset–motion F1", "better": "higher", "known": None, "range": "0 … 1"}
+    clips = {
+        "good": {"offset": -5.0, "onset–motion F1": 0.9},
+        "late": {"offset": 90.0, "onset–motion F1": 0.4},
+        "lost": {"onset–motion F1": 0.0},
+    }
+    bad = ranked({"metrics": [offset, f1], "clips": clips}, 10)
+    assert [clip.name for clip in bad] == ["lost", "late", "good"]
+    assert [metric for metric, _, _ in bad[0].why] == ["onset–motion F1"]
+    assert ("offset", 90.0) in [part[:2] for part in bad[1].why]
 
 
 def test_compare_says_who_is_better(place, capsys):

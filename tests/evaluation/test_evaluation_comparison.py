@@ -134,13 +134,14 @@ def test_a_distance_that_is_worse_clip_by_clip_is_found_and_needs_no_intervals(s
     assert apart[0].p > 0.5
 
 
-def test_a_signed_metric_that_is_best_at_0_is_compared_by_its_size(systems):
+@pytest.mark.parametrize("kind", [{"better": "neither", "known": 1.0}, {"better": "lower"}])
+def test_a_signed_metric_that_is_best_at_0_is_compared_by_its_size(systems, kind):
     folder, _, real, hashes, scores = systems
     early = {**scores[0], "offset": np.linspace(-90, -60, CLIPS)}
     late = {**scores[0], "offset": np.linspace(10, 20, CLIPS)}
     sides = [result(values, hashes[0], real) for values in (early, late)]
     for side in sides:
-        side["metrics"][0]["range"] = "−2500 … 2500"
+        side["metrics"][0].update({"range": "−2500 … 2500", **kind})
     (row,) = compare(sides, ComparisonSettings(cache=folder, metrics=("offset",)))
     assert row.difference == pytest.approx(15 - 75)
     assert row.better == "second"

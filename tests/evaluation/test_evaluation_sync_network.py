@@ -11,6 +11,7 @@ from phonofilm import world
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
 from phonofilm.evaluation.features.registry import catalogue
+from phonofilm.evaluation.features.signal import facts
 from phonofilm.evaluation.suite.clip_metrics import own_desync
 from phonofilm.evaluation.suite.sample import Sample
 from phonofilm.types import Clip
@@ -34,8 +35,8 @@ def cut(clip: Clip, early: float, seconds: float = 4.0) -> Film:
 
 def views(films: list[Film]) -> list[Sample]:
     take = catalogue()["syncnet"].load(None)
-    kept = [take(film) for film in films]
-    return [Sample(look, look) for look in ((lambda feature, arrays=arrays: arrays) for arrays in kept)]
+    kept = [{"syncnet": take(film), "facts": facts(film)} for film in films]
+    return [Sample(look, look) for look in (features.__getitem__ for features in kept)]
 
 
 def test_early_sound_is_found_and_strange_sound_is_not(bounces: list[Clip]) -> None:

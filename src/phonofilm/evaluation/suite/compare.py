@@ -120,7 +120,8 @@ def compare(results: Sequence[Mapping[str, Any]], settings: ComparisonSettings |
     tested = [index for index, row in enumerate(rows) if row.p is not None]
     for index, value in zip(tested, holm([rows[index].p or 0.0 for index in tested]), strict=True):
         row = rows[index]
-        better = pairs[index].row(0)["better"]
+        measured = pairs[index].row(0)
+        better = "lower" if is_best_at_zero(measured) else measured["better"]
         winner = _winner(row, better) if value < settings.level else None
         rows[index] = replace(row, adjusted=float(value), better=winner)
     return rows
@@ -164,10 +165,13 @@ class _Pair:
         if self.category:
             category = result["categories"]
             kept = [(name, values) for name, values in kept if category.get(name) == self.category]
-        row = self.row(side)
-        signed = row.get("known") is not None or (row["range"].startswith("−") and row["better"] == "lower")
-        size = abs if signed else float
+        size = abs if is_best_at_zero(self.row(side)) else float
         return {name: size(values[self.name]) for name, values in kept if self.name in values}
+
+
+def is_best_at_zero(row: Mapping[str, Any]) -> bool:
+    """Whether a metric's row has signed scores of which the one nearest to zero is best, as offset and drift have."""
+    return row.get("known") is not None or (row["range"].startswith("−") and row["better"] == "lower")
 
 
 def _one(pair: _Pair, settings: ComparisonSettings, permutations: int) -> Difference:

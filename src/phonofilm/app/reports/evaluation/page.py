@@ -124,7 +124,10 @@ def _worst(result: Mapping[str, Any], count: int, progress: Progress) -> Iterato
         return
     folder = Path(result["generated"]["folder"])
     yield f"<h2>The {len(bad)} worst clips</h2>" if len(bad) > 1 else "<h2>The worst clip</h2>"
-    yield "<p>Ranked by the mean share of clips that score better, over every metric with a better and a worse.</p>"
+    yield (
+        "<p>Ranked by the mean share of clips that score better, over every metric that is known of the clip and has a "
+        "better and a worse; of offset and drift the size counts.</p>"
+    )
     for done, clip in enumerate(bad):
         progress("report", done, len(bad))
         player, sheet = embedded(find_printable(folder, result["generated"]["paths"][clip.name]))

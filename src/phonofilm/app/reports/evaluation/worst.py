@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.suite.compare import is_best_at_zero
 from phonofilm.types import Clip, Event
 
 SHOWN = 4
@@ -33,15 +34,24 @@ class Bad:
 
 
 def ranked(result: Mapping[str, Any], count: int) -> list[Bad]:
-    """The worst clips over all metrics that have a better and a worse."""
+    """The worst clips over all metrics that have a better and a worse.
+
+    Of offset and drift the size counts, whatever its sign. A clip is ranked by the scores that it has: one whose offset
+    is not known, by the others.
+    """
     names = list(result["clips"])
     shares: dict[str, dict[str, float]] = {name: {} for name in names}
     for row in result["metrics"]:
         values = {n: v[row["name"]] for n, v in result["clips"].items() if row["name"] in v}
-        if row["better"] == "neither" or len(values) < 2 or np.ptp(list(values.values())) <= 1e-12:
+        scores = np.array(list(values.values()))
+        if is_best_at_zero(row):
+            ordered = np.abs(scores)
+        elif row["better"] == "neither":
             continue
-        sign = 1 if row["better"] == "lower" else -1
-        ordered = sign * np.array(list(values.values()))
+        else:
+            ordered = scores if row["better"] == "lower" else -scores
+        if len(values) < 2 or np.ptp(ordered) <= 1e-12:
+            continue
         for (name, value), own in zip(values.items(), ordered, strict=True):
             shares[name][row["name"]] = float((ordered < own).mean() + (ordered == own).mean() / 2)
             assert np.isfinite(value)
