@@ -8,8 +8,11 @@ import pytest
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.calibration import sources
 from phonofilm.evaluation.calibration.curves import apart, flat, linear, monotone
+from phonofilm.evaluation.calibration.perturbations import KNOBS
 from phonofilm.evaluation.calibration.sample_size import size_curves
+from phonofilm.evaluation.calibration.verdicts import REACH
 from phonofilm.signals.camera_motion import camera_shift, coarse, shot_cuts, translated
+from phonofilm.signals.sync.alignment import SPEEDS
 
 pytest.importorskip("pymunk")
 
@@ -96,6 +99,15 @@ def test_shapes_are_judged():
     assert not flat(x, 0, 5).passed
     assert apart([0.9, 0.8], [0.5], "higher").passed
     assert not apart([0.9, 0.8], [0.5], "lower").passed
+
+
+def test_every_speed_that_is_judged_is_one_that_is_tried():
+    for knob in KNOBS:
+        if "drift, signed" not in knob.asks:
+            continue
+        judged = np.array([level for level in knob.levels if abs(level) < REACH["drift, signed"]])
+        speeds = np.log1p(judged) * (1 if knob.name == "audio speed" else -1)
+        assert SPEEDS.min() < speeds.min() < speeds.max() < SPEEDS.max()
 
 
 def test_distances_of_one_distribution_do_as_they_must():

@@ -16,6 +16,8 @@ DAMAGES = (
     "cut short", "cut to its head", "zero bytes", "zeros", "noise", "prose", "wrong suffix", "unknown suffix",
     "no sound", "no picture", "one frame", "too short", "eight channels", "12 fps", "30 fps", "48 kHz", "mono",
 )  # fmt: skip
+SCORED = "no sound"
+"""The damage whose clips stay in the metrics of the picture, and fail in those that ask for a sound."""
 
 
 def damage(kind: str, name: str, folder: Path, whole: bytes) -> None:
@@ -54,7 +56,10 @@ def damage(kind: str, name: str, folder: Path, whole: bytes) -> None:
 
 
 def compare(tmp_path: Path, good: int, bad: int, distinct: int, workers: int, metrics: tuple[str, ...]) -> None:
-    """A folder with and without its damaged files: all of those are listed, and nothing else changes."""
+    """A folder with and without its damaged files: all of those are listed, and nothing else changes.
+
+    Clips without a sound are there from the start, for they are scored.
+    """
     folder = tmp_path / "clips"
     folder.mkdir()
     for index in range(good):
@@ -64,16 +69,27 @@ def compare(tmp_path: Path, good: int, bad: int, distinct: int, workers: int, me
         else:  # drawing takes longest: the rest are copies of which each is a clip of its own to a folder
             shutil.copy(folder / f"c{index % distinct:03d}.mkv", path)
     settings = Settings(metrics=metrics, cache=tmp_path / "cache", workers=workers)
-    before = evaluate(folder, settings=settings)
     whole = (folder / "c000.mkv").read_bytes()
-    for index in range(bad):
-        damage(DAMAGES[index % len(DAMAGES)], f"d{index:03d}", folder, whole)
+    kinds = {f"d{index:03d}": DAMAGES[index % len(DAMAGES)] for index in range(bad)}
+    mute = {name for name, kind in kinds.items() if kind == SCORED}
+    for name in mute:
+        damage(SCORED, name, folder, whole)
+    before = evaluate(folder, settings=settings)
+    for name in kinds.keys() - mute:
+        damage(kinds[name], name, folder, whole)
     after = evaluate(folder, settings=settings)
-    left_out = [item for item in after["generated"]["listed"] if not item["scored"]]
-    assert {Path(item["name"]).stem for item in left_out} == {f"d{index:03d}" for index in range(bad)}
-    assert after["generated"]["left_out"] == bad == sum(after["generated"]["counts"].values())
-    assert after["generated"]["scored"] == good
-    assert all(item["reason"] and "\n" not in item["reason"] for item in left_out)
+    listed = after["generated"]["listed"]
+    left_out = [item for item in listed if not item["scored"]]
+    assert {Path(item["name"]).stem for item in left_out} == kinds.keys() - mute
+    assert after["generated"]["left_out"] == bad - len(mute)
+    assert sum(after["generated"]["counts"].values()) == bad
+    assert {item["name"] for item in listed if item["scored"] and item["kind"] == "no sound"} == mute
+    assert after["generated"]["scored"] == good + len(mute)
+    assert all(item["reason"] and "\n" not in item["reason"] for item in listed)
+    rows = {row["name"]: row for row in after["metrics"]}
+    assert {name for names in rows["offset"]["absent"].values() for name in names} >= mute
+    assert rows["clips with sound"]["value"] == pytest.approx(good / (good + len(mute)))
+    assert rows["temporal flicker"]["n"] == good + len(mute)
     assert after["clips"] == before["clips"]
     for one, other in zip(before["metrics"], after["metrics"], strict=True):
         assert one == other
@@ -81,7 +97,7 @@ def compare(tmp_path: Path, good: int, bad: int, distinct: int, workers: int, me
 
 def test_every_kind_of_damage_is_listed(tmp_path: Path) -> None:
     # odd clips are odd where 80 % are of one kind, so of 17 damages 8 that can be decoded want 32 whole ones
-    compare(tmp_path, 40, len(DAMAGES), 3, 1, ("offset", "silence", "mono"))
+    compare(tmp_path, 40, len(DAMAGES), 3, 1, ("offset", "silence", "mono", "clips with sound", "temporal flicker"))
 
 
 @pytest.mark.slow

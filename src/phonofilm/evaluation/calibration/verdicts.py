@@ -23,6 +23,9 @@ FALLING = ("noise", "low-pass", "quantisation", "voice")
 LIP_REACH = 1000.0
 """ms within which an offset of lips is sought at all."""
 
+REACH = {"lip offset, signed": LIP_REACH, "drift, signed": 0.3}
+"""Size of a level from which on it is not sought, by metric; of speeds in factor − 1 (`signals.sync.alignment`)."""
+
 
 @dataclass
 class Answers:
@@ -85,7 +88,7 @@ def _curve(
 ) -> Curve | None:
     if knob.name == "mismatch":
         return _mixed(kind, metric, heard)
-    reach = LIP_REACH if metric == "lip offset, signed" else np.inf
+    reach = REACH.get(metric, np.inf)
     levels = [level for level in heard.levels if level is not None and abs(level) < reach]
     levels = sorted(levels, reverse=knob.name in FALLING)
     sets = _kind(metric)

@@ -258,7 +258,7 @@ CORE = (
     _core("motion", "picture", motion, 5),
     _core("dynamics", "picture", dynamics, 2),
     _core("onsets", "sound", onsets, 3),
-    _core("sync", "both", sync, 6),
+    _core("sync", "both", sync, 7),
     _core("places", "sound", places),
     _core("boxes", "picture", boxes, 2),
     _core("dropouts", "both", dropouts),

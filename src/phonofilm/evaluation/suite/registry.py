@@ -113,7 +113,7 @@ SYNC_METRICS = (
         has_shuffled_control=True,
     ),
     Metric(
-        "drift", mean_of(clip_metrics.drift_permille), TIMING, SYNC, "‰", "neither", "−230 … 300",
+        "drift", mean_of(clip_metrics.drift_permille), TIMING, SYNC, "‰", "neither", "−260 … 350",
         "median of (speed of sound / speed of picture − 1), over the clips where a speed fits clearly better than "
         "others", OUR, has_shuffled_control=True, median=True,
     ),

@@ -202,8 +202,8 @@ class Pace:
     known: bool
 
 
-SPEEDS = np.arange(-0.26, 0.2601, 0.01)
-"""Logarithms of the speeds that are tried: 0.77 to 1.3."""
+SPEEDS = np.arange(-0.30, 0.3001, 0.01)
+"""Logarithms of the speeds that are tried: 0.74 to 1.35, so that a quarter slower or faster lies well within."""
 
 PACE_LEAST, PACE_GAP = 0.10, 0.05
 """How far above the threshold of *events* a speed must correlate, for many are tried, and above others 5 % away."""
