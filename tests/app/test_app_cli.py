@@ -258,7 +258,8 @@ def test_a_clip_goes_into_a_pipe(capfdbinary, folder, output, starts):
     assert main(["generate", "x", "-o", output, "--model", "fake", "--seconds", "0.5"]) == 0
     written, said = capfdbinary.readouterr()
     assert starts in written[:8]
-    assert b"-" in said.splitlines()  # nothing but the clip is on standard output
+    assert written.count(b"start-up") == 0  # nothing but the clip is on standard output
+    assert b"-" not in said.splitlines()  # and no name for it
     Path("piped.mp4").write_bytes(written)
     assert read_clip("piped.mp4").waveform.shape[1] > 0
     assert os.listdir(folder) == ["piped.mp4"]

@@ -23,6 +23,7 @@ from phonofilm.media import (
     read_clip,
     read_image,
     read_metadata,
+    stored_size,
     write_clip,
 )
 from phonofilm.media.sheet import sheet
@@ -133,6 +134,10 @@ def test_odd_sizes_grow_by_a_pixel(tmp_path: Path) -> None:
     read = read_clip(write_clip(noise(width=49, height=33), tmp_path / "odd.mp4"))
     assert read.frames.shape[1:3] == (34, 50)
     assert read_clip(write_clip(noise(width=49, height=33), tmp_path / "odd.mkv")).frames.shape[1:3] == (33, 49)
+    assert (stored_size("odd.mp4", (49, 33)), stored_size("odd.mkv", (49, 33))) == ((50, 34), (49, 33))
+    (line,) = left_out(noise(width=49, height=33), "odd.mp4")
+    assert line == "odd.mp4: .mp4 needs even sides, so 49x33 is written as 50x34; .mkv keeps the size"
+    assert left_out(noise(width=49, height=33), "odd.mkv") == left_out(noise(width=48, height=32), "a.mp4") == []
 
 
 def test_rates_that_aac_lacks_are_raised(tmp_path: Path) -> None:

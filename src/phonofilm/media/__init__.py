@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from phonofilm.media.metadata import provenance
     from phonofilm.media.read import Info, probe, read_clip, read_image, read_metadata
     from phonofilm.media.resample import mix, resample_audio, resample_frames, resize_frames
-    from phonofilm.media.write import FORMATS, check_output, left_out, unwritable, write_clip
+    from phonofilm.media.write import FORMATS, check_output, left_out, stored_size, unwritable, write_clip
 
 __all__ = [
     "FORMATS",
@@ -29,6 +29,7 @@ __all__ = [
     "resample_audio",
     "resample_frames",
     "resize_frames",
+    "stored_size",
     "unwritable",
     "write_clip",
 ]
@@ -37,7 +38,7 @@ _FILES = {
     "metadata": ("provenance",),
     "read": ("Info", "probe", "read_clip", "read_image", "read_metadata"),
     "resample": ("mix", "resample_audio", "resample_frames", "resize_frames"),
-    "write": ("FORMATS", "check_output", "left_out", "unwritable", "write_clip"),
+    "write": ("FORMATS", "check_output", "left_out", "stored_size", "unwritable", "write_clip"),
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names}
 

@@ -120,6 +120,17 @@ def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | No
     return path
 
 
+def stored_size(path: str | Path, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) that a picture of a size has in a file of this name: odd sides grow by one where they must."""
+    kind = CONTAINERS.get(Path(path).suffix.lower())
+    return size if kind is None else _sides(size, kind)
+
+
+def _sides(size: tuple[int, int], kind: Container) -> tuple[int, int]:
+    width, height = size
+    return (width + width % 2, height + height % 2) if kind.pixels == "yuv420p" else size
+
+
 def left_out(clip: Clip, path: str | Path) -> list[str]:
     """What a file of this name cannot hold of a clip, in sentences for whoever asked for it."""
     path = Path(path)
@@ -133,6 +144,12 @@ def left_out(clip: Clip, path: str | Path) -> list[str]:
         said.append(f"{path.name}: a GIF plays at most {FASTEST} frames a second, so some of {float(clip.fps):g} go")
     if suffix == ".wav" and has_frames:
         said.append(f"{path.name}: a WAV holds the sound alone, so the picture is left out; .mp4 keeps it")
+    if clip.frames is not None and suffix != ".wav":
+        size = clip.frames.shape[2], clip.frames.shape[1]
+        width, height = stored_size(path, size)
+        if (width, height) != size:
+            told = f"{suffix} needs even sides, so {size[0]}x{size[1]} is written as {width}x{height}"
+            said.append(f"{path.name}: {told}; .mkv keeps the size")
     if kind is not None and has_sound and clip.waveform is not None and len(clip.waveform) in STANDARD:
         rate = codec_rate(clip.sample_rate or 48_000, kind)
         names, kept = named(len(clip.waveform), clip.layout), carried(clip.waveform[:, :1], clip.layout, kind, rate)[1]
@@ -219,7 +236,7 @@ def picture_track(
     """Frames uint8 [H, W, 3] of one size (width, height) on a constant clock; odd sides grow by one pixel."""
     yuv, tick = kind.pixels == "yuv420p", 1 / fps
     stream = output.add_stream(kind.video, rate=fps, options=dict(kind.video_options))
-    stream.width, stream.height = (side + side % 2 if yuv else side for side in size)
+    stream.width, stream.height = _sides(size, kind)
     stream.pix_fmt = kind.pixels
     stream.time_base = stream.codec_context.time_base = tick
     if yuv:

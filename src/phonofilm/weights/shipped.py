@@ -35,7 +35,10 @@ def locate(model: str | Path = "nano") -> Path:
     """
     folder = embedded(str(model)) if str(model) in EMBEDDED else Path(model)
     if not folder.is_dir():
-        raise PhonofilmError(f"no model {str(model)!r}: neither a name ({', '.join(EMBEDDED)}) nor a folder of weights")
+        raise PhonofilmError(
+            f"no model {str(model)!r}: neither a name ({', '.join(EMBEDDED)}) nor a folder of weights; "
+            "phonofilm models lists those that can be fetched too"
+        )
     missing = [f"{part}.safetensors" for part in PARTS if not (folder / f"{part}.safetensors").is_file()]
     if missing:
         raise PhonofilmError(f"model {str(model)!r} lacks {', '.join(missing)} in {folder}; install or copy it again")

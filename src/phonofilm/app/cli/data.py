@@ -101,6 +101,7 @@ def score(
         from phonofilm.app.reports.score_table import lines
         from phonofilm.evaluation.foley_world.benchmark import score_folder
 
+        report.progress("scoring", 0, 1)
         scores = score_folder(folder, truth=truth)
         report.set_fields(scores=scores)
         for line in lines(scores):

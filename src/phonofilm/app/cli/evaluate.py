@@ -23,7 +23,9 @@ def evaluate(
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What was asked for: .json .jsonl .csv .tsv, by clip name.")
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="quick (no extras), full, javis or avbench.")] = "quick",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="quick (no extras), full, javis, avbench or vbench.")
+    ] = "quick",
     metrics: Annotated[
         str | None, typer.Option(metavar="A,B…", help="Single metrics instead; without brackets: all of that kind.")
     ] = None,

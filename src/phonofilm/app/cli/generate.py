@@ -188,7 +188,8 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
                 report.finished(path.name, number + 1, count)
     names = ["-"] if is_pipe(output) else [str(path) for path in paths]
     for facts, name in zip(made, names, strict=True):
-        report.print_line(name)
+        if name != "-":
+            report.print_line(name)
         facts["path"] = name
     report.set_fields(outputs=made, model=options.model)
     return None

@@ -79,9 +79,12 @@ def check_job(spec: RequestSpec, backend: Backend) -> None:
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:
     """What a program wants to know about a written clip."""
+    from phonofilm.media import stored_size
+
     known: dict[str, Any] = {"path": str(path), "seconds": round(clip.seconds, 6), "seed": seed}
     if clip.frames is not None:
         count, height, width, _ = clip.frames.shape
+        width, height = stored_size(path, (width, height))
         known |= {"frames": count, "width": width, "height": height, "fps": str(clip.fps)}
     if clip.waveform is not None:
         channels, samples = clip.waveform.shape
