@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 import time
@@ -222,6 +223,9 @@ def talk(address, *parts: bytes, seconds: float = 10) -> bytes:
     with socket.create_connection(address, timeout=seconds) as line:
         try:
             for part in parts:
+                # a server that has refused closes the line: what is sent after that would lose its answer
+                if select.select([line], [], [], 0.02 if part is not parts[0] else 0)[0]:
+                    break
                 line.sendall(part)
             while chunk := line.recv(65536):
                 found += chunk

@@ -117,7 +117,11 @@ class TestPredictedIsMeasured:
         asked = (folder, grid, (True, True), guidance, 1, text_width(folder.configs["transformer"]), device, quantize)
         said = step_cost(*asked)
         monkeypatch.setattr(workload, "cost_by_layers", lambda cost_of, layers: cost_of(layers))
-        assert step_cost(*asked) == said
+        counted = step_cost(*asked)
+        assert said.flops == counted.flops
+        assert said.peak == pytest.approx(
+            counted.peak, rel=1e-4
+        )  # when a scalar is given back is not the plan's matter
 
     @pytest.mark.parametrize("tile", [LADDER[0], Tile(256, 3)])
     def test_decoding(self, tiny_ltx2, tile, monkeypatch):
