@@ -151,6 +151,10 @@ def test_a_batch_that_is_stopped_keeps_whole_clips_alone(capsys, monkeypatch):
     ("line", "message"),
     [
         ("{", "line 4: it is not JSON that can be read: the text is not JSON"),
+        (
+            "a red ball",
+            'line 4: it is not JSON that can be read: the text is not JSON; write a prompt in quotes: "a red',
+        ),
         ("3", "line 4: a job is a string, or an object"),
         ("[" * 100_000, "line 4: it is not JSON that can be read"),
         (f'{{"prompt": "x", "seed": {"9" * 5000}}}', "line 4: it is not JSON that can be read"),

@@ -16,6 +16,7 @@ from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
 from phonofilm.codecs.mel import MelConfig, log_mel
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data import precompute
+from phonofilm.data.building import read_facts
 from phonofilm.data.clips import ClipBatch, JoinedStores, RawStore, WorldSource, to_model_frames, to_model_samples
 from phonofilm.data.latents import Encoder, LatentStore, write_latents
 from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
@@ -272,3 +273,21 @@ def test_latents_of_another_format_are_refused(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text(json.dumps({**facts, "format": 2}))
     with pytest.raises(PhonofilmError, match="format 2"):
         LatentStore(tmp_path)
+
+
+def test_an_interrupted_store_says_what_it_kept(tmp_path, monkeypatch, capsys):
+    def interrupted(given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(precompute, "_raw", interrupted)
+    command = ["raw", "-n", "2", "-o", str(tmp_path)]
+    assert precompute.main(command) == 130
+    assert capsys.readouterr().err == "stopped; no file of clips was complete yet, so the same command begins again\n"
+    (tmp_path / "clips-00000.safetensors").touch()
+    assert precompute.main(command) == 130
+    assert "1 complete file of clips kept" in capsys.readouterr().err
+
+
+def test_a_store_that_is_not_there_is_said_with_a_command_that_writes_it(tmp_path):
+    with pytest.raises(PhonofilmError, match=r"none is not there; .*precompute latents --world .* -o .*none"):
+        read_facts(tmp_path / "none")

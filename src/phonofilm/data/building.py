@@ -52,7 +52,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PhonofilmError(f"{folder} is not a store; write one: python -m phonofilm.data.precompute") from error
+        what = "is not a store of clips" if folder.exists() else "is not there"
+        how = f"python -m phonofilm.data.precompute latents --world bounce,strike -n 12000 -o {folder}"
+        raise PhonofilmError(f"{folder} {what}; write one first, for a generator for instance: {how}") from error
     if not isinstance(facts, dict):
         raise PhonofilmError(f"{folder / FACTS} is damaged: it is no JSON object; write the store again")
     count = facts.get("count", 0)

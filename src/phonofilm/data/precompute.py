@@ -27,9 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; whole shards are kept, run the same command again to go on", file=sys.stderr)
+        print(f"stopped; {_kept(given.output)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _kept(folder: Path) -> str:
+    """What an interrupted store holds: clips are written a whole file at a time."""
+    files = len(list(folder.glob("*-[0-9]*.safetensors")))
+    if not files:
+        return "no file of clips was complete yet, so the same command begins again"
+    return f"{files} complete file{'s' if files > 1 else ''} of clips kept, run the same command again to go on"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -185,7 +185,8 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         values = strict_json.loads(text.encode())
     except ValueError as error:
-        raise PhonofilmError(f"it is not JSON that can be read: {error}") from error
+        hint = "" if text.lstrip().startswith(("{", "[", '"')) else '; write a prompt in quotes: "a red ball bounces"'
+        raise PhonofilmError(f"it is not JSON that can be read: {error}{hint}") from error
     values = {"prompt": values} if isinstance(values, str) else values
     if not isinstance(values, dict):
         raise PhonofilmError('a job is a string, or an object as {"prompt": "…", "seed": 1}')

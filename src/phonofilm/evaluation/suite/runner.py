@@ -159,6 +159,7 @@ def pick_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.zeros(1, device=name)
+    # a name that torch does not know, a build without CUDA, a build without MPS: each has an error of its own
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PhonofilmError(f"this machine has no device {name!r}; take cpu, cuda, cuda:1, mps or auto") from error
     return name
