@@ -67,6 +67,12 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
         "source": Clip(FRAMES, 12, SOUND, 16_000),
         "span": (0.0, 1.0),
         "only": "audio",
+        "no": "music",
+        "effects": "rain",
+        "music": "a waltz",
+        "given_stems": {"speech": Clip(waveform=SOUND, sample_rate=16_000)},
+        "gain": {"speech": -3.0},
+        "mix_as": "speech",
         "sampler": "heun",
         "model": "small",
     }
@@ -74,6 +80,28 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
     digests = {Request(**{name: value}).digest for name, value in other.items()} | {Request().digest}
     assert len(digests) == len(other) + 1
     assert Request(**other).digest == Request(**{**other, "image": picture.copy()}).digest
+
+
+def test_a_digest_that_was_noted_once_still_names_its_request() -> None:
+    retake = Request("a ball", task="retake", span=(0.0, 1.0), only="audio")
+    assert Request("a ball").digest == "4cf0be2e20c34ff7feec66bbae0507d03fb9650b291c65effbcef76ec53d27f1"
+    assert retake.digest == "1cbe81f5bb01a8bbaa0621cdb87ec318ef7fa05fdb80d22f7c6ae5c486abc995"
+    assert retake.only == ("audio",)
+
+
+def test_parts_are_named_in_their_own_order_each_once() -> None:
+    one, other = Request(only="music, effects,music"), Request(only=["effects", "music"])
+    assert one.only == other.only == ("effects", "music")
+    assert one.digest == other.digest
+    assert Request(no=("music", "smoke", "video")).no == ("video", "music", "smoke")
+
+
+def test_a_request_sees_its_stems() -> None:
+    bare = Clip(FRAMES, 12, SOUND, 16_000)
+    sources = [bare, bare.with_(stems={"speech": SOUND}), bare.with_(stems={"music": SOUND})]
+    given = [{"speech": Clip(waveform=SOUND + level, sample_rate=16_000)} for level in (0, np.float32(0.5))]
+    requests = [Request(source=source) for source in sources] + [Request(given_stems=stems) for stems in given]
+    assert len({request.digest for request in requests}) == 5
 
 
 def test_a_request_sees_a_single_changed_pixel_and_sample() -> None:

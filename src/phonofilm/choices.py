@@ -6,7 +6,9 @@ from typing import Literal, get_args
 
 Task = Literal["generate", "foley", "animate", "extend", "retake"]
 SamplerName = Literal["euler", "heun", "multistep", "unipc"]
-Modality = Literal["audio", "video"]
+Stem = Literal["speech", "effects", "music"]
+Part = Literal["video", "audio", "speech", "effects", "music"]
+"""A part of a film that can be asked for: the picture, all sound, or one stem of it."""
 
 Offload = Literal["none", "model", "sequential", "disk"]
 """Where a component of a published model waits: on the device; in main memory; there, with the blocks of the large
@@ -19,7 +21,9 @@ output, or 4 bits with a scale for each 64 weights."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
+STEMS: tuple[Stem, ...] = get_args(Stem)
+"""The parts of a sound, in the order in which models and stores keep them."""
+PARTS: tuple[Part, ...] = get_args(Part)
 OFFLOADS: tuple[Offload, ...] = get_args(Offload)
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)

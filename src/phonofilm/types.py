@@ -10,15 +10,15 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phonofilm.choices import Modality, SamplerName, Task
+from phonofilm.choices import PARTS, Part, SamplerName, Stem, Task
 
 if TYPE_CHECKING:
     import torch
@@ -369,7 +369,13 @@ class Request:
         image: uint8 [H, W, 3], the first frame.
         source: the clip that foley, animate, extend and retake work on.
         span: (from, to) in seconds, for retake.
-        only: retake only this modality, keeping the other.
+        only: make only these parts: "video", "audio" (all sound), "speech", "effects", "music"; None makes all. What is
+            not among them stays as it is in a retake, and is absent elsewhere. Also as text: "effects,music".
+        no: parts to do without: of "video" and "audio" there is nothing; a stem is given to the model as silence.
+        effects, music: prompts of these stems; without one, and for speech, `prompt` tells what is heard.
+        given_stems: stems that are not made but given, to picture and other stems too; each a clip with sound.
+        gain: levels of stems in dB, 0 leaves one as it is.
+        mix_as: of a source whose sound is one mix, the stem that the model takes it for; None guesses.
         sampler: "euler", or of second order "heun", "multistep" and "unipc"; None for the model's own.
         model: name of a model, or a path to its weights.
     """
@@ -390,22 +396,55 @@ class Request:
     image: np.ndarray | None = None
     source: Clip | None = None
     span: tuple[float, float] | None = None
-    only: Modality | None = None
+    only: tuple[Part, ...] | None = None
     sampler: SamplerName | None = None
     model: str = "nano"
+    no: tuple[Part, ...] = ()
+    effects: str = ""
+    music: str = ""
+    given_stems: Mapping[Stem, Clip] = field(default_factory=dict)
+    gain: Mapping[Stem, float] = field(default_factory=dict)
+    mix_as: Stem | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("only", "no"):
+            object.__setattr__(self, name, parts(getattr(self, name)))
 
     def __repr__(self) -> str:
         """One line: the fields that are not as by default, and of an image its size alone."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         given |= {"image": None if self.image is None else f"{self.image.shape[1]}x{self.image.shape[0]}"}
-        said = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != f.default]
+        said = [f"{f.name}={given[f.name]!r}" for f in fields(self) if given[f.name] != default_of(f)]
         return f"Request({', '.join(said)})"
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides the output, as 64 hex digits."""
-        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given["only"] = None if self.only is None else ",".join(self.only)
+        for f in fields(self):
+            if f.name in _LATER and given[f.name] == default_of(f):
+                del given[f.name]
+        plain = {name: _plain(value) for name, value in given.items()}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+_LATER = ("no", "effects", "music", "given_stems", "gain", "mix_as")
+"""Fields that requests have not always had: a digest has those that are not as by default."""
+
+
+def parts(names: str | Iterable[str] | None) -> Any:
+    """Parts of a film in their own order, each once, from a list or a text as "effects,music"; None stays None."""
+    if names is None:
+        return None
+    listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    known = [name for name in PARTS if name in listed]
+    return (*known, *(name for name in dict.fromkeys(listed) if name not in known))
+
+
+def default_of(of: Field[Any]) -> Any:
+    """What a field of a dataclass has where nothing was said."""
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 def _plain(value: Any) -> Any:
@@ -413,7 +452,10 @@ def _plain(value: Any) -> Any:
         return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     if isinstance(value, Clip):
         plain = [_plain(value.frames), str(value.fps), _plain(value.waveform), value.sample_rate]
-        return [*plain, list(value.layout)] if value.layout else plain
+        plain += [list(value.layout)] if value.layout else []
+        return [*plain, _plain(value.stems)] if value.stems else plain
     if isinstance(value, Fraction):
         return str(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

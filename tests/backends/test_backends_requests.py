@@ -51,7 +51,7 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
         ({"task": "retake", "source": FILM, "span": (5.0, 6.0)}, "after the clip's end"),
         ({"task": "retake", "source": SILENT, "span": (0.0, 1.0), "only": "audio"}, "no sound to retake"),
         ({"task": "retake", "source": SOUND, "span": (0.0, 1.0), "only": "video"}, "no picture to retake"),
-        ({"task": "retake", "source": FILM, "span": (0.0, 1.0), "only": "smell"}, "only audio or only video"),
+        ({"task": "retake", "source": FILM, "span": (0.0, 1.0), "only": "smell"}, "no part 'smell' of a film"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields, message):

@@ -14,6 +14,7 @@ from phonofilm.backends.base import Backend, Cancel, JobContext, Progress
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request
+from phonofilm.backends.stems import wanted
 from phonofilm.backends.streamed import window_of
 from phonofilm.types import Clip, Request
 
@@ -47,6 +48,8 @@ class Cascade:
         if _is_sound_alone(request):
             return self.sound.generate(request, progress, cancel)
         film = self.picture.generate(request, progress, cancel)
+        if not wanted(request).made:
+            return film
         monitor("sound", 0, 1)
         asked = Request(
             prompt=request.prompt,
@@ -63,7 +66,7 @@ class Cascade:
 
 def _is_sound_alone(request: Request) -> bool:
     """Whether the picture stays as it is."""
-    return request.task == "foley" or (request.task == "retake" and request.only == "audio")
+    return request.task == "foley" or not wanted(request).picture
 
 
 def join_hashes(weights: Sequence[str]) -> str:

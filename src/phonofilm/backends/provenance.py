@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Request
 
-_ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only")
+_ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only", "no", "effects", "music", "gain", "mix_as")
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
 
@@ -23,8 +25,10 @@ def provenance_metadata(
     for name in _SAMPLED:
         if decided[name] is None:
             decided[name] = getattr(trained, name, None)
-    decided = {name: value for name, value in decided.items() if value not in (None, "")}
-    facts = {name: list(value) if isinstance(value, tuple) else str(value) for name, value in decided.items()}
+    for name in ("only", "no"):
+        decided[name] = ",".join(decided[name] or ())
+    decided = {name: value for name, value in decided.items() if value not in (None, "", {})}
+    facts = {name: _said(value) for name, value in decided.items()}
     return provenance(
         prompt=request.prompt,
         seed=request.seed,
@@ -36,6 +40,11 @@ def provenance_metadata(
         request=request.digest,
         notices="\n".join(notices) or None,
     )
+
+
+def _said(value: Any) -> Any:
+    """A value as JSON has it; what is neither a list nor an object is text."""
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _computed() -> str | None:

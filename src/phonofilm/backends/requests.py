@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from phonofilm.choices import MODALITIES, SAMPLERS, TASKS
+from phonofilm.backends.stems import Fault, needs_prompt, stem_faults, wanted
+from phonofilm.choices import SAMPLERS, TASKS
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request, rational
 
@@ -63,16 +64,6 @@ def frame_rate(fps: float | int | str | Fraction) -> Fraction:
     return rate
 
 
-class Fault(NamedTuple):
-    """What is wrong with one field of a request: where it is, as `guidance[1]`, and what to do."""
-
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
-
-
 def check(request: Request) -> None:
     """Refuse what no model can do.
 
@@ -90,8 +81,7 @@ def value_faults(request: Request) -> Iterator[Fault]:
     yield from _number_faults(request)
     if request.sampler not in (None, *SAMPLERS):
         yield Fault("sampler", f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
-    if request.only not in (None, *MODALITIES):
-        yield Fault("only", f"retake only audio or only video, not {request.only!r}")
+    yield from stem_faults(request)
     yield from _text_faults(request)
     image = request.image
     if image is not None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3):
@@ -105,10 +95,11 @@ def value_faults(request: Request) -> Iterator[Fault]:
 
 
 def _text_faults(request: Request) -> Iterator[Fault]:
-    for path, text in (("prompt", request.prompt), ("negative", request.negative)):
+    for path in ("prompt", "negative", "effects", "music"):
+        text = getattr(request, path)
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             yield Fault(path, "the prompt is not text in UTF-8; type it again, or check the file that it is from")
-    if request.task == "generate" and not request.prompt.strip():
+    if request.task == "generate" and not request.prompt.strip() and needs_prompt(request):
         yield Fault("prompt", 'the prompt is empty; say what to make, for example "a red ball bounces on wood"')
 
 
@@ -178,7 +169,8 @@ def _retake_faults(request: Request, source: Clip) -> Iterator[Fault]:
     if request.span is not None and request.span[0] >= source.seconds:
         start, end = request.span[0], source.seconds
         yield Fault("span[0]", f"a retake from {start:g} s starts after the clip's end at {end:.2f} s")
-    if request.only == "audio" and source.waveform is None:
+    asked = wanted(request)
+    if not asked.picture and source.waveform is None:
         yield Fault("only", "this clip has no sound to retake; foley makes some")
-    if request.only == "video" and source.frames is None:
+    if not asked.made and source.frames is None:
         yield Fault("only", "this clip has no picture to retake; animate makes one")

@@ -158,7 +158,7 @@ def _asked(request: Request, picture: Clip, known: Clip, number: int) -> Request
     seed = request.seed if request.audio_seed is None else request.audio_seed
     drawn = hashlib.sha256(f"{seed} {number}".encode()).digest()
     audio_seed = int.from_bytes(drawn[:8], "big") >> 1
-    return replace(request, task="retake", only="audio", source=source, span=span, audio_seed=audio_seed)
+    return replace(request, task="retake", only=("audio",), source=source, span=span, audio_seed=audio_seed)
 
 
 def _noted(made: Clip, windows: int) -> dict[str, str]:

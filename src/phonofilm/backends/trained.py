@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from phonofilm.backends.canvas.windows import Window
-from phonofilm.choices import SamplerName
+from phonofilm.choices import SamplerName, Stem
 from phonofilm.config import from_dict, parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Guidance
@@ -36,6 +36,7 @@ class ModelDefaults:
         reconstruction_error: errors (see `familiar.reconstruction_error`) above which a whole film, and a part of
             one, is far from those it was trained on; None where that was not measured.
         geometry: how the codecs compress.
+        stems: the kinds of sound that the model keeps apart, in its order; none for a model of one mix.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -53,6 +54,7 @@ class ModelDefaults:
     reconstruction_error: tuple[float, float] | None = None
     RENAMED: ClassVar[Mapping[str, str]] = {"surprise": "reconstruction_error"}
     geometry: Geometry = field(default_factory=Geometry)
+    stems: tuple[Stem, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {"size": 16_384, "fps": 1000, "seconds": 86_400, "steps": 1_000_000, "shift": 1000}

@@ -13,13 +13,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from phonofilm import choices
 from phonofilm.data.building import read_rates
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import nearest
 
-STEMS = ("speech", "effects", "music")
+STEMS: tuple[str, ...] = choices.STEMS
 """Parts of the sound, in the order in which stores keep them."""
 
 

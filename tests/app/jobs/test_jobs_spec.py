@@ -16,7 +16,7 @@ from phonofilm import Clip, PhonofilmError, Request
 from phonofilm.app.jobs.fields import READERS
 from phonofilm.app.jobs.spec import InvalidRequest, RequestSpec
 from phonofilm.backends.requests import Fault
-from phonofilm.choices import NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS
+from phonofilm.choices import NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS, STEMS
 from phonofilm.media import write_clip
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
@@ -38,6 +38,8 @@ REQUESTS = st.builds(
     negative=st.just("") | TEXT,
     image=st.none() | arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 4), st.just(3))),
     sampler=st.none() | st.sampled_from(SAMPLERS),
+    effects=st.just("") | TEXT,
+    gain=st.dictionaries(st.sampled_from(STEMS), st.floats(-96, 24)),
     model=st.sampled_from(["nano", "ltx2", "some/folder"]),
 )
 OPTIONS = st.fixed_dictionaries(
@@ -112,6 +114,44 @@ def test_short_forms_as_people_write_them():
     spec = RequestSpec.from_json({"prompt": "x", "size": "64", "fps": "30000/1001", "guidance": "3,7", "loras": "a:2"})
     assert (spec.size, spec.fps, spec.guidance, spec.loras) == ((64, 64), Fraction(30_000, 1001), (3, 7), ("a:2",))
     assert RequestSpec.from_json({"prompt": None, "seed": 3}, spec).prompt == "x"
+    for only in ("video,effects", ["effects", "video"], ["effects, video"]):
+        assert RequestSpec.from_json({"prompt": "x", "only": only}).only == ("video", "effects")
+    for gain in ({"speech": -3, "music": 2}, "speech=-3,music=2", ["speech=-3", " music = 2 "]):
+        assert RequestSpec.from_json({"prompt": "x", "gain": gain}).gain == {"speech": -3.0, "music": 2.0}
+    for files in ({"speech": "a,b.wav"}, "speech=a,b.wav", ["speech=a,b.wav"]):
+        assert RequestSpec.from_json({"prompt": "x", "given_stems": files}).given_stems == {"speech": "a,b.wav"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gain": "speech"}, "'speech' is not possible; write speech=-3"),
+        ({"gain": "speech=loud"}, "gain.speech.: 'loud' is not a level in dB; write speech=-3"),
+        ({"gain": "speech=1,speech=2"}, "speech is there twice"),
+        ({"gain": {"speech": True}}, "gain.speech.: true is not a number"),
+        ({"given_stems": "words.wav"}, "'words.wav' is not possible; write speech=words.wav"),
+        ({"given_stems": {"speech": 3}}, "given_stems.speech.: 3 is not text"),
+        ({"only": 3}, "only: 3 is not a list of texts"),
+        ({"only": "video,chess"}, "only: there is no part 'chess' of a film"),
+    ],
+)
+def test_parts_and_levels_that_are_none(values, message):
+    with pytest.raises(InvalidRequest, match=message):
+        RequestSpec.from_json({"prompt": "x", **values})
+
+
+def test_a_given_stem_is_a_file(tmp_path):
+    words = Clip(waveform=np.full((1, 8_000), 0.25, np.float32), sample_rate=16_000)
+    request = Request("she speaks", given_stems={"speech": words})
+    with pytest.raises(PhonofilmError, match="a given stem has no JSON; save speech and name its file"):
+        RequestSpec.of(request)
+    path = write_clip(words, tmp_path / "words.wav")
+    spec = RequestSpec.from_json(RequestSpec.of(request, given_stems={"speech": str(path)}).to_json())
+    assert spec.open().digest == request.digest
+    assert spec.outline().given_stems["speech"].waveform.shape == (1, 8_000)
+    silent = write_clip(Clip(np.zeros((12, 16, 16, 3), np.uint8), 12), tmp_path / "silent.mkv")
+    with pytest.raises(PhonofilmError, match=r"silent\.mkv has no sound, so it cannot be the music"):
+        RequestSpec.from_json({"prompt": "x", "given_stems": {"music": str(silent)}}).open()
 
 
 def test_a_source_is_a_file(tmp_path):

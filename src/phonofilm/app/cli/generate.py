@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import FORMATS_HELP, Fps, GenerationOptions, Image, Output, Prompt, Size, expand_options
+from phonofilm.app.cli.options import (
+    FORMATS_HELP,
+    Fps,
+    GenerationOptions,
+    Image,
+    Output,
+    Prompt,
+    Size,
+    StemOptions,
+    expand_options,
+)
 from phonofilm.app.cli.output import destination, is_pipe
 from phonofilm.app.cli.session import Report, Session
 from phonofilm.errors import PhonofilmError
@@ -46,6 +56,7 @@ def generate(
         typer.Option(metavar="JSONL", help="Many jobs: one a line, a prompt or {prompt, name, task, seed, …}."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="With --prompts: keep what is there already.")] = False,
+    parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
     """Make a clip with sound from a prompt.
@@ -62,7 +73,7 @@ def generate(
         if prompt is not None and said is not None:
             raise PhonofilmError("give the prompt once, as PROMPT or with -p")
         prompt = said if prompt is None else prompt
-        given = {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
+        given = parts.values() | {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
         if prompts is not None:
             if prompt is not None:
                 raise PhonofilmError("give one prompt or --prompts, not both")
@@ -82,6 +93,7 @@ def foley(
     output: Output,
     *,
     prompt: Prompt = "",
+    parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
     """Make the sound of a film of any length; its picture stays as it is, copied where the new file takes it.
@@ -90,7 +102,7 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     """
-    _rework(ctx, "foley", video, output, options, prompt=prompt)
+    _rework(ctx, "foley", video, output, options, parts, prompt=prompt)
 
 
 @expand_options
@@ -103,6 +115,7 @@ def animate(
     image: Image = None,
     size: Size = None,
     fps: Fps = None,
+    parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
     """Make the picture of a sound; the sound stays as it is.
@@ -110,7 +123,7 @@ def animate(
     [dim]$[/] phonofilm animate knocks.wav -o film.mp4
     [dim]$[/] phonofilm animate knocks.wav -p "a green ball bounces" --image first.png -o film.mp4
     """
-    _rework(ctx, "animate", audio, output, options, prompt=prompt, image=_text(image), size=size, fps=fps)
+    _rework(ctx, "animate", audio, output, options, parts, prompt=prompt, image=_text(image), size=size, fps=fps)
 
 
 @expand_options
@@ -121,6 +134,7 @@ def extend(
     *,
     seconds: Annotated[float, typer.Option(metavar="S", help="How much to add at the end.")],
     prompt: Prompt = "",
+    parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
     """Go on where a clip ends, picture and sound. Without a prompt, the clip's own is used.
@@ -128,7 +142,7 @@ def extend(
     [dim]$[/] phonofilm extend ball.mp4 --seconds 4 -o longer.mp4
     [dim]$[/] phonofilm extend ball.mp4 --seconds 2 -p "the ball comes to rest" -o longer.mp4
     """
-    _rework(ctx, "extend", clip, output, options, prompt=prompt, seconds=seconds)
+    _rework(ctx, "extend", clip, output, options, parts, prompt=prompt, seconds=seconds)
 
 
 @expand_options
@@ -142,6 +156,7 @@ def retake(
     audio_only: Annotated[bool, typer.Option("--audio-only", help="Keep the picture.")] = False,
     video_only: Annotated[bool, typer.Option("--video-only", help="Keep the sound.")] = False,
     prompt: Prompt = "",
+    parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
     """Make a part of a clip again; the rest stays as it is. Without a prompt, the clip's own is used.
@@ -151,16 +166,24 @@ def retake(
     """
     if audio_only and video_only:
         raise PhonofilmError("--audio-only and --video-only exclude each other; without them both are made again")
-    only = "audio" if audio_only else "video" if video_only else None
-    _rework(ctx, "retake", clip, output, options, prompt=prompt, span=[start, end], only=only)
+    if (audio_only or video_only) and parts.only is not None:
+        raise PhonofilmError(f"--{'audio' if audio_only else 'video'}-only and --only say the same; leave one out")
+    only = "audio" if audio_only else "video" if video_only else parts.only
+    _rework(ctx, "retake", clip, output, options, parts, prompt=prompt, span=[start, end], only=only)
 
 
 def _rework(
-    ctx: typer.Context, task: str, source: Path, output: Path, options: GenerationOptions, **fields: Any
+    ctx: typer.Context,
+    task: str,
+    source: Path,
+    output: Path,
+    options: GenerationOptions,
+    parts: StemOptions,
+    **fields: Any,
 ) -> None:
     """The common part of the commands that work on a clip."""
     with Session.of(ctx).report(task) as report:
-        _make(report, options, output, task=task, source=str(source), **fields)
+        _make(report, options, output, task=task, source=str(source), **parts.values() | fields)
 
 
 def _make(report: Report, options: GenerationOptions, output: Path, count: int = 1, **fields: Any) -> None:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from phonofilm.app.cli.command import complete, complete_model
-from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, QUANTIZATIONS, SAMPLERS
+from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS, SAMPLERS, STEMS
+from phonofilm.errors import PhonofilmError
 
-SAMPLING, MODEL = "How to sample", "Which model, and where"
+SOUND, SAMPLING, MODEL = "Which parts of the film", "How to sample", "Which model, and where"
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
 
 Output = Annotated[
@@ -146,6 +147,75 @@ class GenerationOptions:
         """Fields of a `RequestSpec`, those that were given."""
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dry_run"}
         return {"loras": given.pop("lora"), **given}
+
+
+@dataclass(frozen=True)
+class StemOptions:
+    """What can be said of the parts of a film: the picture, speech, effects and music; see `expand_options`."""
+
+    effects: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the effects are, where not as PROMPT says.", rich_help_panel=SOUND)
+    ] = ""
+    music: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the music is, where not as PROMPT says.", rich_help_panel=SOUND)
+    ] = ""
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            autocompletion=complete(*PARTS),
+            help=f"Make only these, as effects,music: of {', '.join(PARTS)} (all sound).",
+            rich_help_panel=SOUND,
+        ),
+    ] = None
+    no: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            autocompletion=complete(*PARTS),
+            help="Do without a part; a stem is given to the model as silence.",
+            rich_help_panel=SOUND,
+        ),
+    ] = None
+    speech: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Words that are given: they stay.", rich_help_panel=SOUND)
+    ] = None
+    given: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEM=FILE", help="A stem that is given, as music=song.wav.", rich_help_panel=SOUND),
+    ] = None
+    gain: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEM=DB", help="Louder or softer, as speech=-3.", rich_help_panel=SOUND),
+    ] = None
+    mix_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(STEMS),
+            autocompletion=complete(*STEMS),
+            help="What the sound of a clip is taken for; guessed if left.",
+            rich_help_panel=SOUND,
+        ),
+    ] = None
+    stems: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write each stem as a WAV too, and their mix.", rich_help_panel=SOUND),
+    ] = None
+    stem_tracks: Annotated[
+        bool,
+        typer.Option("--stem-tracks", help="Keep the stems in an .mkv, after the mix.", rich_help_panel=SOUND),
+    ] = False
+
+    def values(self) -> dict[str, Any]:
+        """Fields of a `RequestSpec`, those that were given."""
+        given = list(self.given or ())
+        if self.speech is not None:
+            if any(one.partition("=")[0].strip() == "speech" for one in given):
+                raise PhonofilmError("speech is given twice; leave out --speech or --given speech=…")
+            given.append(f"speech={self.speech}")
+        names = [field.name for field in fields(self) if field.name not in ("speech", "given")]
+        said = {name: getattr(self, name) for name in names}
+        return {**said, "given_stems": given or None, "stems": None if self.stems is None else str(self.stems)}
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -227,9 +227,10 @@ def _file_name(name: Any, number: str) -> str:
 def _digest(spec: RequestSpec, weights: str) -> str:
     """Names all that decides the content of a clip: the job, the files that it reads, and the weights."""
     job = {key: value for key, value in spec.to_json().items() if key not in ("device", *LOADING)}
-    for name in ("image", "source"):
-        if name in job and Path(job[name]).is_file():
-            job[name] = file_sha256(job[name])
+    stems = job.get("given_stems", {})
+    for place, name in [(job, "image"), (job, "source"), *((stems, stem) for stem in stems)]:
+        if name in place and Path(place[name]).is_file():
+            place[name] = file_sha256(place[name])
     return hashlib.sha256(json.dumps([job, weights], sort_keys=True).encode()).hexdigest()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 from phonofilm.backends.requests import Fault, frame_rate
 from phonofilm.errors import PhonofilmError
+from phonofilm.types import parts
 
 
 class Invalid(PhonofilmError):
@@ -96,8 +97,49 @@ def texts(value: Any, path: str) -> tuple[str, ...]:
     return tuple(text(item, f"{path}[{place}]") for place, item in enumerate(values))
 
 
+def names(value: Any, path: str) -> tuple[str, ...]:
+    """Parts of a film in their own order, from ["effects", "music"] or "effects,music"."""
+    listed = ",".join(texts(value, path)).split(",")
+    found: tuple[str, ...] = parts([name.strip() for name in listed if name.strip()])
+    return found
+
+
+def levels(value: Any, path: str) -> dict[str, float]:
+    """A level in dB for each name, from {"speech": -3}, "speech=-3,music=2" or a list of such texts."""
+    found = {}
+    listed = value if isinstance(value, Mapping) else ",".join(texts(value, path)).split(",")
+    for name, level in _pairs(listed, path, "speech=-3").items():
+        try:
+            found[name] = float(level) if isinstance(level, str) else number(level, f"{path}[{name}]")
+        except ValueError as error:
+            raise Invalid(f"{path}[{name}]", f"{_said(level)} is not a level in dB; write {name}=-3") from error
+    return found
+
+
+def files(value: Any, path: str) -> dict[str, str]:
+    """A file for each name, from {"speech": "words.wav"}, "speech=words.wav" or a list of such texts."""
+    pairs = _pairs(value, path, "speech=words.wav")
+    return {name: text(file, f"{path}[{name}]") for name, file in pairs.items()}
+
+
+def _pairs(value: Any, path: str, example: str) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {text(name, path): item for name, item in value.items()}
+    found: dict[str, Any] = {}
+    for item in texts(value, path):
+        name, equals, rest = (part.strip() for part in item.partition("="))
+        if not (name and equals and rest):
+            raise Invalid(path, f"{_said(item)} is not possible; write {example}")
+        if name in found:
+            raise Invalid(path, f"{name} is there twice; say it once")
+        found[name] = rest
+    return found
+
+
 def plain(value: Any) -> Any:
     """A field's value as JSON has it."""
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Fraction) else value
@@ -130,7 +172,15 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "image": text,
     "source": text,
     "span": span,
-    "only": text,
+    "only": names,
+    "no": names,
+    "effects": text,
+    "music": text,
+    "given_stems": files,
+    "gain": levels,
+    "mix_as": text,
+    "stems": text,
+    "stem_tracks": flag,
     "sampler": text,
     "model": text,
     "device": text,

@@ -6,11 +6,12 @@ import base64
 import binascii
 import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,20 @@ from phonofilm.choices import (
     OFFLOADS,
     QUANTIZATIONS,
     TASKS,
-    Modality,
     NetworkName,
     Offload,
+    Part,
     Quantization,
     SamplerName,
+    Stem,
     Task,
 )
 from phonofilm.errors import PhonofilmError
-from phonofilm.types import Clip, Request, nearest
+from phonofilm.types import Clip, Request, default_of, nearest
 
 DATA_URL = "data:image/png;base64,"
+FILES = ("image", "source", "given_stems")
+"""The fields that are files here, and arrays in a `Request`."""
 LOADING = ("offload", "network", "loras", "components", "upsample", "quantize")
 """The fields that are options of `backends.load`."""
 
@@ -49,11 +53,13 @@ class InvalidRequest(PhonofilmError):
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """A `Request` whose image and source are files, with the model's options; see there for what is not said here.
+    """A `Request` whose clips and image are files, with the model's options; see there for what is not said here.
 
     Attributes:
         image: a file, or a data URL.
-        source: a file.
+        source: a file. given_stems: a file each.
+        stems: a folder into which each stem is written too, as NAME-speech.wav and so on, and NAME-mix.wav.
+        stem_tracks: the stems are further tracks of sound in an .mkv.
         device: "auto", "cpu", "cuda" or "mps".
         offload, network, loras, components, upsample, quantize: options of `backends.load`.
     """
@@ -74,9 +80,17 @@ class RequestSpec:
     image: str | None = None
     source: str | None = None
     span: tuple[float, float] | None = None
-    only: Modality | None = None
+    only: tuple[Part, ...] | None = None
     sampler: SamplerName | None = None
     model: str = "nano"
+    no: tuple[Part, ...] = ()
+    effects: str = ""
+    music: str = ""
+    given_stems: Mapping[Stem, str] = field(default_factory=dict)
+    gain: Mapping[Stem, float] = field(default_factory=dict)
+    mix_as: Stem | None = None
+    stems: str | None = None
+    stem_tracks: bool = False
     device: str = "auto"
     offload: Offload | None = None
     network: NetworkName | None = None
@@ -113,25 +127,31 @@ class RequestSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of all fields that are not as by default: `from_json(to_json())` is the same job."""
-        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+        return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) != default_of(f)}
 
     @staticmethod
-    def of(request: Request, source: str | Path | None = None) -> RequestSpec:
-        """The job of a request; its image is written into a data URL, and its source is a file that you name.
+    def of(
+        request: Request, source: str | Path | None = None, given_stems: Mapping[Stem, str] = MappingProxyType({})
+    ) -> RequestSpec:
+        """The job of a request; its image is written into a data URL, and of source and stems you name the files.
 
         Raises:
-            PhonofilmError: a source that has no file.
+            PhonofilmError: a source or a stem that has no file.
         """
+        if absent := request.given_stems.keys() - given_stems.keys():
+            raise PhonofilmError(f"a given stem has no JSON; save {min(absent)} and name its file in given_stems")
         if request.source is not None and source is None:
             raise PhonofilmError("a source clip has no JSON; save it and name its file: RequestSpec.of(request, path)")
-        shared = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in ("image", "source")}
+        shared = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in FILES}
         image = None if request.image is None else _data_url(request.image)
-        return RequestSpec(**shared, image=image, source=None if source is None else str(source))
+        file = None if source is None else str(source)
+        return RequestSpec(**shared, image=image, source=file, given_stems=dict(given_stems))
 
     def faults(self) -> Iterator[Fault]:
         """All that can be seen to be wrong before a file is opened."""
         image = np.zeros((1, 1, 3), np.uint8) if self.image is not None else None
-        yield from value_faults(replace(self.bare(), image=image))
+        stems = {stem: Clip(waveform=np.zeros((1, 1), np.float32), sample_rate=1) for stem in self.given_stems}
+        yield from value_faults(replace(self.bare(), image=image, given_stems=stems))
         if self.task == "generate" and self.source is not None:
             yield Fault("source", "generate takes no source clip; foley, animate, extend and retake do")
         if self.task in TASKS[1:] and not self.source:
@@ -150,8 +170,8 @@ class RequestSpec:
         return Loading(self.model, self.device, tuple((name, value) for name, value in given.items() if value))
 
     def bare(self) -> Request:
-        """The request without its image and its source."""
-        return Request(**{f.name: getattr(self, f.name) for f in fields(Request) if f.name not in ("image", "source")})
+        """The request without what is in files: image, source and stems."""
+        return Request(**{f.name: getattr(self, f.name) for f in fields(Request) if f.name not in FILES})
 
     def open(self) -> Request:
         """The request, its files read; extend and retake without a prompt take that of the clip.
@@ -161,22 +181,37 @@ class RequestSpec:
         """
         from phonofilm.media import read_clip
 
-        return self._with(read_clip(self.source) if self.source is not None else None)
+        return self._with(read_clip)
 
     def outline(self) -> Request:
-        """As `open`, with a stand-in of the source's sizes that takes no memory: enough to check the request.
+        """As `open`, with stand-ins of the clips' sizes that take no memory: enough to check the request.
 
         Raises:
-            PhonofilmError: as for `open`, as far as the header of the source tells.
+            PhonofilmError: as for `open`, as far as the headers of the files tell.
         """
-        return self._with(_stand_in(self.source) if self.source is not None else None)
+        return self._with(_stand_in)
 
-    def _with(self, source: Clip | None) -> Request:
-        request = replace(self.bare(), source=source, image=_read_image(self.image))
+    def _with(self, read: Callable[[str], Clip]) -> Request:
+        source = read(self.source) if self.source is not None else None
+        request = replace(self.bare(), source=source, image=_read_image(self.image), given_stems=self.read_stems(read))
         if self.task in ("extend", "retake") and source is not None and not self.prompt:
             request = replace(request, prompt=source.prompt or "")
         check(request)
         return request
+
+    def read_stems(self, read: Callable[[str], Clip]) -> dict[Stem, Clip]:
+        """The stems that are given, without the pictures of their files.
+
+        Raises:
+            PhonofilmError: a file that cannot be read, or without sound.
+        """
+        found: dict[Stem, Clip] = {}
+        for stem, file in self.given_stems.items():
+            clip = read(file)
+            if clip.waveform is None:
+                raise PhonofilmError(f"{file} has no sound, so it cannot be the {stem}")
+            found[stem] = Clip(waveform=clip.waveform, sample_rate=clip.sample_rate, layout=clip.layout)
+        return found
 
 
 def _unknown(name: str) -> str:

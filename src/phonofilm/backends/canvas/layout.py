@@ -12,6 +12,7 @@ import numpy as np
 
 from phonofilm.backends.canvas.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
 from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
+from phonofilm.backends.stems import Wanted, check_stems, wanted
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
@@ -54,7 +55,12 @@ class Job:
 
 
 def work_out(request: Request, trained: ModelDefaults) -> Job:
-    """Lengths, sizes, rates and what is to make, from a checked request."""
+    """Lengths, sizes, rates and what is to make, from a checked request.
+
+    Raises:
+        PhonofilmError: a picture larger than memory, or parts that the model cannot make apart.
+    """
+    check_stems(request, trained.stems)
     source = _worked_on(request)
     fps = source.fps or request.fps or trained.fps
     size = _size(source.frames) if source.frames is not None else (request.size or trained.size)
@@ -66,7 +72,7 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
     if request.task == "extend":
         length += max(1, nearest(_exact(request.seconds or 0) * fps))
     _check_memory(length, size)
-    picture, sound = _to_make(request, source, Fraction(length) / fps)
+    picture, sound = _to_make(request, wanted(request), source, Fraction(length) / fps)
     return Job(request, source, length, size, fps, rate, picture, sound)
 
 
@@ -99,10 +105,10 @@ def _worked_on(request: Request) -> Clip:
     return source
 
 
-def _to_make(request: Request, source: Clip, total: Fraction) -> tuple[Interval | None, Interval | None]:
+def _to_make(request: Request, asked: Wanted, source: Clip, total: Fraction) -> tuple[Interval | None, Interval | None]:
     whole = (Fraction(0), total)
     if request.task == "generate":
-        return whole, whole
+        return whole if asked.picture else None, whole if asked.stems else None
     if request.task == "foley":
         return NOTHING, whole
     if request.task == "animate":
@@ -113,8 +119,8 @@ def _to_make(request: Request, source: Clip, total: Fraction) -> tuple[Interval 
         start, end = request.span or (0, 0)
         made = (_exact(start), min(_exact(end), total))
     # a stream that the source lacks stays absent: nothing of its past is known
-    picture = None if source.frames is None else NOTHING if request.only == "audio" else made
-    sound = None if source.waveform is None else NOTHING if request.only == "video" else made
+    picture = None if source.frames is None else made if asked.picture else NOTHING
+    sound = None if source.waveform is None else made if asked.made else NOTHING
     return picture, sound
 
 

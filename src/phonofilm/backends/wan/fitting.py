@@ -10,6 +10,7 @@ from torch import Tensor
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.fit import near_size
 from phonofilm.backends.canvas.layout import work_out
+from phonofilm.backends.stems import wanted
 from phonofilm.backends.trained import ModelDefaults
 from phonofilm.backends.wan.config import SECONDS, Settings
 from phonofilm.errors import PhonofilmError
@@ -28,6 +29,8 @@ def check_task(request: Request, name: str, settings: Settings) -> None:
     """
     if request.task != "generate":
         raise PhonofilmError(f"{name} makes film from text, and cannot {request.task}; ltx2 and nano can")
+    if not wanted(request).picture:
+        raise PhonofilmError(f"{name} makes silent film, so without a picture nothing is left to make")
     if request.image is not None and settings.picture == "none":
         raise PhonofilmError(f"{name} takes no picture; wan2.2-i2v and wan2.2-5b do")
     if request.image is None and settings.picture == "channels":

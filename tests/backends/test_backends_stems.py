@@ -1,0 +1,117 @@
+"""Which parts of a film are asked for, and what of that makes no sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import phonofilm
+from phonofilm import Clip, PhonofilmError, Request
+from phonofilm.backends.canvas.layout import work_out
+from phonofilm.backends.requests import as_request
+from phonofilm.backends.stems import Wanted, wanted
+from phonofilm.backends.trained import ModelDefaults
+from phonofilm.choices import STEMS
+
+FILM = Clip(
+    frames=np.zeros((24, 16, 16, 3), np.uint8), fps=12, waveform=np.zeros((2, 32_000), np.float32), sample_rate=16_000
+)
+WORDS = Clip(waveform=np.full((1, 8_000), 0.1, np.float32), sample_rate=16_000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, Wanted(True, STEMS, (), ())),
+        ({"only": "video"}, Wanted(True, (), (), ())),
+        ({"only": "audio"}, Wanted(False, STEMS, (), ())),
+        ({"only": "music,effects"}, Wanted(False, ("effects", "music"), (), ())),
+        ({"only": "video,speech", "no": "music"}, Wanted(True, ("speech",), ("music",), ())),
+        ({"no": "music"}, Wanted(True, ("speech", "effects"), ("music",), ())),
+        ({"no": "audio"}, Wanted(True, (), (), ())),
+        ({"no": "video,speech"}, Wanted(False, ("effects", "music"), ("speech",), ())),
+        ({"given_stems": {"speech": WORDS}}, Wanted(True, ("effects", "music"), (), ("speech",))),
+        ({"given_stems": {"speech": WORDS}, "only": "video"}, Wanted(True, (), (), ("speech",))),
+    ],
+)
+def test_the_parts_that_are_asked_for(fields, found):
+    request = as_request("a red ball", fields)
+    assert wanted(request) == found
+    assert found.stems == tuple(stem for stem in STEMS if stem in (*found.made, *found.silent, *found.given))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"only": "smell"}, "no part 'smell' of a film; choose from video, audio, speech, effects, music"),
+        ({"no": "smell"}, "no part 'smell'"),
+        ({"only": ()}, "nothing is left to make"),
+        ({"no": "video,audio"}, "nothing is left to make"),
+        ({"no": "video,speech,effects,music"}, "nothing is left to make"),
+        ({"only": "speech", "given_stems": {"speech": WORDS}}, "nothing is left to make"),
+        ({"only": "music", "no": "music"}, "music is in only and in no"),
+        ({"only": "audio", "no": "audio"}, "audio is in only and in no"),
+        ({"no": "audio", "given_stems": {"speech": WORDS}}, "speech is given and left out"),
+        ({"gain": {"voice": 1}}, "no stem 'voice'; choose from speech, effects, music"),
+        ({"gain": {"speech": float("nan")}}, "gain of nan dB"),
+        ({"gain": {"speech": 200.0}}, "gain of 200 dB is not possible; choose -96 to 24"),
+        ({"only": "video,effects", "gain": {"music": 1.0}}, "no music in what is made"),
+        ({"given_stems": {"drums": WORDS}}, "no stem 'drums'"),
+        ({"given_stems": {"speech": Clip()}}, "given as speech has no sound"),
+        ({"given_stems": {"speech": Clip(waveform=WORDS.waveform * np.float32("nan"), sample_rate=1)}}, "not finite"),
+        ({"only": "video,speech", "music": "a waltz"}, "prompt for music, which is not made"),
+        ({"music": "a \ud800"}, "not text in UTF-8"),
+        ({"only": "effects", "image": np.zeros((8, 8, 3), np.uint8)}, "no picture is made"),
+        ({"prompt": "", "effects": "rain"}, "prompt is empty"),
+        ({"mix_as": "speech"}, "no sound of a clip to work on"),
+        ({"mix_as": "noise"}, "no stem 'noise'"),
+        ({"task": "foley", "source": FILM, "only": "video"}, "nothing is left"),
+        ({"task": "foley", "source": FILM, "no": "video"}, "video cannot be left out"),
+        ({"task": "extend", "source": FILM, "seconds": 1.0, "only": "video"}, "leave it away"),
+        ({"task": "extend", "source": FILM, "seconds": 1.0, "no": "audio"}, "audio cannot be left out"),
+        ({"task": "animate", "source": FILM, "only": "speech"}, "animate: the picture alone; leave it away"),
+        ({"task": "animate", "source": FILM, "no": "music"}, "animate keeps its sound"),
+        ({"task": "animate", "source": FILM, "music": "a waltz"}, "animate keeps its sound"),
+        ({"task": "animate", "source": FILM, "gain": {"speech": 1.0}}, "animate keeps its sound"),
+        ({"task": "animate", "source": FILM, "given_stems": {"speech": WORDS}}, "given to generate and foley"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(fields, message):
+    with pytest.raises(PhonofilmError, match=message) as caught:
+        as_request(Request("a red ball"), fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stem_that_is_made_alone_needs_its_own_prompt_only():
+    assert as_request("", {"only": "effects", "effects": "rain"}).effects == "rain"
+    assert as_request("", {"only": "effects,music", "effects": "rain", "music": "a waltz"}).prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"only": "video,effects"}, "only effects"),
+        ({"no": "music"}, "no music"),
+        ({"effects": "rain"}, "a prompt for effects"),
+        ({"given_stems": {"speech": WORDS}}, "speech that is given"),
+        ({"gain": {"music": -3.0}}, "a gain for music"),
+    ],
+)
+def test_a_model_of_one_mix_says_that_it_has_no_stems(fields, what):
+    request = as_request("a red ball", {"model": "nano", **fields})
+    with pytest.raises(PhonofilmError, match=f"nano has one mix of sound: {what} needs a model with speech, effects"):
+        work_out(request, ModelDefaults())
+
+
+def test_a_model_of_one_mix_makes_picture_alone_or_sound_alone(tiny_model):
+    model = phonofilm.load(str(tiny_model), device="cpu")
+    both, silent, heard = (model.generate("x", seconds=0.5, only=only) for only in (None, "video", "audio"))
+    assert silent.waveform is None
+    assert heard.frames is None
+    assert silent.frames.shape == both.frames.shape
+    assert heard.waveform.shape == both.waveform.shape
+    # what is absent has no tokens: it is neither seen nor heard by the other
+    assert (silent.frames != both.frames).any()
+    assert (heard.waveform != both.waveform).any()
+    other = model.generate("x", seconds=0.5, only="video", audio_seed=7)
+    assert (other.frames == silent.frames).all()
