@@ -284,3 +284,7 @@ def test_the_first_edition_is_what_it_was_and_a_third_there_is_not():
     assert world.sample("bounce", 5).params == world.sample("bounce", 5, edition=1).params
     with pytest.raises(PhonofilmError, match="no edition 3"):
         world.sample("bounce", 5, edition=3)
+
+
+def test_a_scene_of_bodies_that_never_comes_out_clear_is_drawn_with_fewer():
+    assert world.sample("bounce", 3000105, 4.0, edition=2).events

@@ -75,11 +75,12 @@ def sample(
     count = int(rng.choice([1, 2, 3], p=[0.42, 0.36, 0.22]))
     if span[1] - span[0] < 0.7:
         count = min(count, 2)
-    for attempt in range(TRIES):
-        apart = APART * (1 - attempt / TRIES)  # three bodies knock against one another often
+    # a few scenes of several bodies never come out clear; those are drawn again with fewer
+    for attempt in range(count * TRIES):
+        apart = APART * (1 - attempt % TRIES / TRIES)  # three bodies knock against one another often
         floor = float(rng.uniform(0.82, 0.87))
         gravity = float(rng.uniform(1.3, 1.9))
-        things, bodies = _things(rng, count, floor, span)
+        things, bodies = _things(rng, count - attempt // TRIES, floor, span)
         made = _scene(rng, bodies, things, gravity, floor, span, seconds, apart)
         if made is not None:
             break
