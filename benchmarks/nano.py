@@ -62,7 +62,7 @@ def world(family: str) -> float:
 def encode() -> float:
     """Clips that are drawn already, through both codecs and the text encoder."""
     from phonofilm.data.clips import WorldSource
-    from phonofilm.data.latents import Encoder
+    from phonofilm.data.encoder import Encoder
 
     source = WorldSource(("bounce", "strike"))
     encoder, clips = Encoder.load("nano", "cpu"), source.read(range(BATCH))
@@ -73,7 +73,8 @@ def encode() -> float:
 def train(folder: Path, steps: int = 6) -> float:
     """The recipe's step, from the log of a real run."""
     from phonofilm.data.clips import WorldSource
-    from phonofilm.data.latents import Encoder, write_latents
+    from phonofilm.data.encoder import Encoder
+    from phonofilm.data.latents import write_latents
 
     write_latents(WorldSource(("bounce", "strike")), 128, Encoder.load("nano", "cpu"), folder / "latents")
     settings = {

@@ -18,7 +18,8 @@ from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data import precompute
 from phonofilm.data.building import read_facts
 from phonofilm.data.clips import ClipBatch, JoinedStores, RawStore, WorldSource, to_model_frames, to_model_samples
-from phonofilm.data.latents import Encoder, LatentStore, write_latents
+from phonofilm.data.encoder import Encoder
+from phonofilm.data.latents import LatentStore, write_latents
 from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
 from phonofilm.data.raw import write_raw
 from phonofilm.errors import PhonofilmError
@@ -270,8 +271,8 @@ def test_latents_of_another_format_are_refused(tmp_path: Path) -> None:
     write_latents(FakeSource(), 3, small_encoder(), tmp_path)
     facts = json.loads((tmp_path / "store.json").read_text())
     assert facts["format"] == 1
-    (tmp_path / "store.json").write_text(json.dumps({**facts, "format": 2}))
-    with pytest.raises(PhonofilmError, match="format 2"):
+    (tmp_path / "store.json").write_text(json.dumps({**facts, "format": 9}))
+    with pytest.raises(PhonofilmError, match="format 9"):
         LatentStore(tmp_path)
 
 

@@ -3,120 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from phonofilm.checkpoint import file_sha256, load_module, load_tensors, save_tensors
-from phonofilm.codecs.audio_vae import AudioVAE
-from phonofilm.codecs.mel import log_mel
-from phonofilm.codecs.video_vae import VideoVAE
+from phonofilm.checkpoint import load_tensors, save_tensors
 from phonofilm.config import from_dict
 from phonofilm.data.building import Meter, batches, close_folder, missing, open_folder, read_facts, write_shard
-from phonofilm.data.clips import ClipBatch, ClipSource, to_model_frames, to_model_samples
+from phonofilm.data.clips import STEMS, ClipSource, TrainingSource
+from phonofilm.data.encoder import Encoder
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
-from phonofilm.precision import autocast
 from phonofilm.types import Geometry, Grid, Text
-from phonofilm.weights import codecs_folder
 
 PREFIX = "latents"
 NULL = "null.safetensors"
-FORMAT = 1
-"""Of a store: 1 has one latent sequence of sound a clip, that of the mix."""
-
-
-class TextStates(Protocol):
-    """What is asked of a text encoder."""
-
-    def encode(self, prompts: Sequence[str]) -> Text:
-        """Token states, padded to the longest prompt."""
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """The three frozen translators of a clip, and the hashes of their weights."""
-
-    video: VideoVAE
-    audio: AudioVAE
-    text: TextStates
-    hashes: dict[str, str]
-
-    @staticmethod
-    def load(codecs: str | Path, device: str = "cpu") -> Encoder:
-        """The codecs that ship ("nano"), or those of a folder with video_vae and audio_vae; and the text encoder.
-
-        Raises:
-            PhonofilmError: missing or corrupt weights.
-        """
-        from phonofilm.codecs.text import TextEncoder
-
-        folder = codecs_folder(codecs)
-        paths = {name: folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae")}
-        video = load_module(VideoVAE, paths["video_vae"], device)
-        audio = load_module(AudioVAE, paths["audio_vae"], device)
-        hashes = {name: file_sha256(path) for name, path in paths.items()}
-        text = TextEncoder.load(device)
-        return Encoder(video, audio, text, {**hashes, "text": text.digest})
-
-    def grid(self, clips: ClipSource) -> Grid:
-        """The grid of a source's clips; all of them have the same."""
-        frames = clips.frames([0]).shape
-        video, audio = self.video.config, self.audio.config
-        geometry = Geometry(
-            video_time=video.time,
-            video_space=video.space,
-            sample_rate=clips.sample_rate,
-            mel_hop=audio.mel.hop,
-            audio_time=audio.time,
-            audio_head=audio.head,
-        )
-        if audio.mel.sample_rate != clips.sample_rate:
-            raise PhonofilmError(f"the clips have {clips.sample_rate} Hz, the audio codec {audio.mel.sample_rate} Hz")
-        return Grid(frames[1], frames[2], frames[3], Fraction(clips.fps), geometry)
-
-    @torch.inference_mode()
-    def encode(self, clips: ClipBatch, grid: Grid) -> dict[str, Tensor]:
-        """One batch as the tensors of a shard."""
-        device = next(self.video.parameters()).device
-        with autocast(device):
-            frames = to_model_frames(clips.frames.to(device), grid.model_frames)
-            video, _ = self.video.encode(frames)
-        samples = to_model_samples(clips.waveform.to(device), grid.mel_frames * grid.geometry.mel_hop)
-        audio, _ = self.audio.encode(log_mel(samples, self.audio.config.mel))
-        text = self.text.encode([record.caption for record in clips.records])
-        return {
-            "video": video.half().cpu(),
-            "audio": audio.half().cpu(),
-            "text": text.states.half().cpu(),
-            "text_length": text.mask.sum(1).int().cpu(),
-        }
+FORMAT, STEMS_FORMAT = 1, 2
+"""Of a store: 1 has one latent sequence of sound a clip, that of the mix; 2 has one for each stem, and its prompt."""
 
 
 def write_latents(
-    source: ClipSource, count: int, encoder: Encoder, folder: Path, *, shard: int = 1000, batch: int = 16
+    source: ClipSource,
+    count: int,
+    encoder: Encoder,
+    folder: Path,
+    *,
+    shard: int = 1000,
+    batch: int = 16,
+    stems: bool = False,
 ) -> LatentStore:
     """Encode rows 0 to `count` of a source into a latent store; shards that are there already are kept.
 
+    Args:
+        stems: encode each part of the sound by itself; the source must be able to read them (`TrainingSource`).
+
     Raises:
-        PhonofilmError: the folder holds latents of another source or of other codecs.
+        PhonofilmError: the folder holds latents of another source or of other codecs, or the source has no stems.
     """
     grid = encoder.grid(source)
     facts: dict[str, Any] = {
         "kind": "latents",
-        "format": FORMAT,
+        "format": STEMS_FORMAT if stems else FORMAT,
         "source": source.digest(),
         "shard": shard,
         **encoder.hashes,
     }
     place = {"frames": grid.frames, "height": grid.height, "width": grid.width, "fps": str(grid.fps)}
-    open_folder(folder, {**facts, **place, "geometry": asdict(grid.geometry)})
+    kinds = {"stems": list(STEMS)} if stems else {}
+    open_folder(folder, {**facts, **place, "geometry": asdict(grid.geometry), **kinds})
     todo = missing(folder, PREFIX, count, shard)
     meter = Meter(count, count - sum(len(rows) for _, rows in todo))
     for number, rows in todo:
@@ -124,14 +64,23 @@ def write_latents(
         records: list[ClipRecord] = []
         for some in batches(rows, batch):
             clips = source.read(some)
-            encoded.append(encoder.encode(clips, grid))
+            parts = clips.stems if clips.stems is not None or not stems else _stems(source, some)
+            encoded.append(encoder.encode(clips, grid, parts if stems else None))
             records += clips.records
             meter.add(len(some))
         write_shard(folder, PREFIX, number, _join(encoded), records)
     null = encoder.text.encode([""])
-    save_tensors(folder / NULL, {"states": null.states[null.mask].half().cpu()})
+    save_tensors(folder / NULL, {"states": null.states[null.mask].half().cpu(), "silence": encoder.silence(grid)})
     close_folder(folder, PREFIX, count, shard)
     return LatentStore(folder)
+
+
+def _stems(source: ClipSource, rows: Sequence[int]) -> Tensor:
+    """Parts of the sounds of some rows, float32 [B, S, 2, N]."""
+    reader: TrainingSource | None = source if hasattr(source, "stem_window") else None  # type: ignore[assignment]
+    if reader is None:
+        raise PhonofilmError("these clips have no stems; encode without --stems")
+    return torch.stack([reader.stem_window(row) for row in rows])
 
 
 class LatentStore:
@@ -146,12 +95,19 @@ class LatentStore:
         self.facts = read_facts(self.folder)
         if not (self.folder / NULL).exists() or "count" not in self.facts:
             raise PhonofilmError(f"the latents in {folder} are not finished; run the same precompute command again")
-        if (written := self.facts.get("format", FORMAT)) != FORMAT:
+        if (written := self.facts.get("format", FORMAT)) not in (FORMAT, STEMS_FORMAT):
             raise PhonofilmError(
-                f"{folder} holds latents of format {written}, and format {FORMAT} is read: encode again"
+                f"{folder} holds latents of format {written}, and {FORMAT} and {STEMS_FORMAT} are read: encode again"
             )
         self.shards = Shards(folder, PREFIX)
-        self.null_states = load_tensors(self.folder / NULL)[0]["states"]
+        null = load_tensors(self.folder / NULL)[0]
+        self.null_states = null["states"]
+        self.silence = null.get("silence")
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems of a clip's sound; none where it is a mix."""
+        return tuple(self.facts.get("stems", ()))
 
     def __len__(self) -> int:
         return int(self.facts["count"])
@@ -163,12 +119,20 @@ class LatentStore:
 
     def text(self, rows: Sequence[int | None]) -> Text:
         """Token states of the captions in float32, padded to the longest of these; None gives the empty prompt's."""
-        states = [self.null_states if row is None else self._states(row) for row in rows]
-        lengths = torch.tensor([len(s) for s in states])
-        padded = torch.zeros(len(states), int(lengths.max()), states[0].shape[-1], dtype=torch.float16)
-        for row, s in zip(padded, states, strict=True):
-            row[: len(s)] = s
-        return Text(padded.float(), torch.arange(padded.shape[1]) < lengths[:, None])
+        return _padded([self.null_states if row is None else self._states("text", row, ()) for row in rows])
+
+    def stem_text(self, rows: Sequence[int], own: Tensor) -> Text:
+        """Token states for each stem, [B, S, L, D]: of its own prompt where `own` [B, S] is 1, of the whole caption
+        where it is 0, and of the empty prompt where it is -1."""
+        states = []
+        for row, choices in zip(rows, own.tolist(), strict=True):
+            for stem, choice in enumerate(choices):
+                if choice < 0:
+                    states.append(self.null_states)
+                else:
+                    states.append(self._states(*(("stem_text", row, (stem,)) if choice else ("text", row, ()))))
+        text = _padded(states)
+        return Text(*(part.unflatten(0, tuple(own.shape)) for part in (text.states, text.mask)))
 
     def captions(self, rows: Sequence[int]) -> list[str]:
         records = read_manifest(self.folder / "manifest.jsonl")
@@ -183,13 +147,23 @@ class LatentStore:
     def digest(self) -> str:
         return self.shards.digest()
 
-    def _states(self, row: int) -> Tensor:
-        return self.shards.row("text", row, 0, int(self.shards.row("text_length", row)))
+    def _states(self, name: str, row: int, place: tuple[int, ...]) -> Tensor:
+        length = int(self.shards.row(f"{name}_length", row)[place])
+        return self.shards.row(name, row)[(*place, slice(length))]
+
+
+def _padded(states: Sequence[Tensor]) -> Text:
+    lengths = torch.tensor([len(s) for s in states])
+    padded = torch.zeros(len(states), int(lengths.max()), states[0].shape[-1], dtype=torch.float16)
+    for row, s in zip(padded, states, strict=True):
+        row[: len(s)] = s
+    return Text(padded.float(), torch.arange(padded.shape[1]) < lengths[:, None])
 
 
 def _join(encoded: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Batches into one shard; token states are padded to the shard's longest prompt."""
-    longest = max(part["text"].shape[1] for part in encoded)
-    for part in encoded:
-        part["text"] = F.pad(part["text"], (0, 0, 0, longest - part["text"].shape[1]))
+    for name in {"text", "stem_text"} & encoded[0].keys():
+        longest = max(part[name].shape[-2] for part in encoded)
+        for part in encoded:
+            part[name] = F.pad(part[name], (0, 0, 0, longest - part[name].shape[-2]))
     return {name: torch.cat([part[name] for part in encoded]) for name in encoded[0]}

@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--raw", type=Path, help="a raw store")
     source.add_argument("--world", metavar="FAMILIES", help="draw clips of these families on the fly")
     latents.add_argument("--codecs", default="nano", help="those that ship, by name, or a folder of your own")
+    latents.add_argument("--stems", action="store_true", help="encode speech, effects and music apart")
+    latents.add_argument("--shard", type=int, default=1000, help="clips to a file")
     latents.add_argument("--device", default="cpu")
     latents.set_defaults(run=_latents)
     for command in (raw, film):
@@ -100,7 +102,8 @@ def _film(given: argparse.Namespace) -> None:
 
 
 def _latents(given: argparse.Namespace) -> None:
-    from phonofilm.data.latents import Encoder, write_latents
+    from phonofilm.data.encoder import Encoder
+    from phonofilm.data.latents import write_latents
 
     if given.raw is not None:
         source: ClipSource = RawStore(given.raw)
@@ -108,7 +111,8 @@ def _latents(given: argparse.Namespace) -> None:
     else:
         source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed, edition=given.edition)
         count = _count(given.n, None)
-    write_latents(source, count, Encoder.load(given.codecs, given.device), given.output, batch=given.batch)
+    encoder = Encoder.load(given.codecs, given.device)
+    write_latents(source, count, encoder, given.output, shard=given.shard, batch=given.batch, stems=given.stems)
 
 
 def _count(wanted: int | None, available: int | None) -> int:

@@ -29,12 +29,14 @@ class AVCrossAttention(NamedTuple):
         gate: [B, 1, 1, D], from the noise level of the other stream.
         on: [B, 1, 1], 0 where a sample's exchange is switched off, or None where all are on.
         rotary: positions of the stream's tokens in time.
+        bias: [N, M] to add to the scores of its N tokens at the other stream's M, or None.
     """
 
     levels: Tensor
     gate: Tensor
     on: Tensor | None
     rotary: Rotary
+    bias: Tensor | None = None
 
 
 class Conditioning(NamedTuple):
@@ -110,7 +112,7 @@ class StreamBlock(nn.Module):
 
         def mix(rows: Rows) -> Tensor:
             loose = None if unmixed is None else SkipMixing(unmixed, rows.of(values))
-            return layer.attend(_asked(asked, rows), held, unmixed=loose)
+            return layer.attend(_asked(asked, rows), held, rows.of_bias(given.places.alone_bias), loose)
 
         x = updated(x, given.parts, mix, with_table(table, levels)[2])
         return self.read(x, given)
@@ -222,7 +224,11 @@ def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Ten
     assert told is not None
     (gate,) = with_table(part.exchange_table[4:], told.gate)
     gate = gate if told.on is None else gate * told.on
-    return updated(x, given.parts, lambda rows: part.exchange.attend(_asked(asked, rows), held), gate)
+
+    def take(rows: Rows) -> Tensor:
+        return part.exchange.attend(_asked(asked, rows), held, rows.of_bias(told.bias))
+
+    return updated(x, given.parts, take, gate)
 
 
 def _by_stem(given: Conditioning, x: Tensor, stems: int) -> Conditioning:

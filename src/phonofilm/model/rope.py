@@ -31,12 +31,18 @@ class Places(NamedTuple):
         exchange: tables of the time axis alone, for the attention between the streams.
         space: [N, features] of the place in the picture; no features for sound.
         stems: numbers of the stems that the sound has; its N tokens are those of the first stem, then of the next.
+        chunks: int64 [N], the chunk of each token where attention is block-causal, or None where all see each other.
+        alone_bias: [N, N] to add to the scores of the self-attention, or None.
+        exchange_bias: [N, M] of the attention to the M tokens of the other stream, or None.
     """
 
     alone: Rotary
     exchange: Rotary
     space: Tensor
     stems: tuple[int, ...] = (0,)
+    chunks: Tensor | None = None
+    alone_bias: Tensor | None = None
+    exchange_bias: Tensor | None = None
 
 
 def rotary(

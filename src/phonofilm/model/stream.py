@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phonofilm.model.block import AVCrossAttention, Conditioning
+from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
@@ -22,16 +23,27 @@ SPACE_FREQUENCIES = 8
 
 
 class StreamInput(NamedTuple):
-    """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D]."""
+    """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D].
+
+    Where attention is block-causal, `chunks` [N] are those of its tokens.
+    """
 
     tokens: Tensor
     levels: Tensor
     embedded: Tensor
+    chunks: Tensor | None = None
 
     @property
     def noisiest(self) -> Tensor:
         """[B, 1] the noise level of the stream as a whole: given tokens have 0 and do not count."""
         return self.levels.amax(1, keepdim=True)
+
+    def noisiest_at(self, chunks: Tensor | None) -> Tensor:
+        """[B, 1] the same, or [B, N] that of the chunk at which each token of another stream lies."""
+        if chunks is None or self.chunks is None:
+            return self.noisiest
+        levels = noisiest(self.levels, self.chunks)
+        return levels[:, chunks.clamp_max(levels.shape[1] - 1)]
 
 
 class Stream(nn.Module):
@@ -99,7 +111,7 @@ class Stream(nn.Module):
             if name in conditions:
                 spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
                 embedded = spelled_out + layer(conditions[name].to(dtype))
-        return StreamInput(tokens, levels, embedded)
+        return StreamInput(tokens, levels, embedded, places.chunks)
 
     def _with_stems(self, tokens: Tensor, stems: tuple[int, ...]) -> Tensor:
         """Each stem's embedding added to its tokens."""
@@ -127,9 +139,11 @@ class Stream(nn.Module):
             text_levels = self.text_modulation((self.text_timestep or self.timestep)(own.noisiest))
         if other is not None:
             embedded = own.embedded if self.exchange_timestep is None else self.exchange_timestep(own.levels)
-            gate = self.gate_modulation((self.gate_timestep or self.timestep)(other.noisiest))
+            gate = self.gate_modulation((self.gate_timestep or self.timestep)(other.noisiest_at(places.chunks)))
             on = None if exchange is None else exchange.to(dtype)[:, None, None]
-            between = AVCrossAttention(self.exchange_modulation(embedded), gate, on, places.exchange)
+            between = AVCrossAttention(
+                self.exchange_modulation(embedded), gate, on, places.exchange, places.exchange_bias
+            )
         return Conditioning(
             levels=self.modulation(own.embedded),
             text=states if self.text is None else self.text(states),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.model.block import Block, StreamBlock
+from phonofilm.model.chunks import causal_bias, chunk_numbers
 from phonofilm.model.config import PRESETS, StreamConfig, TransformerConfig
 from phonofilm.model.layers import AdaLN
 from phonofilm.model.rope import Places, Rotary, fourier, rotary
@@ -54,10 +55,15 @@ class AVTransformer(nn.Module):
         ways = ("token_conditions", "modulation_conditions")
         return frozenset(name for name, _ in self.named_parameters() if name.split(".")[1] in ways)
 
-    def places(self, positions: Positions, device: torch.device | str = "cpu") -> tuple[Places, Places]:
+    def places(
+        self, positions: Positions, device: torch.device | str = "cpu", chunk: float | None = None
+    ) -> tuple[Places, Places]:
         """What the positions say to the video and to the audio stream.
 
         `forward` computes this from positions at every call; give it the result instead to compute it once.
+
+        Args:
+            chunk: seconds; if given, tokens see no chunk of that length that is later than their own.
         """
         config, weight = self.config, self.video.patchify.weight
         kind = weight.device.type
@@ -68,16 +74,23 @@ class AVTransformer(nn.Module):
         def tables(bounds: np.ndarray, extent: tuple[float, ...], heads: int, head_width: int) -> Rotary:
             return rotary(bounds, extent, heads, head_width, config.rotary_base, device, dtype)
 
-        def one(bounds: np.ndarray, stream: StreamConfig, stems: tuple[int, ...] = (0,)) -> Places:
-            bounds = np.tile(bounds, (len(stems), 1, 1))
+        def one(bounds: np.ndarray, other: np.ndarray, stream: StreamConfig, stems: tuple[int, ...] = (0,)) -> Places:
+            hidden: dict[str, Tensor] = {}
+            if chunk is not None:
+                mine, others = (chunk_numbers(b[:, 0], chunk).to(device) for b in (bounds, other))
+                hidden = {"alone_bias": causal_bias(mine, mine, dtype)}
+                hidden |= {"exchange_bias": causal_bias(mine, others, dtype), "chunks": mine}
             return Places(
                 alone=tables(bounds, stream.extent, stream.heads, stream.head_width),
                 exchange=tables(bounds[:, :1], seconds, config.exchange_heads, config.exchange_head_width),
                 space=fourier(bounds[:, 1:], SPACE_FREQUENCIES, device).to(dtype),
                 stems=stems,
+                **hidden,
             )
 
-        return one(positions.video, config.video), one(positions.audio, config.audio, positions.stems)
+        audio = np.tile(positions.audio, (len(positions.stems), 1, 1))
+        video = one(positions.video, audio, config.video)
+        return video, one(audio, positions.video, config.audio, positions.stems)
 
     def forward(
         self,
@@ -90,6 +103,7 @@ class AVTransformer(nn.Module):
         audio_text: Text | None = None,
         conditions: Mapping[str, Tensor] | None = None,
         unmixed: Mapping[int, Latents] | None = None,
+        chunk: float | None = None,
     ) -> Latents:
         """Predict from noisy latents.
 
@@ -106,6 +120,8 @@ class AVTransformer(nn.Module):
                 condition adds nothing.
             unmixed: by number of a block, and for each stream, bool [B] or None: True where the self-attention of
                 that block must not mix the tokens of a sample (spatio-temporal guidance steers away from that).
+            chunk: seconds; if given, attention is block-causal: tokens see no chunk of that length that is later
+                than their own. Where `positions` are places, they say so already.
 
         Returns:
             Raw predictions in the shapes and dtypes of the latents.
@@ -121,7 +137,8 @@ class AVTransformer(nn.Module):
         some = latents.audio if latents.video is None else latents.video
         if some is None:
             raise ValueError("both streams are absent: give video latents, audio latents or both")
-        at_video, at_audio = self.places(positions, some.device) if isinstance(positions, Positions) else positions
+        places = self.places(positions, some.device, chunk) if isinstance(positions, Positions) else positions
+        at_video, at_audio = places
         video = self.video.embed(latents.video, sigma.video, at_video, conditions)
         audio = self.audio.embed(latents.audio, sigma.audio, at_audio, conditions)
         to_video = self.video.condition(video, audio, text, at_video, exchange)

@@ -11,7 +11,8 @@ import torch
 
 from phonofilm.checkpoint import read_metadata
 from phonofilm.data.clips import RawStore, WorldSource
-from phonofilm.data.latents import Encoder, write_latents
+from phonofilm.data.encoder import Encoder
+from phonofilm.data.latents import write_latents
 from phonofilm.data.raw import write_raw
 from phonofilm.errors import PhonofilmError
 from phonofilm.training import train
@@ -111,7 +112,7 @@ def train_network(recipe: GrowRecipe, place: Place, clock: Clock) -> list[Path]:
     encoder = Encoder.load(codecs[0].parent, "cuda" if torch.cuda.is_available() else "cpu")
     until = clock.within(recipe.time.encode)
     for count in [*range(LATENT_SHARD, len(raw), LATENT_SHARD), len(raw)]:
-        write_latents(raw, count, encoder, latents, shard=LATENT_SHARD)
+        write_latents(raw, count, encoder, latents, shard=LATENT_SHARD, stems=True)
         if until.left() == 0:
             break
     return _train(recipe, "network", place, latents, clock)

@@ -18,8 +18,10 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
+from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
 from phonofilm.training.tasks.noise import NoiseConfig, draw_levels, draw_switches
 from phonofilm.training.tasks.samples import SamplesConfig, SamplingConfig, check_codecs, write_samples
+from phonofilm.training.tasks.stem_noise import draw_own_text, draw_stems, draw_subset
 from phonofilm.types import Latents, Text
 
 NETWORKS = {
@@ -44,6 +46,7 @@ class GeneratorRecipe:
         network, preset: which network at which size; `model` changes single settings of the preset.
         streams: which streams there are at all; the other one is None, to be told from one that is given or noise.
         prediction: what the network predicts (see `Denoiser`).
+        chunks: how often, and how, attention is block-causal in training.
         sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
     """
@@ -58,6 +61,7 @@ class GeneratorRecipe:
     prediction: Prediction = "sample"
     optim: OptimConfig = field(default_factory=OptimConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    chunks: ChunkMixture = field(default_factory=ChunkMixture)
     loss: LossConfig = field(default_factory=LossConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
@@ -81,17 +85,40 @@ class GeneratorTask:
         if recipe.samples.count:
             check_codecs(recipe.samples.codecs)  # now, not at the first validation
         self.grid = self.store.grid(_patch(self.config))
-        self.positions = self.grid.positions()
+        self.stems = max(1, len(self.store.stems))
+        if (has := getattr(self.config.audio, "stems", 1)) != self.stems:
+            raise PhonofilmError(f"the latents have {self.stems} stems, the network {has}: set model.audio.stems")
+        self.positions = self.grid.positions(tuple(range(self.stems)))
 
     def build(self) -> nn.Module:
         return self.network(self.config)
 
     def batch(self, step: int) -> Batch:
-        """video [B, C, T, H, W], audio [B, S, C, T], text [B, L, D], mask [B, L]; some prompts are the empty one."""
-        rows = self._rows(step)
-        seed = self.recipe.run.seed
-        dropped = draw_switches(self.recipe.noise.drop_text, len(rows), generator_for("text", seed, step))
-        return self.read(rows, dropped.tolist())
+        """What `read` gives, with some prompts empty, and how the batch is seen.
+
+        Of a sound with stems: `stems` int [S] those that are there, `audio_text` [B, S, L, D] and `audio_mask` where
+        stems have prompts of their own; `chunk` [] seconds where attention is block-causal. A stream may be absent.
+        """
+        recipe, rows = self.recipe, self._rows(step)
+        seed, noise = recipe.run.seed, recipe.noise
+        dropped = draw_switches(noise.drop_text, len(rows), generator_for("text", seed, step))
+        batch = self.read(rows, dropped.tolist())
+        draw = generator_for("view", seed, step)
+        stems = draw_subset(noise.stems.absent, self.stems, draw)
+        own = draw_own_text(noise.stems.own_text, dropped, self.stems, draw)
+        chunked, lone = torch.rand(2, generator=draw).tolist()
+        if len(stems) < self.stems:
+            batch |= {"audio": batch["audio"][:, stems], "stems": torch.tensor(stems)}
+        if own is not None:
+            text = self.store.stem_text(rows, own)
+            batch |= {"audio_text": text.states[:, stems], "audio_mask": text.mask[:, stems]}
+        if chunked < recipe.chunks.share:
+            batch["chunk"] = torch.tensor(recipe.chunks.seconds)
+        if lone < noise.without_video:
+            del batch["video"]
+        elif lone > 1 - noise.without_audio:
+            batch = {name: tensor for name, tensor in batch.items() if not name.startswith("audio")}
+        return batch
 
     def _rows(self, step: int) -> list[int]:
         run, held_out = self.recipe.run, self.recipe.data.held_out
@@ -118,25 +145,52 @@ class GeneratorTask:
         }
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        levels = draw_levels(self.recipe.noise, self.grid, len(batch["text"]), generator)
-        isolated = draw_switches(self.recipe.noise.isolate, len(batch["text"]), generator)
-        return self._loss(model, batch, levels, generator, ~isolated)
+        size, noise = len(batch["text"]), self.recipe.noise
+        stems, silent = None, None
+        if self.stems > 1 and "audio" in batch:
+            own = torch.sigmoid(
+                noise.mean + noise.std * torch.randn(batch["audio"].shape[1], size, generator=generator)
+            )
+            stems = draw_stems(noise.stems, own, generator)
+        if "chunk" in batch and stems is not None:
+            levels = draw_chunk_levels(noise, self.recipe.chunks, self.grid, size, stems, generator)
+        else:
+            levels = draw_levels(noise, self.grid, size, generator, stems)
+        if stems is not None and levels.audio is not None:
+            silent = stems.silent.T & (levels.audio == 0).flatten(2).all(2)
+        if len(absent := {"video", "audio"} - batch.keys()) == 1:
+            levels = Latents(**{name: _made(levels, name) for name in ("video", "audio") if name not in absent})
+        isolated = draw_switches(noise.isolate, size, generator)
+        return self._loss(model, batch, levels, generator, ~isolated, silent)
 
     def _loss(
-        self, model: nn.Module, batch: Batch, levels: Latents, generator: torch.Generator, exchange: Tensor | None
+        self,
+        model: nn.Module,
+        batch: Batch,
+        levels: Latents,
+        generator: torch.Generator,
+        exchange: Tensor | None,
+        silent: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        clean = self._present(Latents(batch["video"].float(), batch["audio"].float()))
+        clean = self._present(Latents(*(batch[name].float() if name in batch else None for name in ("video", "audio"))))
         device = batch["text"].device
+        if silent is not None and clean.audio is not None and self.store.silence is not None:
+            silence = self.store.silence.float().to(device)
+            clean = Latents(clean.video, torch.where(silent.to(device)[:, :, None, None], silence, clean.audio))
         noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
-        denoiser = Denoiser(model, self.recipe.prediction)
-        return denoiser.loss(
+        options: dict[str, Any] = {"exchange": None if exchange is None else exchange.to(device)}
+        if "audio_text" in batch:
+            options["audio_text"] = Text(batch["audio_text"], batch["audio_mask"])
+        if "chunk" in batch:
+            options["chunk"] = float(batch["chunk"])
+        return Denoiser(model, self.recipe.prediction).loss(
             clean,
             noise,
             self._present(levels).map(lambda level: level.to(device)),
             Text(batch["text"], batch["mask"]),
-            self.positions,
+            self.grid.positions(tuple(batch["stems"].tolist())) if "stems" in batch else self.positions,
             self.recipe.loss,
-            exchange=None if exchange is None else exchange.to(device),
+            **options,
         )
 
     def _present(self, latents: Latents) -> Latents:
@@ -195,6 +249,13 @@ def _network(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
         raise PhonofilmError(f"preset = {recipe.preset!r} must be one of {', '.join(presets)}")
     preset = presets[recipe.preset]
     return getattr(module, class_name), from_dict(type(preset), merged(to_dict(preset), recipe.model), "model.")
+
+
+def _made(levels: Latents, name: str) -> Tensor:
+    """Noise levels of the only stream that is there: what is given throughout is made from pure noise."""
+    level: Tensor = getattr(levels, name)
+    given = (level == 0).flatten(1).all(1)
+    return torch.where(given.view(-1, *(1 for _ in level.shape[1:])), 1.0, level)
 
 
 def _patch(config: Any) -> tuple[int, int, int]:

@@ -7,12 +7,13 @@ Each task of the sampler is one cell of that table, and the cells in between com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phonofilm.training.tasks.stem_noise import StemDraw, StemMixture
 from phonofilm.types import Grid, Latents
 
 
@@ -55,6 +56,8 @@ class NoiseConfig:
         drop_text: share of samples whose prompt is replaced by the empty one, for guidance.
         isolate: share of samples whose streams do not see each other, for modality guidance.
         block: shortest and longest block in seconds.
+        stems: of a sound that has some.
+        without_video, without_audio: shares of batches in which a stream has no tokens.
     """
 
     mean: float = 1.0
@@ -64,6 +67,9 @@ class NoiseConfig:
     drop_text: float = 0.1
     isolate: float = 0.05
     block: tuple[float, float] = (0.3, 1.2)
+    stems: StemMixture = field(default_factory=StemMixture)
+    without_video: float = 0.0
+    without_audio: float = 0.0
 
 
 STREAMS = ("joint", "independent", "video_given", "audio_given", "video_absent", "audio_absent")
@@ -76,8 +82,10 @@ def latent_times(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(grid.video_times(), patch, axis=0)[patch - 1 :], grid.audio_times()
 
 
-def draw_levels(config: NoiseConfig, grid: Grid, batch: int, generator: torch.Generator) -> Latents:
-    """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, 1, 1, Ta]; each sample has some above 0."""
+def draw_levels(
+    config: NoiseConfig, grid: Grid, batch: int, generator: torch.Generator, stems: StemDraw | None = None
+) -> Latents:
+    """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, S, 1, Ta]; each sample has some above 0."""
     mode = _choose([getattr(config.streams, name) for name in STREAMS], batch, generator)
     way = _choose([getattr(config.times, name) for name in TIMES], batch, generator)
     base = torch.sigmoid(config.mean + config.std * torch.randn(2, batch, generator=generator))
@@ -88,10 +96,11 @@ def draw_levels(config: NoiseConfig, grid: Grid, batch: int, generator: torch.Ge
     start, end = _span(config, way, float(grid.seconds), generator)
     times_video, times_audio = (torch.from_numpy(times).float() for times in latent_times(grid))
     over_video = _along(video, way, start, end, times_video)
-    over_audio = _along(audio, way, start, end, times_audio)
+    sounds = audio[None] if stems is None else stems.levels(audio)
+    over_audio = torch.stack([_along(sound, way, start, end, times_audio) for sound in sounds], 1)
     pictured = (way == TIMES.index("first_frame")) & (mode != STREAMS.index("video_absent"))
     over_video[pictured, 0] = 0.0
-    return Latents(over_video[:, None, :, None, None], over_audio[:, None, None])
+    return Latents(over_video[:, None, :, None, None], over_audio[:, :, None])
 
 
 def draw_switches(share: float, batch: int, generator: torch.Generator) -> Tensor:

@@ -61,8 +61,8 @@ def check_codecs(codecs: str) -> None:
 
 
 def write_samples(task: GeneratorTask, model: nn.Module, stem: Path) -> None:
-    """Write `{stem}.png` (frames: truth, text → film, sound → film), `{stem}-mel.png` (mels: truth, text → film,
-    film → sound) and one MP4 for each caption.
+    """Write `{stem}.png` (frames: truth, text → film, sound → film), `{stem}-mel.png` (mels of all stems: truth,
+    text → film, film → sound) and one MP4 for each caption.
     """
     recipe = task.recipe
     rows = list(range(min(recipe.samples.count, recipe.data.held_out)))
@@ -97,10 +97,11 @@ def _write(task: GeneratorTask, made: tuple[Latents, Latents, Latents, Latents],
     codecs, (truth, joint, foley, animate) = codecs_folder(task.recipe.samples.codecs), made
     video, audio, vocoder = load_codecs(codecs)
     films = [video.decode(x.video.cpu())[0] for x in (truth, joint, animate) if x.video is not None]
-    mels = [audio.decode(x.audio[:, 0].cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
+    mels = [audio.decode(x.audio.flatten(0, 1).cpu())[0] for x in (truth, joint, foley) if x.audio is not None]
     save_frames(stem.with_suffix(".png"), *films)
     save_mels(stem.with_name(f"{stem.name}-mel.png"), *mels)
-    waveforms = vocoder(mels[1])[0][..., : task.grid.samples].clamp(-1, 1)
+    sounds = vocoder(mels[1])[0][..., : task.grid.samples].unflatten(0, (-1, task.stems))
+    waveforms = sounds.sum(1).clamp(-1, 1)
     for row, (film, waveform) in enumerate(zip(films[1], waveforms, strict=True)):
         clip = Clip(to_frames(film[:, : task.grid.frames]), task.grid.fps, waveform.numpy(), task.grid.sample_rate)
         write_clip(clip, stem.with_name(f"{stem.name}-{row}.mp4"))

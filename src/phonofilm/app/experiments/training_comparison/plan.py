@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from phonofilm.checkpoint import file_sha256
 from phonofilm.config import merged, read_toml
 from phonofilm.data.clips import WorldSource
-from phonofilm.data.latents import Encoder, LatentStore, write_latents
+from phonofilm.data.encoder import Encoder
+from phonofilm.data.latents import LatentStore, write_latents
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.tasks.base import Task, generator_for, make_task
 
