@@ -149,7 +149,7 @@ class LatentStore:
 
     def _states(self, name: str, row: int, place: tuple[int, ...]) -> Tensor:
         length = int(self.shards.row(f"{name}_length", row)[place])
-        return self.shards.row(name, row)[(*place, slice(length))]
+        return self.shards.row(name, row)[place][:length]
 
 
 def _padded(states: Sequence[Tensor]) -> Text:

@@ -112,7 +112,8 @@ class StreamBlock(nn.Module):
 
         def mix(rows: Rows) -> Tensor:
             loose = None if unmixed is None else SkipMixing(unmixed, rows.of(values))
-            return layer.attend(_asked(asked, rows), held, rows.of_bias(given.places.alone_bias), loose)
+            bias = rows.of_bias(given.places.alone_bias)
+            return layer.attend(_asked(asked, rows), held, bias=bias, unmixed=loose)
 
         x = updated(x, given.parts, mix, with_table(table, levels)[2])
         return self.read(x, given)

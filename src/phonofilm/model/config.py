@@ -26,6 +26,8 @@ class StreamConfig:
         text_projection: whether a two-layer projection brings the text to `width` first.
         stems: how many kinds of sound there are (speech, effects, music), each with an embedding of its own; a
             model of one mix has 1 and no embedding.
+        detail: features for, and width of, the convolutions that refine a picture's prediction (see `DetailHead`),
+            or None for none.
     """
 
     channels: int
@@ -38,12 +40,15 @@ class StreamConfig:
     text_width: int
     text_projection: bool = True
     stems: int = 1
+    detail: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
             raise ValueError(f"a width of {self.width} does not divide into {self.heads} heads of even width")
         if len(self.patch) != len(self.extent):
             raise ValueError(f"patch {self.patch} and extent {self.extent} must have the same axes")
+        if self.detail is not None and len(self.patch) != 3:
+            raise ValueError("detail is for pictures: sound has no convolutions at its end")
 
     @property
     def head_width(self) -> int:

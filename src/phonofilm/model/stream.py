@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from phonofilm.model.block import AVCrossAttention, Conditioning
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
+from phonofilm.model.detail import DetailHead
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
@@ -74,11 +75,14 @@ class Stream(nn.Module):
             [one for one in condition_inputs if one.at == "modulation"], width
         )
         self.table = nn.Parameter(torch.zeros(2, width))
-        self.out = nn.Linear(width, size)
+        features, channels = stream.detail or (0, 0)
+        self.out = nn.Linear(width, size + features * math.prod(stream.patch))
+        self.detail = DetailHead(stream.channels, features, channels) if stream.detail else None
 
     def start_as_zero(self) -> None:
         """Predict zero, whatever comes in; conditions add nothing."""
-        for layer in (self.out, self.token_conditions, self.modulation_conditions):
+        last = [] if self.detail is None else [self.detail.leave]
+        for layer in (self.out, self.token_conditions, self.modulation_conditions, *last):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
@@ -165,7 +169,8 @@ class Stream(nn.Module):
             return (self.out(modulate(normed, rows.of_levels(scale), rows.of_levels(shift))),)
 
         (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
-        return unpatchify(tokens, _shape(like), self.config.patch).to(like.dtype)
+        made = unpatchify(tokens, _shape(like), self.config.patch)
+        return (made if self.detail is None else self.detail(like, made)).to(like.dtype)
 
 
 def _shape(latents: Tensor) -> tuple[int, ...]:
