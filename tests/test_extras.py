@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 
 def test_every_extra_is_one_of_the_project():
     named = PROJECT["optional-dependencies"]
-    assert set(extras.EXTRAS) == set(named) - {"dev", "fonts", "speech"}
+    assert set(extras.EXTRAS) == set(named) - {"dev", "fonts"}
     for name, modules in extras.EXTRAS.items():
         inner = named["world"] if "phonofilm[world]" in named[name] else []
         assert len(modules) == len({*named[name], *inner} - {"phonofilm[world]"}), name

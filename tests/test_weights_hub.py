@@ -284,7 +284,7 @@ class TestCommand:
         assert main(["weights", "get", "ltx3"]) == 1
         assert "no public model named 'ltx3'; there are ltx2" in capsys.readouterr().err
         assert main(["weights", "get", "yolo"]) == 1
-        assert "and to judge synchformer, i3d" in capsys.readouterr().err
+        assert "to judge synchformer, i3d" in capsys.readouterr().err
         assert main(["weights", "get", "nano"]) == 1
         assert "ships with Phonofilm" in capsys.readouterr().err
 

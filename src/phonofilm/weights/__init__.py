@@ -6,6 +6,7 @@ from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
 from phonofilm.weights.judges import JUDGES, Judge, describe, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
 from phonofilm.weights.shipped import CODECS, EMBEDDED, PARTS, codecs_folder, digest, embedded, locate
+from phonofilm.weights.speakers import SPEAKERS, Speaker
 
 __all__ = [
     "CATALOG",
@@ -13,9 +14,11 @@ __all__ = [
     "EMBEDDED",
     "JUDGES",
     "PARTS",
+    "SPEAKERS",
     "Judge",
     "PublicModel",
     "Published",
+    "Speaker",
     "codecs_folder",
     "describe",
     "digest",

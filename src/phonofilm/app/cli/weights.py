@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 weights = CommandLine(
     name="weights",
-    help="Fetch the weights of public models, and of the networks that judge clips.",
+    help="Fetch the weights of public models, of the networks that judge clips, and of voices.",
     rich_markup_mode="rich",
 )
 
@@ -25,27 +25,31 @@ weights = CommandLine(
 @weights.command("get")
 def get(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A public model or a judge; see phonofilm models.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A public model, a judge or a voice; see phonofilm models.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="I have read its license and accept it.")] = False,
 ) -> None:
-    """Fetch a public model or a network that judges, its license accepted and every hash checked; resumes.
+    """Fetch a public model, a network that judges or a voice, its license accepted and every hash checked; resumes.
 
     [dim]$[/] phonofilm weights get ltx2
     [dim]$[/] phonofilm weights get ltx2-distilled --yes
     [dim]$[/] phonofilm weights get clip
+    [dim]$[/] phonofilm weights get fenrir
     """
-    from phonofilm.weights import CATALOG, EMBEDDED, JUDGES
+    from phonofilm.weights import CATALOG, EMBEDDED, JUDGES, SPEAKERS
     from phonofilm.weights.hub import fetch, look_up
 
     session = Session.of(ctx)
     with session.report("weights get") as report:
-        model: Published | None = CATALOG.get(name) or JUDGES.get(name)
+        model: Published | None = CATALOG.get(name) or JUDGES.get(name) or SPEAKERS.get(name)
         if model is None:
             if name in EMBEDDED:
                 raise PhonofilmError(f"{name} ships with Phonofilm; there is nothing to fetch")
             judges = ", ".join(JUDGES)
             raise PhonofilmError(
-                f"no public model named {name!r}; there are {', '.join(CATALOG)}, and to judge {judges}"
+                f"no public model named {name!r}; there are {', '.join(CATALOG)}, to judge {judges}, "
+                f"and to speak {', '.join(SPEAKERS)}"
             )
         report.progress("asking", 0, 1)
         listing = look_up(model)
@@ -81,7 +85,7 @@ def _accept(session: Session, listing: Listing, yes: bool) -> None:
 
 
 def models(ctx: typer.Context) -> None:
-    """List the models that --model takes and the networks that judge: size, license, use, and whether they are here.
+    """List models, networks that judge and voices: size, license, use, and whether they are here.
 
     [dim]$[/] phonofilm models
     """
@@ -90,7 +94,8 @@ def models(ctx: typer.Context) -> None:
     with Session.of(ctx).report("models") as report:
         rows = [_shipped(name) for name in EMBEDDED] + [_public(model) for model in CATALOG.values()]
         judges = [_judge(judge) for judge in JUDGES.values()]
-        report.set_fields(models=rows, judges=judges)
+        voices = _voices()
+        report.set_fields(models=rows, judges=judges, voices=voices)
         report.print_line("what makes: --model")
         for row in rows:
             report.print_line(f"  {row['name']:<16} {row['knows']}")
@@ -104,6 +109,21 @@ def models(ctx: typer.Context) -> None:
         report.print_line("what judges: phonofilm evaluate, which finds it here or takes it from --weights NAME=FILE")
         for line in _judge_lines(judges):
             report.print_line(line)
+        report.print_line("")
+        report.print_line("what speaks: words in quotes, --say and --voice")
+        for voice in voices:
+            state = "here" if voice["problem"] is None else f"not here: {voice['problem']}"
+            report.print_line(f"  {voice['name']:<16} {voice['about']}; {state}")
+
+
+def _voices() -> list[dict[str, Any]]:
+    from phonofilm.perception.speech.registry import VOICES, missing_voice
+
+    entries = [entry for entry in VOICES.values() if entry.who]
+    return [
+        {"name": entry.name, "who": entry.who, "about": entry.about, "problem": missing_voice(entry.name)}
+        for entry in entries
+    ]
 
 
 def _judge_lines(judges: list[dict[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.extras import install_command
+from phonofilm.extras import extra_of, install_command
 
 # No part of the extra: of the first three only model files are read, and their own requirements are old or heavy;
 # timm brings torchvision, which must fit the build of torch.
@@ -30,7 +30,7 @@ BY_HAND = {
 
 def how_to_install(package: str) -> str:
     """The command that installs a package that perception needs."""
-    return BY_HAND.get(package) or install_command("evaluation")
+    return BY_HAND.get(package) or install_command(extra_of(package) or "evaluation")
 
 
 def require(module: str, purpose: str) -> ModuleType:
