@@ -76,6 +76,23 @@ def test_there_is_no_circle_of_imports() -> None:
     assert circles(imports) == []
 
 
+def folders(imports: dict[str, set[str]]) -> dict[str, set[str]]:
+    """For each folder the folders that its files import; a package's own files are a folder beside its sub-folders."""
+    folder = {name_of(path): ".".join(path.relative_to(SOURCE).parent.parts) or name_of(path) for path in MODULES}
+    found: dict[str, set[str]] = {name: set() for name in folder.values()}
+    for module, others in imports.items():
+        found[folder[module]] |= {folder[other] for other in others} - {folder[module]}
+    return found
+
+
+def test_there_is_no_circle_of_folders() -> None:
+    imports = folders(graph())
+    assert imports["world.families"] >= {"world.common", "world.audio"}
+    for door, room in FRONT_DOORS.items():
+        imports[door].discard(room)
+    assert circles(imports) == []
+
+
 def inside_functions(path: Path) -> Iterator[str]:
     """Modules of the package that a file imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -12,9 +12,9 @@ import pytest
 
 from phonofilm.app.cli.main import main
 from phonofilm.app.cli.options import GenerationOptions
-from phonofilm.app.cli.session import Report
 from phonofilm.app.jobs.fields import READERS
 from phonofilm.app.jobs.spec import RequestSpec
+from phonofilm.app.session import Report
 from phonofilm.backends.fake import FakeBackend
 from phonofilm.errors import PhonofilmError, Unwritable
 from phonofilm.media import read_clip

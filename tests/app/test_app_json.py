@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phonofilm.app.cli.main import main
-from phonofilm.app.cli.session import print_json
+from phonofilm.app.session import print_json
 
 
 def refuse(constant: str) -> float:

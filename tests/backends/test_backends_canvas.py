@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from phonofilm.backends.canvas.canvas import KEEP, MAKE
 from phonofilm.backends.canvas.fit import crossfaded, frame_indices
 from phonofilm.backends.canvas.layout import deliver, lay_out, work_out
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.windows import windows
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Request, nearest
 
 RATES = st.sampled_from([Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from phonofilm.backends import fake
+from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.fake import FakeBackend
-from phonofilm.backends.finite import check_finite, checked
 from phonofilm.backends.streamed import sound_of
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import write_clip

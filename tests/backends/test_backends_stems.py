@@ -8,9 +8,9 @@ import pytest
 import phonofilm
 from phonofilm import Clip, PhonofilmError, Request
 from phonofilm.backends.canvas.layout import work_out
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
+from phonofilm.backends.canvas.stems import Wanted, wanted
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.stems import Wanted, wanted
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.choices import STEMS
 
 FILM = Clip(

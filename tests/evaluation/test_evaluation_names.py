@@ -8,8 +8,8 @@ import unicodedata
 
 import pytest
 
+from phonofilm.evaluation.dataset import scan
 from phonofilm.evaluation.prompts import read_prompts
-from phonofilm.evaluation.suite.dataset import scan
 from phonofilm.files import find_printable, printable, text_lines
 
 

@@ -12,11 +12,12 @@ from scipy.optimize import linear_sum_assignment
 
 from phonofilm import world
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.foley_world.audio_events import loudness, onsets
+from phonofilm.evaluation.foley_world.audio_events import onsets
 from phonofilm.evaluation.foley_world.benchmark import score_folder, self_test
 from phonofilm.evaluation.foley_world.detect import PromptSpec, observe, outside
 from phonofilm.evaluation.foley_world.metrics import METRICS, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.media import write_clip
+from phonofilm.signals.loudness import loudness
 
 TIMES = st.lists(st.floats(0, 4), max_size=8).map(sorted)
 

@@ -12,6 +12,7 @@ import pytest
 from folders import fill, knocks, spoil
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.dataset import scan
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
 from phonofilm.evaluation.features.registry import catalogue
@@ -22,7 +23,6 @@ from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distan
 from phonofilm.evaluation.prompts import read_prompts
 from phonofilm.evaluation.suite.clip_metrics import spatially_aligned
 from phonofilm.evaluation.suite.compare import ComparisonSettings, compare, read_result
-from phonofilm.evaluation.suite.dataset import scan
 from phonofilm.evaluation.suite.failures import FAILURES
 from phonofilm.evaluation.suite.metric_docs import refresh
 from phonofilm.evaluation.suite.registry import METRICS, PRESETS, choose

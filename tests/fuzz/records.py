@@ -121,9 +121,9 @@ class Tiny(nn.Module):
 
 def use_weights(path: Path) -> None:
     """Whatever reads weights: a module of ours, a checkpoint, defaults of a model, published files."""
+    from phonofilm.backends.canvas.model_defaults import ModelDefaults
     from phonofilm.backends.published.files import eight_bit, parameters, read_header, stored_dtype
     from phonofilm.backends.published.stored import stored_tensors
-    from phonofilm.backends.trained import ModelDefaults
     from phonofilm.checkpoint import load_module, read_metadata
     from phonofilm.training.resume import Checkpoint
     from phonofilm.training.tasks.audio_vae import VocoderRecipe

@@ -13,7 +13,7 @@ from phonofilm import world
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.foley_world import audio_events, visual_events
 from phonofilm.evaluation.foley_world.metrics import match
-from phonofilm.world.palette import COLOURS
+from phonofilm.world.common.palette import COLOURS
 
 FAMILIES = world.FAMILIES
 SCORED = ("bounce", "strike")  # families whose events `evaluation` tells from the clip alone

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from phonofilm import world
+from phonofilm.world.audio.moving_tone import moving_tone
 from phonofilm.world.audio.synthesis import Score, sing, synthesise
+from phonofilm.world.common.geometry import SPEED_OF_SOUND, Camera, Course
 from phonofilm.world.families import blast, passing
-from phonofilm.world.geometry import SPEED_OF_SOUND, Camera, Course, moving_tone
 from phonofilm.world.graphics import thunderstorm
 
 RATE = 16_000

@@ -12,8 +12,8 @@ import pytest
 
 from phonofilm import world
 from phonofilm.errors import PhonofilmError
-from phonofilm.world.captions import NUMBERS
-from phonofilm.world.palette import COLOURS
+from phonofilm.world.common.captions import NUMBERS
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.scenes import coupling
 from phonofilm.world.scenes.speakers import LOMBARD
 

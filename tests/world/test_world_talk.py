@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from phonofilm import world
+from phonofilm.world.common.scene import track_times
 from phonofilm.world.families import talk
 from phonofilm.world.people import faces, phrases, visemes
-from phonofilm.world.scene import track_times
 
 RATE = 16_000
 

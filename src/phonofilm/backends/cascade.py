@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from phonofilm.backends.base import Backend, Cancel, JobContext, Progress
+from phonofilm.backends.canvas.stems import wanted
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request
-from phonofilm.backends.stems import wanted
 from phonofilm.backends.streamed import window_of
 from phonofilm.types import Clip, Request
 

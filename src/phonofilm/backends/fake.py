@@ -12,10 +12,10 @@ from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.types import Clip, Event, Request, nearest
 
 PERIOD = Fraction(1)

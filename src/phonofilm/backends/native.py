@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
-from phonofilm.backends.finite import check_finite, checked
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check

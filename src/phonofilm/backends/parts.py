@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.checkpoint import load_module, read_metadata
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.loading import load_codecs

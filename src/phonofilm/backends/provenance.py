@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.types import Request
 
 _ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only", "no", "effects", "music", "gain", "mix_as")

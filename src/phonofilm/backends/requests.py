@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.stems import Fault, needs_prompt, stem_faults, wanted
+from phonofilm.backends.canvas.stems import Fault, needs_prompt, stem_faults, wanted
 from phonofilm.choices import SAMPLERS, TASKS
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request, rational

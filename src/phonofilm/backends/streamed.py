@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.backends.base import Backend, Cancel, Progress
+from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import frame_indices, to_length
 from phonofilm.backends.canvas.windows import Window, windows
-from phonofilm.backends.finite import check_finite
 from phonofilm.backends.requests import check
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError

@@ -12,7 +12,7 @@ from typing import Any
 
 from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
-from phonofilm.evaluation.suite.dataset import FAMILIES, normal_name
+from phonofilm.evaluation.dataset import FAMILIES, normal_name
 from phonofilm.files import text_lines
 
 NAMES = ("path", "file", "video", "name", "id", "prompt_en")

@@ -18,7 +18,7 @@ import numpy as np
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import lacking
 from phonofilm.types import Clip, nearest, rational
-from phonofilm.world.scene import Truth
+from phonofilm.world.common.scene import Truth
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,8 +79,8 @@ def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = Non
 
 
 def _accompanied(truth: Truth, rng: np.random.Generator) -> Truth:
-    from phonofilm.world import captions
     from phonofilm.world.audio import music
+    from phonofilm.world.common import captions
 
     piece = music.sample(rng)
     return replace(

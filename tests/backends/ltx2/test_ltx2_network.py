@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import phonofilm
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.ltx2.backend import text_width
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS, network_config, sampling
 from phonofilm.backends.ltx2.fitting import schedule
@@ -17,7 +18,6 @@ from phonofilm.backends.ltx2.folder import Folder
 from phonofilm.backends.ltx2.network import DiffusersNetwork, PairedText, load_network
 from phonofilm.backends.ltx2.text import Tokens, language_model
 from phonofilm.backends.ltx2.vae.mel import WINDOW, filterbank, log_mel
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Denoiser, Guidance, Guided, euler
 from phonofilm.types import Grid, Latents, Request, Text

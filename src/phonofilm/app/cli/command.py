@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 
 
 class CommandLine(typer.Typer):

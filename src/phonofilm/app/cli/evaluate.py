@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
 from phonofilm.workers import cores

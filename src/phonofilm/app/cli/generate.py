@@ -20,7 +20,7 @@ from phonofilm.app.cli.options import (
     expand_options,
 )
 from phonofilm.app.cli.output import destination, is_pipe
-from phonofilm.app.cli.session import Report, Session
+from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 
 ClipArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]

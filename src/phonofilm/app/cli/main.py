@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from phonofilm.app.cli.session import Session, drop_untold
+from phonofilm.app.session import Session, drop_untold
 from phonofilm.errors import Cancelled, PhonofilmError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from phonofilm.app.cli.session import Report
+from phonofilm.app.session import Report
 from phonofilm.errors import PhonofilmError
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 
 
 def parity(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonofilm.app.cli.command import CommandLine
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
 

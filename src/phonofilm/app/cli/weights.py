@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonofilm.app.cli.command import CommandLine
-from phonofilm.app.cli.session import Session
+from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 
 if TYPE_CHECKING:

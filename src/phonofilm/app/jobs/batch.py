@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm import strict_json
-from phonofilm.app.cli.session import Report
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
+from phonofilm.app.session import Report
 from phonofilm.backends.registry import fingerprint
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import Cancelled, PhonofilmError, Unwritable

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from phonofilm.app.cli.session import Report, Session
+from phonofilm.app.session import Report, Session
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.files import folder_for, write_bytes
 

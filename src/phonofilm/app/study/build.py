@@ -15,6 +15,7 @@ import numpy as np
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation import prompts as evaluation_prompts
+from phonofilm.evaluation.dataset import FAMILIES, FILMS, normal_name, scan
 from phonofilm.evaluation.distortions import ANCHORS, distort, with_sound_of
 from phonofilm.evaluation.study.protocol import (
     CATCH_SECONDS,
@@ -26,7 +27,6 @@ from phonofilm.evaluation.study.protocol import (
     Study,
     save_study,
 )
-from phonofilm.evaluation.suite.dataset import FAMILIES, FILMS, normal_name, scan
 from phonofilm.files import check_folder, folder_for, text_lines
 from phonofilm.media import read_clip, write_clip
 from phonofilm.types import Clip

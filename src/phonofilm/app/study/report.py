@@ -16,10 +16,10 @@ from phonofilm import strict_json
 from phonofilm.app.study.plots import dots, scatter, shares
 from phonofilm.config import to_dict
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.dataset import normal_name
 from phonofilm.evaluation.study.analysis import Metrics, analyse
 from phonofilm.evaluation.study.protocol import Study, load_study
 from phonofilm.evaluation.study.store import RATINGS_FILE, Rater, Ratings
-from phonofilm.evaluation.suite.dataset import normal_name
 from phonofilm.files import text_lines, write_bytes
 
 PUBLISHED_SYNC = {

@@ -11,9 +11,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import crossfaded, to_length
 from phonofilm.backends.canvas.windows import windows
-from phonofilm.backends.finite import check_finite
 from phonofilm.types import nearest
 
 MAKE, HINT, KEEP = 0, 1, 2

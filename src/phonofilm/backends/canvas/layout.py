@@ -12,8 +12,8 @@ import numpy as np
 
 from phonofilm.backends.canvas.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
 from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
-from phonofilm.backends.stems import Wanted, check_stems, wanted
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
+from phonofilm.backends.canvas.stems import Wanted, check_stems, wanted
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Request, nearest

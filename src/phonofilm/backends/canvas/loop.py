@@ -9,7 +9,7 @@ import numpy as np
 
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.layout import Job, lay_out
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.types import Grid
 
 Made = tuple[np.ndarray | None, np.ndarray | None]

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
+from phonofilm.backends.canvas.finite import checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.device import pick_device
-from phonofilm.backends.finite import checked
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
@@ -34,7 +35,6 @@ from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.choices import NetworkName, Offload, Quantization
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames

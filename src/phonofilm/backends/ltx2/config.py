@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import PRESETS, TransformerConfig
 from phonofilm.types import Geometry

@@ -12,8 +12,8 @@ from torch import Tensor
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.fit import near_size
 from phonofilm.backends.canvas.layout import work_out
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS, MAX_SECONDS, TERMINAL
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.sampling import flow_sigmas, steps_for
 from phonofilm.types import Request
 

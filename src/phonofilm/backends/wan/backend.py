@@ -13,17 +13,17 @@ from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
 from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.finite import checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.device import pick_device
-from phonofilm.backends.finite import checked
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import pick_offload
 from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.backends.wan.codecs import LADDER, decode_video, encode_video, picture_channels
 from phonofilm.backends.wan.fitting import check_task, fitted, schedule
 from phonofilm.backends.wan.folder import WanFolder

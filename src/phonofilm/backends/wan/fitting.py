@@ -10,8 +10,8 @@ from torch import Tensor
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.fit import near_size
 from phonofilm.backends.canvas.layout import work_out
-from phonofilm.backends.stems import wanted
-from phonofilm.backends.trained import ModelDefaults
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
+from phonofilm.backends.canvas.stems import wanted
 from phonofilm.backends.wan.config import SECONDS, Settings
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import steps_for

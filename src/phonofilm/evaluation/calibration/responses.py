@@ -179,7 +179,7 @@ def run(unit: Unit) -> None:
         first = case.clip if first is None else first
         look = before = looked(case.clip, before if case.picture == "same" else None)
         base = look if case.level is None else base
-        sample = Sample(look, _again(look), base if case.real else None, case.clip.prompt)
+        sample = Sample(look, look, base if case.real else None, case.clip.prompt, swapped=True)
         where = f"{case.condition}|{'clean' if case.level is None else repr(float(case.level))}"
         for name in absent:
             found = np.array([_delay(case.clip, first), 1.0]) if name == DELAY else _score(name, sample)
@@ -201,11 +201,6 @@ def _score(name: str, sample: Sample) -> np.ndarray | None:
         return np.array([top, bottom], dtype=np.float64) if bottom > 0 else None
     except AbsentError:
         return None
-
-
-def _again(look: Lookup) -> Lookup:
-    # another object: the feature "sync" of a whole clip, which searches speeds too, is then not asked for
-    return lambda name: look(name)
 
 
 def _delay(clip: Clip, first: Clip) -> float:

@@ -13,11 +13,11 @@ import numpy as np
 
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.dataset import Entry
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
 from phonofilm.evaluation.features.feature import Extractor
 from phonofilm.evaluation.features.registry import catalogue
-from phonofilm.evaluation.suite.dataset import Entry
 from phonofilm.workers import Workers, one_thread
 
 Progress = Callable[[str, int, int], None]

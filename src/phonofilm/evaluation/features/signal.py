@@ -9,7 +9,6 @@ import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import RATE, Film, UnfitError
 from phonofilm.evaluation.features.feature import Extractor, Feature
-from phonofilm.evaluation.foley_world.audio_events import loudness
 from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate
 from phonofilm.evaluation.metrics.vbench import (
@@ -21,6 +20,7 @@ from phonofilm.evaluation.metrics.vbench import (
 )
 from phonofilm.mel import filterbank
 from phonofilm.signals.dropouts import picture_dropouts, sound_dropouts
+from phonofilm.signals.loudness import loudness
 from phonofilm.signals.motion import Motion, lucas_kanade, when_it_changes
 from phonofilm.signals.onsets import detect_onsets, onset_confidence, suppress
 from phonofilm.signals.sync.alignment import align, pace

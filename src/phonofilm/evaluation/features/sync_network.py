@@ -12,8 +12,6 @@ import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import Film, UnfitError
 from phonofilm.evaluation.features.feature import Extractor, Feature
-from phonofilm.evaluation.suite.sample import AbsentError, Sample
-from phonofilm.signals.validation import Floats
 from phonofilm.weights.shipped import FILES
 
 if TYPE_CHECKING:
@@ -49,32 +47,6 @@ def load_syncnet(weights: Path | None) -> Extractor:
         return {"seen": seen[0].half().numpy(), "heard": heard[0].half().numpy(), "logits": logits.double().numpy()}
 
     return take
-
-
-def logits_of(sample: Sample) -> Floats:
-    """Logits [2·lags + 1] over `sync_grid()` of a picture and the sound that it is shown with."""
-    if sample.picture is sample.sound:
-        return sample.picture("syncnet")["logits"]
-    import torch
-
-    seen, heard = (torch.from_numpy(x.astype(np.float32))[None] for x in _pair(sample))
-    with torch.inference_mode():
-        try:
-            return network().compare(seen, heard)[0].double().numpy()
-        except ValueError as error:
-            raise AbsentError(str(error)) from error
-
-
-def _pair(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    return sample.picture("syncnet")["seen"], sample.sound("syncnet")["heard"]
-
-
-@cache
-def sync_grid() -> Floats:
-    """Offsets in seconds that the network answers with, positive = audio early."""
-    from phonofilm.perception.audiovisual.syncnet import offset_grid
-
-    return offset_grid(network().config.lags)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.dataset import Entry, scan
 from phonofilm.evaluation.foley_world.detect import Observation, observe, outside
 from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, pooled, shuffled_sync, summarise, sync
-from phonofilm.evaluation.suite.dataset import Entry, scan
 from phonofilm.files import printable
 from phonofilm.types import Clip, Event
 from phonofilm.workers import Workers

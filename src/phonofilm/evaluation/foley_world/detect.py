@@ -9,7 +9,7 @@ import numpy as np
 
 from phonofilm.evaluation.foley_world import audio_events, visual_events
 from phonofilm.types import Clip, Event
-from phonofilm.world.palette import COLOURS, MATERIALS, NOTES
+from phonofilm.world.common.palette import COLOURS, MATERIALS, NOTES
 
 PITCHES = {name: pitch for name, _, pitch in NOTES}
 NOTE_OF = {colour: name for name, colour, _ in NOTES}

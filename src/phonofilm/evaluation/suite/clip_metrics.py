@@ -8,8 +8,6 @@ import numpy as np
 
 from phonofilm.evaluation.features.detectors import SCENES, names_from
 from phonofilm.evaluation.features.signal import BOX_RATE, strength_from, synchrony
-from phonofilm.evaluation.features.sync_network import logits_of as sync_logits
-from phonofilm.evaluation.features.sync_network import sync_grid
 from phonofilm.evaluation.metrics.distribution.divergence import kl_divergence
 from phonofilm.evaluation.metrics.embedding_similarity import (
     avh_score,
@@ -34,6 +32,7 @@ from phonofilm.evaluation.metrics.spatial import Places, pan_error, placement, s
 from phonofilm.evaluation.metrics.vbench import consistency
 from phonofilm.evaluation.metrics.word_error_rate import normal_words, quoted_words, word_errors
 from phonofilm.evaluation.suite.sample import AbsentError, Arrays, Sample, Share
+from phonofilm.evaluation.suite.sync_logits import sync_grid, sync_logits
 from phonofilm.signals.dropouts import Dropouts, lone_share, shared_cuts
 from phonofilm.signals.onsets import onset_agreement, onset_scores
 from phonofilm.signals.sync.av_align import Variant, av_align, flow_peaks
@@ -78,7 +77,7 @@ def has_sound(sample: Sample) -> float:
 def synchrony_of(sample: Sample) -> Arrays:
     """The feature `sync` of a picture and the sound that it is shown with."""
     audible(sample)
-    if sample.picture is sample.sound:
+    if not sample.swapped:
         return sample.picture("sync")
     heard, seen = sound_cues_from(sample.sound("onsets")), picture_cues_from(sample.picture("motion"))
 

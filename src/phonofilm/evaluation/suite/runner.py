@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.dataset import Folder, scan
 from phonofilm.evaluation.features.cache import default_cache
 from phonofilm.evaluation.features.decoded_clip import DECODING
 from phonofilm.evaluation.features.extraction import ExtractedClip, Plan, extract_all
@@ -19,7 +20,6 @@ from phonofilm.evaluation.features.prompt_features import take_words
 from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.prompts import Prompt, prompt_of, read_prompt_rows
 from phonofilm.evaluation.suite.aggregate import Measured, measure
-from phonofilm.evaluation.suite.dataset import Folder, scan
 from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, Metric, choose
 from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, uneven_pairs, unpaired

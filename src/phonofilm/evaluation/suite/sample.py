@@ -23,12 +23,13 @@ class Sample:
     """A clip to score.
 
     Attributes:
-        picture, sound: its features by name. In the shuffled control the sound is another clip's.
+        picture, sound: its features by name.
         real: features of the reference of the same name, or None.
         prompt: what was asked for, or None.
         prompt_features: features of the prompt by name.
         text_features: features of any text that was read.
         targets: what exactly the prompt asks for, by the names of `prompts.TARGETS`.
+        swapped: the sound may be another clip's, as in the shuffled control, so that features of both are found anew.
         memo: what several metrics ask of this pair of picture and sound, found once.
     """
 
@@ -39,11 +40,12 @@ class Sample:
     prompt_features: Lookup | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
     text_features: Callable[[str], Lookup] | None = None
+    swapped: bool = False
     memo: dict[str, Any] = field(default_factory=dict)
 
     def with_audio(self, sound: Lookup) -> Sample:
         """The same picture with other sound."""
-        return replace(self, sound=sound, memo={})
+        return replace(self, sound=sound, swapped=True, memo={})
 
     def once(self, name: str, find: Callable[[], Found]) -> Found:
         """What is found of this pair, at the first asking."""

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world.audio.synthesis import Hit, Score, Tone
-from phonofilm.world.geometry import control_times
+from phonofilm.world.audio.synthesis import Hit, Score, Tone, control_times
 
 KEYS = {"C": 48, "D": 50, "E": 52, "F": 53, "G": 55, "A": 57}  # MIDI numbers of the keynotes
 # degrees of the scale their chords stand on, from the keynote

@@ -21,6 +21,11 @@ MODES = 6
 TONES = 8  # computed at once: a minute of a hundred would not fit into memory
 
 
+def control_times(seconds: float) -> np.ndarray:
+    """float64 [K]: the times of envelopes and pitches of continuous sounds of a scene of this duration."""
+    return np.arange(int(seconds * CONTROL_RATE) + 2) / CONTROL_RATE
+
+
 @dataclass(frozen=True)
 class Hit:
     """A struck body: a sum of decaying modes and a burst of noise.

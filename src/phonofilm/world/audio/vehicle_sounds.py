@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.world.audio.synthesis import Bed, Hit, Score, Tone
-from phonofilm.world.geometry import Camera, Course, control_times, fading, moving_tone, pan_of
+from phonofilm.world.audio.moving_tone import moving_tone
+from phonofilm.world.audio.synthesis import Bed, Hit, Score, Tone, control_times
+from phonofilm.world.common.geometry import Camera, Course, fading, pan_of
 
 Track = Callable[[np.ndarray], np.ndarray]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
-from phonofilm.world.audio.synthesis import Bed, Hit, Room, Score
-from phonofilm.world.geometry import SPEED_OF_SOUND, Camera, clipped, control_times, seen_and_heard, within
+from phonofilm.world.audio.synthesis import Bed, Hit, Room, Score, control_times
+from phonofilm.world.common import captions
+from phonofilm.world.common.geometry import SPEED_OF_SOUND, Camera, clipped, seen_and_heard, within
+from phonofilm.world.common.palette import COLOURS, MATERIALS
+from phonofilm.world.common.scene import Truth
 from phonofilm.world.graphics import explosion, landscape
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.scene import Truth
 
 MUSIC = 0.15  # share of scenes with a music bed
 GRAVITY = 9.81  # m/s²

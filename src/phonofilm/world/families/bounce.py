@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
-from phonofilm.world.audio.synthesis import CONTROL_RATE, Bed, Hit, Room, Score
+from phonofilm.world.audio.synthesis import Bed, Hit, Room, Score, control_times
+from phonofilm.world.common import captions
+from phonofilm.world.common.palette import COLOURS, MATERIALS
+from phonofilm.world.common.physics import Body, Contact, simulate
+from phonofilm.world.common.scene import TRACK_RATE, Truth, at_times, since_last
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.physics import Body, Contact, simulate
-from phonofilm.world.scene import TRACK_RATE, Truth, at_times, since_last
 
 AUDIBLE = 0.24  # units/s: slower touches are neither seen nor heard
 APART = 0.2  # s: impacts closer than this cannot be told apart at 12 frames a second
@@ -246,7 +246,7 @@ def sounds(
 
 def _rolling(path: np.ndarray, size: float, floor: float, seed: int) -> Bed:
     seconds = (len(path) - 1) / TRACK_RATE
-    path = at_times(path, np.arange(int(seconds * CONTROL_RATE) + 2) / CONTROL_RATE)
+    path = at_times(path, control_times(seconds))
     touching = np.abs(floor - path[:, 1] - size) < 0.004
     slow = np.abs(path[:, 4]) < 0.05
     level = np.where(touching & slow, 0.02 * np.minimum(np.abs(path[:, 3]) / 0.3, 1.0), 0.0)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
-from phonofilm.world.audio.synthesis import Bed, Room, Score
+from phonofilm.world.audio.synthesis import Bed, Room, Score, control_times
 from phonofilm.world.audio.vehicle_sounds import MOTORS, call_of, signal, sounds
-from phonofilm.world.geometry import Camera, Course, clipped, control_times, seen_and_heard, within
+from phonofilm.world.common import captions
+from phonofilm.world.common.geometry import Camera, Course, clipped, seen_and_heard, within
+from phonofilm.world.common.palette import COLOURS
+from phonofilm.world.common.scene import Truth
 from phonofilm.world.graphics import landscape
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.graphics.vehicles import BIRDS, HIDDEN, PARTS, Stage, sprite
-from phonofilm.world.palette import COLOURS
-from phonofilm.world.scene import Truth
 
 MUSIC = 0.15  # share of scenes with a music bed
 

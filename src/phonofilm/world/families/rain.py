@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
-from phonofilm.world.audio.synthesis import Bed, Hit, Room, Score
-from phonofilm.world.geometry import clipped, control_times, within
+from phonofilm.world.audio.synthesis import Bed, Hit, Room, Score, control_times
+from phonofilm.world.common import captions
+from phonofilm.world.common.geometry import clipped, within
+from phonofilm.world.common.palette import COLOURS, MATERIALS
+from phonofilm.world.common.scene import Truth, since_last
 from phonofilm.world.graphics import landscape, thunderstorm
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.scene import Truth, since_last
 
 MUSIC = 0.25  # share of scenes with a music bed
 # what a drop may land on: its material, half width and height in the picture

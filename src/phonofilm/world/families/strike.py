@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
 from phonofilm.world.audio.synthesis import Hit, Room, Score
+from phonofilm.world.common import captions
+from phonofilm.world.common.palette import COLOURS, NOTES
+from phonofilm.world.common.scene import Truth, since_last, track_times
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, NOTES
-from phonofilm.world.scene import Truth, since_last, track_times
 
 HEAD = 0.062  # radius of the mallet's head
 WAYS = ("wander", "up", "down", "repeat", "alternate")

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world import captions
 from phonofilm.world.audio.synthesis import Recording, Room, Score
-from phonofilm.world.geometry import clipped
+from phonofilm.world.common import captions
+from phonofilm.world.common.geometry import clipped
+from phonofilm.world.common.scene import Truth, track_times
 from phonofilm.world.graphics import interiors
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.people import faces, phrases, visemes
 from phonofilm.world.people.head import Expression, Head
-from phonofilm.world.scene import Truth, track_times
 
 MUSIC = 0.15  # share of scenes with a music bed
 # factors of pitch and of formants, from the voice that was recorded to those of each kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phonofilm.world.geometry import SPEED_OF_SOUND
+from phonofilm.world.common.geometry import SPEED_OF_SOUND
 from phonofilm.world.graphics.rasterizer import Layer
 
 # a body that cools: white, yellow, orange, red, soot

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.graphics.rasterizer import HIDDEN, Layer
-from phonofilm.world.palette import COLOURS
 
 DEPTH = 14  # layers of every set, so that all scenes are drawn together
 BLUR = 0.02

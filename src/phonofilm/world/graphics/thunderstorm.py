@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world.audio.synthesis import Bed, Hit, Score
-from phonofilm.world.geometry import SPEED_OF_SOUND, clipped, control_times
+from phonofilm.world.audio.synthesis import Bed, Hit, Score, control_times
+from phonofilm.world.common.geometry import SPEED_OF_SOUND, clipped
 from phonofilm.world.graphics import landscape
 from phonofilm.world.graphics.rasterizer import Layer
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.graphics.rasterizer import HIDDEN, Layer
-from phonofilm.world.palette import COLOURS
 
 PARTS = 18  # layers of every sprite, so that all scenes are drawn together
 TYRE, STEEL, PANE = (0.07, 0.07, 0.08), (0.62, 0.64, 0.68), (0.30, 0.42, 0.50)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.graphics.rasterizer import HIDDEN, Layer
-from phonofilm.world.palette import COLOURS
 from phonofilm.world.people.hair import STYLES, beard, behind, fringe
 from phonofilm.world.people.head import HAIR_COLOURS, SKINS, Expression, Head, hair_of, skin_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.graphics.rasterizer import HIDDEN, Layer
-from phonofilm.world.palette import COLOURS
 from phonofilm.world.people.head import Expression, Head, hair_of, skin_of
 
 STYLES = {

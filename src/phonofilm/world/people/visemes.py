@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonofilm.world.scene import track_times
+from phonofilm.world.common.scene import track_times
 
 
 @dataclass(frozen=True)

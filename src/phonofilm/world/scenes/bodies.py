@@ -10,13 +10,13 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Score
+from phonofilm.world.common.palette import COLOURS, MATERIALS
+from phonofilm.world.common.physics import Body, Contact, simulate
+from phonofilm.world.common.scene import TRACK_RATE, at_times, since_last, track_times
 from phonofilm.world.families.bounce import audible, sounds
 from phonofilm.world.graphics import lit_rooms
 from phonofilm.world.graphics.lit_renderer import Mirror
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.physics import Body, Contact, simulate
-from phonofilm.world.scene import TRACK_RATE, at_times, since_last, track_times
 from phonofilm.world.scenes.actor import Stack
 
 APART = 0.17  # s: impacts closer than this are hard to tell apart

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phonofilm.world.audio import music
-from phonofilm.world.captions import (
+from phonofilm.world.common.captions import (
     NUMBERS,
     PLACES,
     SAID,
@@ -22,7 +22,7 @@ from phonofilm.world.captions import (
     pick,
     sentence,
 )
-from phonofilm.world.palette import COLOURS, MATERIALS
+from phonofilm.world.common.palette import COLOURS, MATERIALS
 from phonofilm.world.scenes.bodies import Bodies
 from phonofilm.world.scenes.explosions import Explosions
 from phonofilm.world.scenes.rainfall import Drips

@@ -9,8 +9,7 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio import music
-from phonofilm.world.audio.synthesis import CONTROL_RATE, Hit, Score
-from phonofilm.world.geometry import control_times
+from phonofilm.world.audio.synthesis import CONTROL_RATE, Hit, Score, control_times
 
 MARKED = ("impact", "strike", "blast", "thunder", "landing")  # kinds of events that the music may mark
 APART = 0.5  # s between two accents, at least

@@ -10,6 +10,8 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Hit, Room, Score
+from phonofilm.world.common.geometry import SPEED_OF_SOUND, clipped, within
+from phonofilm.world.common.palette import COLOURS, MATERIALS
 from phonofilm.world.families.blast import (
     PIECES,
     TARGETS,
@@ -21,10 +23,8 @@ from phonofilm.world.families.blast import (
     sounds,
     target_layers,
 )
-from phonofilm.world.geometry import SPEED_OF_SOUND, clipped, within
 from phonofilm.world.graphics import explosion, lit_landscape
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, MATERIALS
 from phonofilm.world.scenes.actor import Stack
 
 EVERY = (2.4, 4.0)  # s between blasts

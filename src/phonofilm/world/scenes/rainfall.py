@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world.audio.synthesis import Bed, Room, Score
+from phonofilm.world.audio.synthesis import Bed, Room, Score, control_times
+from phonofilm.world.common.geometry import SPEED_OF_SOUND, clipped, within
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.families.rain import (
     LEVEL,
     SPLASHES,
@@ -26,11 +28,9 @@ from phonofilm.world.families.rain import (
     reeds,
     splashes,
 )
-from phonofilm.world.geometry import SPEED_OF_SOUND, clipped, control_times, within
 from phonofilm.world.graphics import lit_landscape, thunderstorm
 from phonofilm.world.graphics.lit_renderer import Mirror
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS
 from phonofilm.world.scenes.actor import Stack
 
 LARGE = 1.6  # of things that drops fall on, relative to the flat world's

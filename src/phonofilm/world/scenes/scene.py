@@ -11,9 +11,9 @@ import numpy as np
 from phonofilm.types import Event
 from phonofilm.world.audio import music
 from phonofilm.world.audio.synthesis import Score
+from phonofilm.world.common.scene import Truth
 from phonofilm.world.graphics import lit_interiors, lit_landscape, lit_rooms
 from phonofilm.world.graphics.lit_renderer import Defocus, Picture
-from phonofilm.world.scene import Truth
 from phonofilm.world.scenes import bodies, captions, coupling, explosions, rainfall, speakers, traffic, xylophone
 from phonofilm.world.scenes.actor import Actor
 from phonofilm.world.scenes.bodies import Bodies

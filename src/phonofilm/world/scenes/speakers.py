@@ -10,10 +10,10 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Recording, Room, Score
+from phonofilm.world.common.scene import at_times
 from phonofilm.world.families.talk import VOICES, blinks, events_of, expression, phonemes_of, sway_of, timed
 from phonofilm.world.people import faces, phrases, visemes
 from phonofilm.world.people.head import Head
-from phonofilm.world.scene import at_times
 from phonofilm.world.scenes.actor import Stack
 
 LATEST = 0.15  # s of silence after the last phrase

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world.audio.synthesis import Bed, Room, Score
+from phonofilm.world.audio.synthesis import Bed, Room, Score, control_times
 from phonofilm.world.audio.vehicle_sounds import MOTORS, call_of, signal, sounds
+from phonofilm.world.common.geometry import within
+from phonofilm.world.common.palette import COLOURS
 from phonofilm.world.families.passing import CHANCES, KINDS, camera_of, course_of, events_of
-from phonofilm.world.geometry import control_times, within
 from phonofilm.world.graphics import lit_landscape
 from phonofilm.world.graphics.rasterizer import Layer
 from phonofilm.world.graphics.vehicles import BIRDS, Stage, sprite
-from phonofilm.world.palette import COLOURS
 from phonofilm.world.scenes.actor import Stack
 
 NEARER = 0.62  # share of the width of picture that a vehicle of the flat world needs: things are larger here

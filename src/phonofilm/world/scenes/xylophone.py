@@ -10,10 +10,10 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Hit, Room, Score
+from phonofilm.world.common.palette import COLOURS, NOTES
+from phonofilm.world.common.scene import at_times, since_last, track_times
 from phonofilm.world.families.strike import METAL, WOOD
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.palette import COLOURS, NOTES
-from phonofilm.world.scene import at_times, since_last, track_times
 from phonofilm.world.scenes.actor import Stack
 
 HEAD = 0.072  # radius of the mallet's head

@@ -10,8 +10,8 @@ import torch
 
 from phonofilm.app.experiments.results import scene
 from phonofilm.app.experiments.single_model_cascade import cascade
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.native import NativeBackend
-from phonofilm.backends.trained import ModelDefaults
 from phonofilm.checkpoint import load_module, read_metadata
 from phonofilm.evaluation.foley_world.detect import Observation, observe
 from phonofilm.media import read_clip, write_clip

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from phonofilm.backends.finite import check_finite
+from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.ltx2.vae.mel import log_mel
 from phonofilm.codecs.pixels import from_frames
 

@@ -5,13 +5,12 @@ The camera and the ear are one point; x runs right, y up from the ground, z away
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from phonofilm.types import Event
-from phonofilm.world.audio.synthesis import CONTROL_RATE, Tone
 
 SPEED_OF_SOUND = 343.0  # m/s, in air at 20 °C
 TOGETHER = 0.04  # s: half a frame at 12 a second; a longer lag makes an event of the sound alone
@@ -87,11 +86,6 @@ class Course:
         return 1 / (1 + receding / SPEED_OF_SOUND)
 
 
-def control_times(seconds: float) -> np.ndarray:
-    """float64 [K]: the times of envelopes and pitches of continuous sounds of a scene of this duration."""
-    return np.arange(int(seconds * CONTROL_RATE) + 2) / CONTROL_RATE
-
-
 def pan_of(camera: Camera, course: Course, times: np.ndarray) -> np.ndarray:
     """Pan [T] of a source at times [T]: its place in the picture, and the edge for what is beyond it."""
     return np.clip(2 * camera.project(course.at(times))[..., 0] - 1, -1, 1)
@@ -101,25 +95,6 @@ def fading(course: Course, times: np.ndarray) -> np.ndarray:
     """Level [T] of what is emitted at times [T], relative to the closest approach."""
     nearest = course.distance(np.array([course.nearest()]))
     return (nearest / course.distance(times)) ** NEAR_GROUND
-
-
-def moving_tone(
-    camera: Camera,
-    course: Course,
-    seconds: float,
-    pitch: Callable[[np.ndarray], np.ndarray],
-    level: Callable[[np.ndarray], np.ndarray],
-    gains: tuple[float, ...],
-) -> Tone:
-    """A tone as it is heard from a moving source; pitch in Hz and level are functions of the time of emission."""
-    times = control_times(seconds)
-    emitted = course.emission(times)
-    return Tone(
-        pitch(emitted) * course.doppler(times),
-        level(emitted) * fading(course, emitted),
-        pan_of(camera, course, emitted),
-        gains,
-    )
 
 
 def seen_and_heard(

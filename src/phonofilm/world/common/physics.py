@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pymunk
 
-from phonofilm.world.scene import TRACK_RATE
+from phonofilm.world.common.scene import TRACK_RATE
 
 STEPS_PER_SAMPLE = 2
 FLOOR, WALL, BODY = 1, 2, 3

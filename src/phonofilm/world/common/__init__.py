@@ -1,0 +1,1 @@
+"""What all scenes share: their truth, space, physics, words and colours."""
