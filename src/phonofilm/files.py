@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,29 @@ def check_file(path: str | Path) -> Path:
         raise PhonofilmError(f"{path} is a folder; name a file to write")
     _check_place(path.parent, path.name)
     return path
+
+
+def check_not_read(output: str | Path, inputs: Iterable[str | Path | None]) -> Path:
+    """The output, once it is known to be none of the files that are read, by a link or in other letter case either.
+
+    Raises:
+        PhonofilmError: it is one of them, which writing would replace.
+    """
+    written = identity(output)
+    for path in inputs:
+        if path is not None and written is not None and identity(path) == written:
+            known = "" if Path(output) == Path(path) else f" as {path}"
+            raise PhonofilmError(f"{output} is read{known} and would be replaced; name another file to write")
+    return Path(output)
+
+
+def identity(path: str | Path) -> tuple[int, int] | None:
+    """Device and number of a file, the same under all its names; None where there is no such file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def check_folder(path: str | Path) -> Path:

@@ -45,7 +45,7 @@ MEDIA = {
     "empty.mp4": "empty.mp4 is empty (0 bytes); make or copy it again",
     "text.mp4": "text.mp4 is not a film or a sound that can be read",
     "cut.mp4": "cut.mp4 holds neither picture nor sound",
-    "tail.mp4": "tail.mp4 is truncated",
+    "tail.mp4": "tail.mp4 is ",  # truncated or damaged: how many threads encoded it decides where the cut falls
     "folder.mp4": "folder.mp4",
 }
 UNHEARD = {("info", "tail.mp4"), ("calibrate", "tail.mp4"), ("calibrate", "cut.mp4")}
@@ -150,6 +150,21 @@ ROWS = {
     "retake film.mp4 --from nan --to 1 -o out.mp4": "a retake from nan to 1 s is not possible",
     "retake film.mp4 --from 9 --to 10 -o out.mp4": "starts after the clip's end at 2.00 s",
     "retake film.mp4 --from 0 --to 1 --audio-only --video-only -o out.mp4": "exclude each other",
+    "foley film.mp4 -o film.mp4": "film.mp4 is read and would be replaced; name another file to write",
+    "foley film.mp4 -o ./film.mp4": "film.mp4 is read and would be replaced",
+    "foley film.mp4 -o link.mp4": "link.mp4 is read as film.mp4 and would be replaced; name another file to write",
+    "foley link.mp4 -o film.mp4": "film.mp4 is read as link.mp4 and would be replaced",
+    "foley film.mp4 -o hard.mp4": "hard.mp4 is read as film.mp4 and would be replaced",
+    "animate film.mp4 -o film.mp4": "film.mp4 is read and would be replaced",
+    "extend film.mp4 --seconds 1 -o film.mp4": "film.mp4 is read and would be replaced",
+    "retake film.mp4 --from 0 --to 1 -o link.mp4": "link.mp4 is read as film.mp4 and would be replaced",
+    "generate x --image film.mp4 -o film.mp4": "film.mp4 is read and would be replaced",
+    "generate --prompts over.jsonl -o clips": "over.jsonl line 1: clips/a.mp4 is read as clips/../clips/a.mp4 and",
+    "generate --prompts batch/index.jsonl -o batch": "batch/index.jsonl is read and would be replaced",
+    "sheet picture.png -o picture.png": "picture.png is read and would be replaced",
+    "study distort film.mp4 --kind blur --level 1 -o link.mp4": "link.mp4 is read as film.mp4 and would be replaced",
+    "evaluate clips --prompts batch/clips.csv -o batch": "batch/clips.csv is read and would be replaced",
+    "compare list.json list.json --csv list.json": "list.json is read and would be replaced",
     "sheet film.mp4 -o out.jpg": "out.jpg: a sheet is a picture; name it .png",
     "sheet film.mp4 -o text.mp4/out.png": "text.mp4 is a file; name a folder",
     "sheet film.mp4 -o folder.png": "folder.png is a folder; name a file to write",
@@ -158,14 +173,14 @@ ROWS = {
     "weights get nano": "nano ships with Phonofilm; there is nothing to fetch",
     "weights frobnicate": "No such command 'frobnicate'; see phonofilm weights --help",
     "world chess -o out": "there is no scene family 'chess'; choose from bounce",
-    "world bounce -n 0 -o out": "-n and --workers start at 1",
-    "world bounce --workers 0 -o out": "-n and --workers start at 1",
-    "world bounce --seconds 1e9 -o out": "--seconds ends at 600",
-    "world bounce --seconds nan -o out": "--seconds ends at 600",
-    "world bounce --seed -1 -o out": "--seed at 0",
-    "world bounce --size 100000 -o out": "--size is from 16 to 4096",
+    "world bounce -n 0 -o out": "-n 0 is not possible; it must be 1 or more",
+    "world bounce --workers 0 -o out": "--workers 0 is not possible; it must be 1 or more",
+    "world bounce --seconds 1e9 -o out": "--seconds 1e+09 is not possible; it must be from 0.001 to 600",
+    "world bounce --seconds nan -o out": "--seconds nan is not possible",
+    "world bounce --seed -1 -o out": "--seed -1 is not possible; it must be 0 or more",
+    "world bounce --size 100000 -o out": "--size 100000 is not possible; it must be from 16 to 4096",
     "world bounce --edition 3 -o out": "there is no edition 3 of Foley World; --edition is 1 or 2",
-    "world bounce --fps 1000 -o out": "--fps from 1 to 120",
+    "world bounce --fps 1000 -o out": "--fps 1000 is not possible; it must be from 1 to 120",
     "train no.toml": "recipe no.toml cannot be read",
     "train folder.mp4": "recipe folder.mp4 cannot be read",
     "train film.mp4": "recipe film.mp4 is not TOML",
@@ -188,7 +203,7 @@ ROWS = {
     "evaluate clips --reference nowhere": "folder nowhere does not exist",
     "evaluate clips --prompts no.json": "prompts no.json cannot be read",
     "evaluate clips --weights x": "--weights takes NAME=FILE",
-    "evaluate clips --seed -1": "--workers, --worst and --seed start at 0",
+    "evaluate clips --seed -1": "--seed -1 is not possible; it must be 0 or more",
     "evaluate clips --cache text.mp4": "text.mp4 is a file; name a folder",
     "compare no.json no.json": "no.json cannot be read",
     "compare bad.toml bad.toml": "bad.toml is not JSON; give a results.json",
@@ -196,22 +211,27 @@ ROWS = {
     "parity nowhere": "nowhere is not a folder of parity fixtures",
     "parity nothing": "nothing holds no parity fixture",
     "parity nothing --device gpu": "unknown device 'gpu'",
-    "calibrate --seeds 0 -o out": "--seeds at 4",
-    "calibrate --film-seconds nan -o out": "--film-seconds at 20",
+    "calibrate --seeds 0 -o out": "--seeds 0 is not possible; it must be 4 or more",
+    "calibrate --film-seconds nan -o out": "--film-seconds nan is not possible; it must be 20 or more",
     "calibrate --metrics chess -o out": "there is no metric 'chess'",
     "study frobnicate": "No such command 'frobnicate'; see phonofilm study --help",
     "study new nowhere -o out": "folder nowhere does not exist; name a folder of clips",
     "study new nothing -o out": "there is no clip in nothing",
     "study new clips clips -o out": "two systems would be called 'clips'",
-    "study new clips -o out --pairs -1": "counts of trials cannot be negative",
+    "study new clips -o out --pairs -1": "--pairs -1 is not possible",
     "study new clips -o out --rule chess=1": "unknown setting rule chess; known: catch_most",
     "study new clips -o out --prompts no.json": "prompts no.json cannot be read: No such file or directory",
     "study serve nothing": "nothing holds no study: make one with phonofilm study new",
     "study links nothing anna": "nothing holds no study",
     "study report nothing -o out.html": "nothing holds no study",
     "study export nowhere -o out.json": "nowhere holds no study",
-    "study power --effect nan": "a power needs finite numbers",
-    "study power --scenes 0": "power needs 2 raters",
+    "study power --effect nan": "--effect nan is not possible; it must be a finite number",
+    "study power --effect 0": "power needs an effect that is not 0",
+    "study power --systems 1": "--systems 1 is not possible; it must be 2 or more",
+    "study power --scene-sd -1": "--scene-sd -1 is not possible; it must be 0 or more",
+    "study power --rater-sd 0 --scene-sd 0 --noise-sd 0": "power needs a spread that is not 0",
+    "study power --ratings 0": "power needs a number of ratings by each rater above 0, not 0",
+    "study power --scenes 0": "--scenes 0 is not possible; it must be 2 or more",
     "study distort film.mp4 --kind chess --level 1 -o out.mp4": "there is no distortion 'chess'; choose from",
     "study distort film.mp4 --kind blur --level nan -o out.mp4": "blur takes pixels from 0 to 200, not nan",
 }
@@ -247,6 +267,13 @@ def shop(tmp_path_factory, tiny_model) -> Path:
     for name in ("folder.mp4", "folder.png", "nothing", "clips"):
         (folder / name).mkdir()
     shutil.copy(folder / "film.mp4", folder / "clips" / "a.mp4")
+    (folder / "link.mp4").symlink_to("film.mp4")
+    (folder / "hard.mp4").hardlink_to(folder / "film.mp4")
+    (folder / "over.jsonl").write_text('{"task": "foley", "source": "clips/../clips/a.mp4", "name": "a"}')
+    (folder / "batch").mkdir()
+    (folder / "batch" / "index.jsonl").write_text('"x"')
+    (folder / "batch" / "clips.csv").write_text("name,prompt\na,x\n")
+    (folder / "picture.png").write_bytes(b"")
     for name in ("missing", "corrupt", "other"):
         shutil.copytree(tiny_model, folder / name)
     (folder / "missing" / "vocoder.safetensors").unlink()

@@ -145,7 +145,7 @@ def test_json_is_one_object(place, capsys):
         (["{late}", "--weights", "i3d"], "NAME=FILE"),
         (["{late}", "--weights", "i3d=none.pt"], "no weights of i3d"),
         (["{late}", "--prompts", "none.csv"], "cannot be read"),
-        (["{late}", "--workers", "-1"], "start at 0"),
+        (["{late}", "--workers", "-1"], "--workers -1 is not possible; it must be 0 or more"),
         (["{late}", "-o", "{late}/00.mkv/out"], "is a file"),
         (["{late}", "--device", "abacus"], "no device 'abacus'"),
     ],

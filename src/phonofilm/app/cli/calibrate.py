@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonofilm.app.cli.evaluate import _split
+from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
@@ -94,8 +94,7 @@ def calibrate(
 
 
 def _check(seeds: int | None, workers: int, seconds: float | None, films: list[Path]) -> None:
-    if workers < 0 or (seeds is not None and seeds < 4) or (seconds is not None and not 20 <= seconds < math.inf):
-        raise PhonofilmError("--workers starts at 0, --seeds at 4 and --film-seconds at 20")
+    check_limits(Limit("--workers", workers, 0), Limit("--seeds", seeds, 4), Limit("--film-seconds", seconds, 20))
     for path in films:
         if not path.is_file():
             raise PhonofilmError(f"there is no film {path}; docs/metrics.md says where to get one")

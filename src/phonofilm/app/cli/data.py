@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
@@ -49,10 +50,14 @@ def world(
         if edition not in EDITIONS:
             raise PhonofilmError(f"there is no edition {edition} of Foley World; --edition is 1 or 2")
         sides = read_size(size, "size")
-        if count < 1 or workers < 1 or seed < 0 or not 0 < seconds <= MAX_SECONDS:
-            raise PhonofilmError(f"-n and --workers start at 1, --seed at 0, and --seconds ends at {MAX_SECONDS}")
-        if not all(SIDES[0] <= side <= SIDES[1] for side in sides) or not RATES[0] <= fps <= RATES[1]:
-            raise PhonofilmError(f"--size is from {SIDES[0]} to {SIDES[1]}, and --fps from {RATES[0]} to {RATES[1]}")
+        check_limits(
+            Limit("-n", count, 1),
+            Limit("--workers", workers, 1),
+            Limit("--seed", seed, 0),
+            Limit("--seconds", seconds, 0.001, MAX_SECONDS),
+            *(Limit("--size", side, *SIDES) for side in sides),
+            Limit("--fps", fps, *RATES),
+        )
         check_folder(output)
         if mp4:
             write_films(Session.of(ctx), report, families, count, output, seconds, sides, fps, seed, edition)

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import check_folder
+from phonofilm.files import check_folder, check_not_read
 from phonofilm.workers import cores
+
+WRITTEN = ("results.json", "report.html", "metrics.csv", "clips.csv")
 
 
 def evaluate(
@@ -73,9 +76,10 @@ def evaluate(
     from phonofilm.evaluation.suite.runner import evaluate as run
 
     with Session.of(ctx).report("evaluate") as report:
-        if workers < 0 or worst < 0 or seed < 0:
-            raise PhonofilmError("--workers, --worst and --seed start at 0")
+        check_limits(Limit("--workers", workers, 0), Limit("--worst", worst, 0), Limit("--seed", seed, 0))
         folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
+        for name in WRITTEN:
+            check_not_read(folder / name, [prompts, *_weights(weights or []).values()])
         if cache is not None:
             check_folder(cache)
         settings = Settings(
@@ -138,6 +142,7 @@ def compare(
     with Session.of(ctx).report("compare") as report:
         if csv is not None:
             check_folder(csv.parent)
+            check_not_read(csv, results)
         names = result_names(results)
         differences = run(
             [read_result(path) for path in results], ComparisonSettings(_split(metrics), categories, cache)

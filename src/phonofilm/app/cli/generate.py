@@ -22,6 +22,7 @@ from phonofilm.app.cli.options import (
 from phonofilm.app.cli.output import destination, is_pipe
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_not_read
 
 if TYPE_CHECKING:
     from phonofilm.app.jobs.spec import RequestSpec
@@ -199,7 +200,7 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
         raise PhonofilmError("standard output takes one clip; leave out -n, or name a file")
     spec = RequestSpec.from_json(options.values() | fields)
     with destination(output, report) as target:
-        paths = [check_output(path) for path in numbered(target, count)]
+        paths = [check_not_read(check_output(path), spec.files) for path in numbered(target, count)]
         if options.dry_run:
             return _say_plan(report, spec)
         pool, made = BackendPool(), []

@@ -10,6 +10,7 @@ import typer
 
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_not_read
 
 ClipArgument = Annotated[Path, typer.Argument(metavar="CLIP", help="A film or sound file, of any common format.")]
 
@@ -29,6 +30,7 @@ def sheet(
     with Session.of(ctx).report("sheet") as report:
         if output.suffix.lower() != ".png":
             raise PhonofilmError(f"{output.name}: a sheet is a picture; name it .png")
+        check_not_read(output, [clip])
         report.progress("reading", 0, 1)
         source = read_clip(clip)
         report.progress("drawing", 0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonofilm.app.cli.command import CommandLine
+from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
+from phonofilm.files import check_not_read
 
 if TYPE_CHECKING:
     from phonofilm.evaluation.study.protocol import Rules
@@ -87,8 +88,9 @@ def new(
     from phonofilm.app.study.build import Plan, build, read_prompts
 
     with Session.of(ctx).report("study new") as report:
-        if min(pairs, catches, duplicates, mushra, likert or 0, anchors or 0) < 0 or raters < 1:
-            raise PhonofilmError("counts of trials cannot be negative, and --raters starts at 1")
+        counts = {"likert": likert, "pairs": pairs, "anchors": anchors, "catches": catches, "mushra": mushra}
+        counts["duplicates"] = duplicates
+        check_limits(*(Limit(f"--{name}", count, 0) for name, count in counts.items()), Limit("--raters", raters, 1))
         plan = Plan(
             title=title,
             seed=seed,
@@ -203,6 +205,7 @@ def report_command(
     from phonofilm.app.study.report import report as write
 
     with Session.of(ctx).report("study report") as report:
+        check_not_read(output, [metrics, *_files_of(folder)])
         report.progress("analysing", 0, 1)
         found = write(folder, output, metrics)
         report.set_fields(path=str(output), results=found)
@@ -229,6 +232,7 @@ def export(
     from phonofilm.app.study.report import export as write
 
     with Session.of(ctx).report("study export") as report:
+        check_not_read(output, _files_of(folder))
         counts = write(folder, output)
         report.set_fields(path=str(output), **counts)
         report.print_line(
@@ -257,10 +261,15 @@ def power(
     from phonofilm.evaluation.study.mean_opinion import power as found
 
     with Session.of(ctx).report("study power") as report:
-        if not all(math.isfinite(number) for number in (effect, ratings, rater_sd, scene_sd, noise_sd)):
-            raise PhonofilmError("a power needs finite numbers; see phonofilm study power --help")
-        if systems < 2 or min(rater_sd, scene_sd, noise_sd) < 0 or effect == 0:
-            raise PhonofilmError("a power needs 2 systems, an effect that is not 0, and spreads that are not negative")
+        check_limits(
+            Limit("--effect", effect),
+            Limit("--scenes", scenes, 2),
+            Limit("--ratings", ratings),
+            Limit("--systems", systems, 2),
+            Limit("--rater-sd", rater_sd, 0),
+            Limit("--scene-sd", scene_sd, 0),
+            Limit("--noise-sd", noise_sd, 0),
+        )
         spread, tests = Spread(rater_sd, scene_sd, noise_sd), systems * (systems - 1) // 2
         try:
             rows = [found(effect, n, scenes, ratings, spread, tests=tests) for n in (5, 10, 15, 20, 30, 50, 100)]
@@ -304,7 +313,7 @@ def distort(
     from phonofilm.media import check_output, read_clip, write_clip
 
     with Session.of(ctx).report("study distort") as report:
-        check_output(output)
+        check_not_read(check_output(output), [clip])
         report.progress("reading", 0, 1)
         source = read_clip(clip)
         report.progress("distorting", 0, 1)
@@ -313,6 +322,16 @@ def distort(
         write_clip(changed, output)
         report.set_fields(path=str(output), kind=kind, level=level, seed=seed)
         report.print_line(str(output))
+
+
+def _files_of(study: Path) -> list[Path]:
+    """The files that a study is made of; reports may lie beside them."""
+    from phonofilm.app.study.build import CLIPS, PROBE
+    from phonofilm.evaluation.study.protocol import STUDY_FILE
+    from phonofilm.evaluation.study.store import RATINGS_FILE
+
+    media = [path for folder in (CLIPS, PROBE) for path in (study / folder).glob("*")]
+    return [study / STUDY_FILE, study / RATINGS_FILE, *media]
 
 
 def _named(systems: list[str]) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from phonofilm.app.session import Report
 from phonofilm.backends.registry import fingerprint
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import Cancelled, PhonofilmError, Unwritable
-from phonofilm.files import check_folder, folder_for, write_bytes
+from phonofilm.files import check_folder, check_not_read, folder_for, identity, write_bytes
 from phonofilm.media import FORMATS, check_output
 
 SUFFIX = ".mp4"
@@ -61,14 +61,16 @@ def run_batch(
         Cancelled: the session was interrupted; whole clips stay.
     """
     check_folder(folder)
+    check_not_read(folder / INDEX, [prompts])
     items, faults = read_items(prompts, base, folder, count)
     items, unknown = _named(items)
     known = _indexed(folder) if resume else {}
     kept = [item for item in items if item.path.exists() and known.get(item.path.name) == item.digest]
     there = {item.path for item in kept}
     pool = BackendPool()
-    wanted, refused = _possible([item for item in items if item.path not in there], pool, report)
-    faults += unknown + refused
+    wanted, replacing = _apart([item for item in items if item.path not in there], items)
+    wanted, refused = _possible(wanted, pool, report)
+    faults += unknown + replacing + refused
     if faults and not wanted and not kept:
         raise PhonofilmError(faults[0] + (f"; and {len(faults) - 1} more" if len(faults) > 1 else ""))
     for fault in faults:
@@ -122,6 +124,21 @@ def _named(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
         else:
             named.append(replace(item, digest=_digest(item.spec, found)))
     return named, faults
+
+
+def _apart(wanted: Sequence[Item], items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """Those whose file no clip of the batch reads, and a line for each of the others."""
+    read = {identity(file): file for item in items for file in item.spec.files}
+    apart: list[Item] = []
+    faults: list[str] = []
+    for item in wanted:
+        try:
+            check_not_read(item.path, [read.get(identity(item.path))])
+        except PhonofilmError as error:
+            faults.append(f"{item.where}: {error}")
+        else:
+            apart.append(item)
+    return apart, faults
 
 
 def _possible(items: Sequence[Item], pool: BackendPool, report: Report) -> tuple[list[Item], list[str]]:

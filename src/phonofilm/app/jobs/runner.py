@@ -9,6 +9,7 @@ from typing import Any
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.backends.base import Backend, JobContext
+from phonofilm.files import check_not_read
 from phonofilm.types import Clip, Request
 
 
@@ -29,6 +30,8 @@ def run(
     from phonofilm.media import check_output, left_out, write_clip
 
     job, pool, path = job or JobContext(), pool or BackendPool(), check_output(path)
+    if isinstance(request, RequestSpec):
+        check_not_read(path, request.files)
     if isinstance(request, RequestSpec) and request.task == "foley":
         return _add_sound(request, path, job, pool)
     loading = request.loading if isinstance(request, RequestSpec) else Loading(request.model)

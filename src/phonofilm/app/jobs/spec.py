@@ -129,6 +129,12 @@ class RequestSpec:
         """Plain values of all fields that are not as by default: `from_json(to_json())` is the same job."""
         return {f.name: plain(v) for f in fields(self) if (v := getattr(self, f.name)) != default_of(f)}
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it reads."""
+        image = None if self.image is None or self.image.startswith(DATA_URL) else self.image
+        return tuple(name for name in (self.source, image) if name is not None)
+
     @staticmethod
     def of(
         request: Request, source: str | Path | None = None, given_stems: Mapping[Stem, str] = MappingProxyType({})

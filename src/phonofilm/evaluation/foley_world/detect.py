@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phonofilm.evaluation.foley_world import audio_events, visual_events
+from phonofilm.signals.loudness import loudness
 from phonofilm.types import Clip, Event
 from phonofilm.world.common.palette import COLOURS, MATERIALS, NOTES
 
@@ -127,7 +128,7 @@ def observe(clip: Clip, name: str = "", truth: tuple[Event, ...] | None = None) 
     if clip.waveform is not None and clip.sample_rate:
         rate = clip.sample_rate
         onsets = audio_events.onsets(clip.waveform, rate)
-        level = audio_events.loudness(clip.waveform, rate)
+        level = loudness(clip.waveform, rate)
         if wanted.family == "strike":
             notes = tuple(audio_events.note(clip.waveform, rate, o.time, PITCHES) for o in onsets)
         else:

@@ -181,10 +181,19 @@ def power(
         tests: how many differences are tested; alpha is shared out evenly, which is stricter than Holm.
 
     Raises:
-        ValueError: a count below 1 (2 raters, 2 scenes), or an alpha outside 0 … 1.
+        ValueError: a count that is too small, no effect, no spread at all, or an alpha outside 0 … 1.
     """
-    if raters < 2 or scenes < 2 or ratings <= 0 or tests < 1 or not 0 < alpha < 1:
-        raise ValueError("power needs 2 raters, 2 scenes and 1 rating or more, and an alpha between 0 and 1")
+    for name, value, least in (("raters", raters, 2), ("scenes", scenes, 2), ("tests", tests, 1)):
+        if value < least:
+            raise ValueError(f"power needs {least} or more {name}, not {value}")
+    if ratings <= 0:
+        raise ValueError(f"power needs a number of ratings by each rater above 0, not {ratings:g}")
+    if effect == 0:
+        raise ValueError("power needs an effect that is not 0")
+    if spread.rater == spread.scene == spread.noise == 0:
+        raise ValueError("power needs a spread that is not 0: with none, any difference is found")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, not {alpha:g}")
     single = spread.noise**2 / (raters * ratings)
     by_rater, by_scene = 2 * (spread.rater**2 / raters + single), 2 * (spread.scene**2 / scenes + single)
     parts = [(by_rater, raters - 1), (by_scene, scenes - 1)]

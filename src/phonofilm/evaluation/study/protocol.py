@@ -182,11 +182,18 @@ class Study:
         self._check_numbers()
         self._check_files()
         cells = len(self.systems) * len(self.items)
-        if min(self.anchors, self.catches, self.duplicates, self.pairs) < 0 or self.raters < 1:
-            raise ValueError("counts of trials cannot be negative, and a study needs a rater")
+        for name in ("anchors", "catches", "duplicates", "pairs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: a number of trials cannot be negative")
+        if self.raters < 1:
+            raise ValueError(f"raters = {self.raters}: a study needs a rater")
         asked = self.likert + self.pairs + (self.mushra.scenes if self.mushra else 0)
-        if len(self.systems) < 1 or len(self.items) < 1 or asked < 1:
-            raise ValueError("a study needs a system, a scene and something to ask")
+        if len(self.systems) < 1:
+            raise ValueError("a study needs a system")
+        if len(self.items) < 1:
+            raise ValueError("a study needs a scene")
+        if asked < 1:
+            raise ValueError("a study needs something to ask: likert, pairs or mushra above 0")
         if not 0 <= self.likert <= cells:
             raise ValueError(f"a rater can rate {cells} clips at most, not {self.likert}")
         if self.pairs and len(self.systems) < 2:

@@ -36,8 +36,9 @@ class DrawConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.clips < 1 or self.shard < 1 or self.batch < 1 or self.workers < 0:
-            raise PhonofilmError("draw.clips, draw.shard and draw.batch start at 1, draw.workers at 0")
+        for name, least in (("clips", 1), ("shard", 1), ("batch", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise PhonofilmError(f"draw.{name} = {getattr(self, name)} is not possible; it starts at {least}")
 
 
 @dataclass(frozen=True)
