@@ -133,7 +133,7 @@ class RequestSpec:
     def files(self) -> tuple[str, ...]:
         """The files that it reads."""
         image = None if self.image is None or self.image.startswith(DATA_URL) else self.image
-        return tuple(name for name in (self.source, image) if name is not None)
+        return tuple(name for name in (self.source, image, *self.given_stems.values()) if name is not None)
 
     @staticmethod
     def of(
