@@ -2,7 +2,7 @@
 
     python benchmarks/evaluator.py                       # 200 clips a family: hours on one core
     python benchmarks/evaluator.py --clips 8 --splits 10   # a few minutes
-    python benchmarks/evaluator.py --film bbb.mp4 --json
+    python benchmarks/evaluator.py --part offsets,swapped --film bbb.mp4 --json
 
 Scenes are drawn from seeds that nothing was fitted to. What was measured of a clip is kept in --cache, so a run that
 was stopped goes on.
@@ -31,6 +31,7 @@ from phonofilm.evaluation.metrics.spatial import is_mono
 from phonofilm.evaluation.suite.runner import Settings, evaluate
 from phonofilm.media import probe, read_clip, write_clip
 from phonofilm.signals.onsets import onset_scores
+from phonofilm.signals.sync.alignment import Alignment, align
 from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
 from phonofilm.types import Clip
 
@@ -74,6 +75,11 @@ class Scenes:
         assert found is not None
         return found[0]
 
+    def offset(self, family: str, seen: int, heard: int, shift: float = 0.0) -> Alignment:
+        """Of the picture of one scene and the sound of one."""
+        sound = sound_cues_from(self.kept(family, heard, "onsets", shift))
+        return align(sound, picture_cues_from(self.kept(family, seen, "motion")))
+
     def pair(self, family: str, seen: int, heard: int, shift: float = 0.0, speed: float = 1.0) -> Mapping:
         """Offset and drift of the picture of one scene and the sound of one."""
         sound = sound_cues_from(self.kept(family, heard, "onsets", shift, speed))
@@ -83,8 +89,8 @@ class Scenes:
 def offsets(scenes: Scenes, clips: int) -> Iterator[Line]:
     for family, least in KNOWN.items():
         for shift in SHIFTS:
-            rows = [scenes.pair(family, n, n, shift)["offset"] for n in range(clips)]
-            errors = np.array([-row[0] + 1000 * shift for row in rows if row[1]])
+            rows = [scenes.offset(family, n, n, shift) for n in range(clips)]
+            errors = np.array([-row.milliseconds + 1000 * shift for row in rows if row.known])
             known, reach = len(errors) / clips, 10 if not shift else 15
             error = float(np.median(errors)) if len(errors) else float("nan")
             told = f"median error {error:+.1f} ms, known {known:.3f}"
@@ -97,7 +103,7 @@ def swapped(scenes: Scenes, clips: int, pairs: int) -> Iterator[Line]:
     every = []
     for family in KNOWN:
         steps = range(1, max(2, min(clips, -(-pairs // (len(KNOWN) * clips)) + 1)))
-        found = [scenes.pair(family, n, (n + k) % clips)["offset"][1] for k in steps for n in range(clips)]
+        found = [scenes.offset(family, n, (n + k) % clips).known for k in steps for n in range(clips)]
         every += found
         yield Line(f"swapped sounds, {family}", "", f"known {np.mean(found):.3f} of {len(found)}", None)
     share = float(np.mean(every))
@@ -240,15 +246,22 @@ def film(path: Path, seconds: float = 8.0, most: int = 60) -> Iterator[Line]:
 
 def table(options: argparse.Namespace) -> Iterator[Line]:
     scenes = Scenes(options.cache, options.size, options.fps)
-    yield from sounds(scenes, min(options.clips, 100))
-    yield from missing(scenes)
-    yield from pictures(scenes, min(options.clips, 40))
-    yield from offsets(scenes, options.clips)
-    yield from swapped(scenes, options.clips, options.pairs)
-    yield from drifts(scenes, options.clips)
-    yield from extrapolation(scenes, options.clips, options.splits)
-    for path in options.film:
-        yield from film(path)
+    parts = {
+        "sounds": lambda: sounds(scenes, min(options.clips, 100)),
+        "missing": lambda: missing(scenes),
+        "pictures": lambda: pictures(scenes, min(options.clips, 40)),
+        "offsets": lambda: offsets(scenes, options.clips),
+        "swapped": lambda: swapped(scenes, options.clips, options.pairs),
+        "drifts": lambda: drifts(scenes, options.clips),
+        "fad": lambda: extrapolation(scenes, options.clips, options.splits),
+        "film": lambda: (line for path in options.film for line in film(path)),
+    }
+    wanted = options.part.split(",") if options.part else list(parts)
+    for name in wanted:
+        if name not in parts:
+            raise PhonofilmError(f"there is no part {name!r}; choose from {', '.join(parts)}")
+    for name in wanted:
+        yield from parts[name]()
 
 
 def main() -> int:
@@ -260,6 +273,7 @@ def main() -> int:
     parser.add_argument("--fps", type=int, default=24)
     parser.add_argument("--film", type=Path, action="append", default=[], help="a real film; may be repeated")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "phonofilm" / "evaluator")
+    parser.add_argument("--part", default="", help="parts of the table, with commas between; all of them if not given")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     options = parser.parse_args()
     if options.clips < 2:

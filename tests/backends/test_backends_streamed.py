@@ -77,6 +77,17 @@ def test_each_window_stands_on_the_one_before(model, tmp_path):
     assert (again.waveform != other.waveform).mean() > 0.9
 
 
+def test_only_the_first_window_is_looked_at_for_what_the_model_does_not_know(model, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(NativeBackend, "_heed", lambda self, request, *rest: looked.append(request.task))
+    film = film_of(tmp_path / "film.mkv", 9, fps=12)
+    request = check_film(Request("x"), film, tmp_path / "out.mkv")
+    assert len(list(sound_of(model, film, request, film.seconds))) > 1
+    assert looked == ["foley"]
+    model.generate(request="x", seconds=1)
+    assert len(looked) == 2
+
+
 def test_a_stop_leaves_nothing(model, tmp_path):
     film = film_of(tmp_path / "film.mp4", 9)
     request = check_film(Request("x"), film, tmp_path / "out.mp4")

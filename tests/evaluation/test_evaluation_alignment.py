@@ -13,6 +13,7 @@ from phonofilm.evaluation.metrics.spatial import is_mono
 from phonofilm.evaluation.metrics.vbench import blur_effect, repeated_frames
 from phonofilm.evaluation.statistics import Interval, of_few_clips
 from phonofilm.signals.onsets import onset_scores
+from phonofilm.signals.sync.alignment import align
 from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
 
 SEED = 41_000_000
@@ -40,6 +41,18 @@ def test_clips_in_sync_are_known_to_be_and_without_bias(kept):
     known = [row["drift"][0] for row in found if row["drift"][1]]
     assert len(known) >= 3
     assert abs(np.median(known)) < 15  # per mille
+
+
+@pytest.mark.parametrize(("family", "cue"), [("pass", "courses"), ("rain", "landings"), ("talk", "texture")])
+def test_what_passes_drips_or_speaks_is_known_by_a_cue_of_its_own(family, cue):
+    made = world.clips([world.sample(family, SEED + i) for i in range(4)], 64, 24)
+    kept = [(picture_cues_from(motion(Film(clip))), sound_cues_from(onsets(Film(clip)))) for clip in made]
+    found = [align(sound, picture) for picture, sound in kept]
+    known = [row for row in found if row.known]
+    assert len(known) >= 2
+    assert {row.cue for row in known} == {cue}
+    assert abs(np.median([row.milliseconds for row in known])) < 30
+    assert sum(align(kept[(i + 1) % 4][1], kept[i][0]).known for i in range(4)) <= 1
 
 
 @pytest.mark.parametrize("early", [-0.2, 0.08])

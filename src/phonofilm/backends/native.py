@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,8 @@ from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
-from phonofilm.types import Clip, Grid, Latents, Request
+from phonofilm.types import Clip, Grid, Latents, Request, Text
 from phonofilm.weights import EMBEDDED
-
-"""Frames looked at to tell whether a picture is far from what the codec knows."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,14 @@ class NativeBackend:
         parts: the networks, and what their weights say of their training.
         device: where they are.
         dtype: what the transformer computes in; float32, or bfloat16 by autocast.
+        heeds: whether it looks at prompts and pictures for what it does not know, to say so.
     """
 
     name: str
     parts: Parts
     device: torch.device
     dtype: torch.dtype = torch.float32
+    heeds: bool = True
 
     @staticmethod
     def load(model: str | Path = "nano", device: str = "auto", dtype: torch.dtype = torch.float32) -> NativeBackend:
@@ -62,6 +62,12 @@ class NativeBackend:
     def window(self) -> Window:
         """What it looks at in one go; see `backends.streamed`."""
         return self.parts.trained.window
+
+    @property
+    def unheeding(self) -> NativeBackend:
+        """The same model for the later windows of a film, whose first window has been looked at; see
+        `backends.streamed`."""
+        return replace(self, heeds=False)
 
     def check(self, request: Request) -> None:
         """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
@@ -95,10 +101,8 @@ class NativeBackend:
             given = self._given(part)
             if part.number == 0:
                 self._notify(job, part.count, monitor)
-                if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
-                    monitor.warn(out_of_domain_message(self.name))
-                if self._is_far(denoiser, given, part.grid):
-                    monitor.warn(far_picture(self.name))
+                if self.heeds:
+                    self._heed(request, text, denoiser, given, part.grid, monitor)
             noise = noise_of(given, request, part.number, self.device)
             denoise = Guided(denoiser, text, negative, part.grid.positions(), trained.guidance_of(request))
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
@@ -146,6 +150,15 @@ class NativeBackend:
             beyond.append(f"continued through {windows} overlapping windows to {float(job.seconds):.4g} s")
         if beyond:
             monitor.warn(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
+
+    def _heed(
+        self, request: Request, text: Text, denoiser: Denoiser, given: Given, grid: Grid, monitor: JobContext
+    ) -> None:
+        """One line for a prompt, and one for a picture, that is far from what the model knows."""
+        if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
+            monitor.warn(out_of_domain_message(self.name))
+        if self._is_far(denoiser, given, grid):
+            monitor.warn(far_picture(self.name))
 
     def _is_far(self, denoiser: Denoiser, given: Given, grid: Grid) -> bool:
         """Whether a picture that is given is far from what the model knows."""

@@ -111,7 +111,8 @@ def sound_of(
     known: Clip = Clip()
     for number, (span, frames) in enumerate(zip(spans, ahead(frames_of(spans, pictures)), strict=True)):
         asked = _asked(request, Clip(frames, fps), known, number)
-        made = backend.generate(asked, _overall(progress, number, len(spans)), cancel)
+        model = backend if number == 0 else unheeding(backend)
+        made = model.generate(asked, _overall(progress, number, len(spans)), cancel)
         assert made.waveform is not None
         check_finite(made.waveform, "sound")
         assert made.sample_rate is not None
@@ -146,6 +147,11 @@ def ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 def window_of(backend: Backend) -> Window:
     """What a backend looks at in one go; one that does not say gets eight seconds as they are."""
     return getattr(backend, "window", Window(Fraction(8)))
+
+
+def unheeding(backend: Backend) -> Backend:
+    """A backend that no longer looks whether it knows what it is given, if it can; the first window has told."""
+    return getattr(backend, "unheeding", backend)
 
 
 def _asked(request: Request, picture: Clip, known: Clip, number: int) -> Request:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 FAILURES: dict[str, str] = {
     "offset": (
-        "Known for sounds that are seen to be made, in Foley World for bounces and strikes; half of all talk; hardly "
-        "ever for what passes by, for rain, or for film under music. A sound of another place and time may still fit: "
-        "see the control's share of known clips."
+        "Known for sounds that are seen to be made, in Foley World for bounces, strikes, explosions and drops, for "
+        "most talk, for half of what passes by; hardly ever for film under music. A sound of another place and time "
+        "may still fit: see the control's share of known clips."
     ),
     "in sync": "A share: coarse for few clips. Of clips with sound it knows only those whose offset is known.",
     "drift": "Needs events through the whole clip that are seen and heard; else it is not known.",

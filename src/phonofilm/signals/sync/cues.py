@@ -13,6 +13,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from phonofilm.signals.camera_motion import CELLS, Images
 from phonofilm.signals.onsets import band_energy, channels, rising
+from phonofilm.signals.sync.courses import COLUMNS as CROSSED
+from phonofilm.signals.sync.courses import picture_courses, sound_courses
 from phonofilm.signals.validation import Floats
 
 COLUMNS, FINE, GRID = CELLS, 8, 16
@@ -22,8 +24,14 @@ the picture for the smallest."""
 BANG = np.geomspace(50, 8000, 9)
 """Edges in Hz of the bands by which a bang is told dull or bright."""
 
+LOW = 10
+"""Row of the smallest cells from which on what falls is seen to land."""
+
 AFTER_CUT = 0.25
 """Seconds around a cut in which brightness by cell means nothing."""
+
+EXACT = ("courses",)
+"""Cues that are times, which half precision is too coarse for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +41,7 @@ class SoundCues:
     strength: [N], onset strength. pan: [N], −1 … 1, where what sets in comes from; 0 throughout for one channel.
     stereo: 0 for one channel, or for two that are the same. level: [N, 4], log energy of four groups of bands.
     bang: [8], log share of the bands `BANG` in what the greatest rise of energy adds.
+    courses: [K, 19], see `sound_courses`.
     """
 
     strength: Floats
@@ -40,6 +49,7 @@ class SoundCues:
     stereo: Floats
     level: Floats
     bang: Floats
+    courses: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +62,8 @@ class PictureCues:
     sparks: [T − 2, 8], the strongest sudden change of brightness of a small cell against that cell's habit, from 1.5
         frames on.
     texture: [T, 256], brightness of small cells. flash: greatest brightening that half of all cells share, 0 … 1.
+    landings: [T − 1, 16], how much grows brighter in the lower part of a column, from half a frame on.
+    courses: [K, 19], see `picture_courses`.
     """
 
     rate: Floats
@@ -61,12 +73,15 @@ class PictureCues:
     sparks: Floats
     texture: Floats
     flash: Floats
+    landings: Floats
+    courses: Floats
 
 
 def arrays_of(cues: SoundCues | PictureCues) -> dict[str, np.ndarray]:
-    """Cues as arrays to keep: in half precision, which is finer than any of them is measured."""
+    """Cues as arrays to keep: in half precision where that is finer than they are measured."""
     kept = {field.name: np.asarray(getattr(cues, field.name)) for field in fields(cues)}
-    return {f"cue.{name}": value.astype(np.float16) if value.ndim == 2 else value for name, value in kept.items()}
+    halved = {name for name, value in kept.items() if value.ndim == 2 and name not in EXACT}
+    return {f"cue.{name}": value.astype(np.float16) if name in halved else value for name, value in kept.items()}
 
 
 def sound_cues_from(arrays: Mapping[str, np.ndarray]) -> SoundCues:
@@ -83,10 +98,10 @@ def sound_cues(waveform: ArrayLike, sample_rate: int) -> SoundCues:
     """Cues of a waveform [N] or [C, N]; of more than two channels the first two tell the place."""
     sound = channels(waveform, sample_rate)
     energy = np.stack([band_energy(channel[None], sample_rate) for channel in sound[:2]], axis=-1)
-    return cues_of_energy(energy, _bang(sound.mean(axis=0), sample_rate))
+    return _cues_of_energy(energy, _bang(sound.mean(axis=0), sample_rate), sound_courses(sound, sample_rate))
 
 
-def cues_of_energy(energy: Floats, bang: Floats) -> SoundCues:
+def _cues_of_energy(energy: Floats, bang: Floats, courses: Floats) -> SoundCues:
     """Cues of the band energy [N, bands, channels] of a sound."""
     total = energy.sum(axis=-1)
     groups = np.stack([part.sum(axis=1) for part in np.array_split(total, 4, axis=1)], axis=1)
@@ -99,7 +114,8 @@ def cues_of_energy(energy: Floats, bang: Floats) -> SoundCues:
         added[2:-4] = np.maximum(ears[6:] - ears[:-6], 0)  # from 10 ms before to 20 ms after
         tiny = 1e-12 * max(float(ears.max()), 1e-30)
         pan = 4 / np.pi * np.arctan2(np.sqrt(added[:, 1] + tiny), np.sqrt(added[:, 0] + tiny)) - 1
-    return SoundCues(rising(total), pan, np.array(float(apart)), np.log10(groups + 1e-4 * loudest), bang)
+    level = np.log10(groups + 1e-4 * loudest)
+    return SoundCues(rising(total), pan, np.array(float(apart)), level, bang, courses)
 
 
 def _bang(sound: Floats, sample_rate: int, length: float = 0.1) -> Floats:
@@ -133,6 +149,8 @@ def picture_cues(momentum: Images, light: Floats, images: Images, cuts: NDArray[
         sparks=_uncut(_strongest(_sudden(images)), 1.5, cuts),
         texture=habit,
         flash=np.array(float(np.median(shared, axis=1).max(initial=0.0))),
+        landings=_uncut(_landings(images), 0.5, cuts),
+        courses=np.zeros((0, len(CROSSED))) if len(cuts) else picture_courses(images, fps),
     )
 
 
@@ -156,6 +174,13 @@ def _sudden(images: Images) -> Floats:
     usual = np.median(rise, axis=0)
     spread = np.median(np.abs(rise - usual), axis=0)
     return np.log1p(np.maximum(rise - usual, 0) / (spread + 0.004))
+
+
+def _landings(images: Images) -> Floats:
+    """How much pixels of each column of the lower cells grow brighter [T − 1, 16], beyond what half of the picture
+    does: a splash, and not a flash."""
+    step = np.diff(images - np.median(images, axis=(1, 2), keepdims=True), axis=0)
+    return _cells(np.maximum(step, 0))[:, LOW:].sum(axis=1)
 
 
 def _strongest(cells: Floats) -> Floats:
