@@ -67,7 +67,7 @@ class ConditionInput:
     Attributes:
         name: the key of the condition in `AVTransformer.forward(conditions=...)`.
         stream: whose tokens it reaches.
-        width: channels of the condition, which has one vector for each token of that stream.
+        width: channels of the condition, which has one vector for each token of that stream, or one for all.
         at: "tokens" adds to the tokens before the first block; "modulation" adds to the embedded noise level, so
             that it acts through the adaptive normalisation of every block.
     """

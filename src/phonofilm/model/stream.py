@@ -113,8 +113,10 @@ class Stream(nn.Module):
             tokens = tokens + layer(conditions[name].to(dtype)) if name in conditions else tokens
         for name, layer in self.modulation_conditions.items():
             if name in conditions:
-                spelled_out = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
-                embedded = spelled_out + layer(conditions[name].to(dtype))
+                added = layer(conditions[name].to(dtype))
+                if added.shape[1] > 1:
+                    embedded = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
+                embedded = embedded + added
         return StreamInput(tokens, levels, embedded, places.chunks)
 
     def _with_stems(self, tokens: Tensor, stems: tuple[int, ...]) -> Tensor:

@@ -116,8 +116,8 @@ class AVTransformer(nn.Module):
             audio_text: one for all stems, or one for each.
             positions: of the tokens, or their `places`.
             exchange: bool [B], False where the streams of a sample must not see each other; None means all may.
-            conditions: [B, tokens, width] for the condition inputs of the config, by name; one without a
-                condition adds nothing.
+            conditions: [B, tokens, width] for the condition inputs of the config, by name, or [B, 1, width] for all
+                tokens alike; one without a condition adds nothing.
             unmixed: by number of a block, and for each stream, bool [B] or None: True where the self-attention of
                 that block must not mix the tokens of a sample (spatio-temporal guidance steers away from that).
             chunk: seconds; if given, attention is block-causal: tokens see no chunk of that length that is later

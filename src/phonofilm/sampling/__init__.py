@@ -4,20 +4,25 @@ from phonofilm.sampling.denoiser import Denoiser, LossConfig, add_noise
 from phonofilm.sampling.guidance import Guidance, Guided
 from phonofilm.sampling.samplers import SAMPLERS, Given, Watch, euler, heun, multistep, steps_for, unipc
 from phonofilm.sampling.schedule import draw_noise, flow_sigmas, token_shift
+from phonofilm.sampling.student import JUMP, JUMP_WIDTH, Student, jump_features
 
 __all__ = [
+    "JUMP",
+    "JUMP_WIDTH",
     "SAMPLERS",
     "Denoiser",
     "Given",
     "Guidance",
     "Guided",
     "LossConfig",
+    "Student",
     "Watch",
     "add_noise",
     "draw_noise",
     "euler",
     "flow_sigmas",
     "heun",
+    "jump_features",
     "multistep",
     "steps_for",
     "token_shift",

@@ -80,11 +80,17 @@ class Denoiser:
             the loss, and the error of each stream.
         """
         noisy = add_noise(clean, noise, sigma)
-        estimate = self(noisy, sigma, text, positions, **options)
-        errors = estimate.map(lambda e, c, s: _stream_error(e, c, s, config.floor), clean, sigma)
-        parts = {name: getattr(errors, name) for name in ("video", "audio") if getattr(errors, name) is not None}
-        loss = torch.stack([getattr(config, name) * error for name, error in parts.items()]).sum()
-        return loss, {name: error.detach() for name, error in parts.items()}
+        return weighted_error(self(noisy, sigma, text, positions, **options), clean, sigma, config)
+
+
+def weighted_error(
+    estimate: Latents, clean: Latents, sigma: Latents, config: LossConfig = LossConfig()
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of an estimate, and the error of each stream; see `Denoiser.loss`."""
+    errors = estimate.map(lambda e, c, s: _stream_error(e, c, s, config.floor), clean, sigma)
+    parts = {name: getattr(errors, name) for name in ("video", "audio") if getattr(errors, name) is not None}
+    loss = torch.stack([getattr(config, name) * error for name, error in parts.items()]).sum()
+    return loss, {name: error.detach() for name, error in parts.items()}
 
 
 def add_noise(clean: Latents, noise: Latents, sigma: Latents) -> Latents:

@@ -33,6 +33,8 @@ class ModelDefaults:
         stg: (video, audio) scales of spatio-temporal guidance unless a request says otherwise, None for a model that
             was never guided so; and the blocks that it disturbs.
         rescale: how far guided estimates keep the standard deviation of unguided ones, 0 to 1.
+        student: whether guidance and the length of a step are inputs of the network, which then takes one pass an
+            estimate (see `sampling.Student`).
         reconstruction_error: errors (see `familiar.reconstruction_error`) above which a whole film, and a part of
             one, is far from those it was trained on; None where that was not measured.
         geometry: how the codecs compress.
@@ -51,6 +53,7 @@ class ModelDefaults:
     stg: tuple[float, float] | None = None
     stg_blocks: tuple[int, ...] = ()
     rescale: float = 0.0
+    student: bool = False
     reconstruction_error: tuple[float, float] | None = None
     RENAMED: ClassVar[Mapping[str, str]] = {"surprise": "reconstruction_error"}
     geometry: Geometry = field(default_factory=Geometry)

@@ -25,6 +25,7 @@ KINDS = {
     "audio_vae": "phonofilm.training.tasks.audio_vae:AudioVAETask",
     "vocoder": "phonofilm.training.tasks.audio_vae:VocoderTask",
     "generator": "phonofilm.training.tasks.generator:GeneratorTask",
+    "distill": "phonofilm.training.tasks.distill:DistillTask",
     "syncnet": "phonofilm.training.tasks.syncnet:SyncTask",
 }
 

@@ -22,7 +22,7 @@ from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
 from phonofilm.training.tasks.noise import NoiseConfig, draw_levels, draw_switches
 from phonofilm.training.tasks.samples import SamplesConfig, SamplingConfig, check_codecs, write_samples
 from phonofilm.training.tasks.stem_noise import draw_own_text, draw_stems, draw_subset
-from phonofilm.types import Latents, Text
+from phonofilm.types import Latents, Positions, Text
 
 NETWORKS = {
     "transformer": ("phonofilm.model.transformer", "AVTransformer", "PRESETS"),
@@ -172,26 +172,36 @@ class GeneratorTask:
         exchange: Tensor | None,
         silent: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        clean, text, options = self._inputs(batch, silent)
+        device = batch["text"].device
+        noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
+        return Denoiser(model, self.recipe.prediction).loss(
+            clean,
+            noise,
+            self._present(levels).map(lambda level: level.to(device)),
+            text,
+            self._positions(batch),
+            self.recipe.loss,
+            exchange=None if exchange is None else exchange.to(device),
+            **options,
+        )
+
+    def _inputs(self, batch: Batch, silent: Tensor | None = None) -> tuple[Latents, Text, dict[str, Any]]:
+        """Clean latents (silence for stems that are `silent` [B, S]), the prompts, and options for the network."""
         clean = self._present(Latents(*(batch[name].float() if name in batch else None for name in ("video", "audio"))))
         device = batch["text"].device
         if silent is not None and clean.audio is not None and self.store.silence is not None:
             silence = self.store.silence.float().to(device)
             clean = Latents(clean.video, torch.where(silent.to(device)[:, :, None, None], silence, clean.audio))
-        noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
-        options: dict[str, Any] = {"exchange": None if exchange is None else exchange.to(device)}
+        options: dict[str, Any] = {}
         if "audio_text" in batch:
             options["audio_text"] = Text(batch["audio_text"], batch["audio_mask"])
         if "chunk" in batch:
             options["chunk"] = float(batch["chunk"])
-        return Denoiser(model, self.recipe.prediction).loss(
-            clean,
-            noise,
-            self._present(levels).map(lambda level: level.to(device)),
-            Text(batch["text"], batch["mask"]),
-            self.grid.positions(tuple(batch["stems"].tolist())) if "stems" in batch else self.positions,
-            self.recipe.loss,
-            **options,
-        )
+        return clean, Text(batch["text"], batch["mask"]), options
+
+    def _positions(self, batch: Batch) -> Positions:
+        return self.grid.positions(tuple(batch["stems"].tolist())) if "stems" in batch else self.positions
 
     def _present(self, latents: Latents) -> Latents:
         """Without the stream that the recipe leaves out."""
@@ -236,6 +246,7 @@ class GeneratorTask:
             "seconds": str(self.grid.seconds),
             "prediction": self.recipe.prediction,
             **to_dict(self.recipe.sampling),
+            **({"stems": list(self.store.stems)} if self.store.stems else {}),
         }
         return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs}
 

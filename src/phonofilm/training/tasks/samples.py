@@ -31,6 +31,7 @@ class SamplingConfig:
         shift: of the noise schedule.
         guidance, modality_guidance: (video, audio) scales; 1 is none.
         rescale: how far guided estimates keep the standard deviation of unguided ones.
+        student: whether guidance and the length of a step are inputs of the network (see `sampling.Student`).
     """
 
     sampler: SamplerName = "euler"
@@ -39,6 +40,7 @@ class SamplingConfig:
     guidance: tuple[float, float] = (1.0, 1.0)
     modality_guidance: tuple[float, float] = (1.0, 1.0)
     rescale: float = 0.0
+    student: bool = False
 
 
 @dataclass(frozen=True)
