@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -38,6 +38,7 @@ from phonofilm.media.decode import FILM_RATES, LATE, Aspects, within
 from phonofilm.media.layouts import STANDARD
 from phonofilm.media.metadata import from_tags, to_tags
 from phonofilm.media.resample import resample_stream, resize_frames
+from phonofilm.media.subtitles.cues import Cue
 from phonofilm.media.write import (
     CONTAINERS,
     Timed,
@@ -47,6 +48,7 @@ from phonofilm.media.write import (
     mux,
     picture_track,
     sound_track,
+    subtitle_tracks,
 )
 from phonofilm.types import Clip, nearest, rational
 
@@ -195,12 +197,17 @@ def goes_into(film: Film, suffix: str) -> bool:
 
 
 def write_film(
-    film: Film, path: str | Path, sound: Iterable[np.ndarray], sample_rate: int, metadata: Mapping[str, str]
+    film: Film,
+    path: str | Path,
+    sound: Iterable[np.ndarray],
+    sample_rate: int,
+    metadata: Mapping[str, str],
+    subtitles: Sequence[Cue] = (),
 ) -> bool:
     """Write a film with another sound, float32 [C, N] piece after piece; returns whether its picture was copied.
 
     The picture is copied bit for bit where `goes_into` says that this can be, and encoded frame by frame
-    elsewhere; .wav takes the sound alone.
+    elsewhere; .wav takes the sound alone. .mkv and .webm also take `subtitles`.
 
     Raises:
         PhonofilmError: as `write_clip`, and damage in the film.
@@ -218,6 +225,7 @@ def write_film(
         whole = partial(picture_track, frames=film.frames(), size=film.size, fps=film.fps, kind=kind)
         tracks.append(partial(_copy_track, film=film) if copied else whole)
     tracks.append(partial(sound_track, pieces=resampled, names=STANDARD[len(first)], rate=rate, kind=kind))
+    tracks += subtitle_tracks(subtitles if kind.video else (), path.suffix)
     tags = to_tags(Clip(metadata=metadata), {"fps": str(film.fps)} if kind.video else {})
     with atomic(path) as temporary:
         mux(temporary, kind, tags, sample_rate, tracks)

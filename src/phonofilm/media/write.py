@@ -21,6 +21,8 @@ from phonofilm.media.gif import FASTEST, slowed, write_gif
 from phonofilm.media.layouts import STANDARD, named
 from phonofilm.media.metadata import to_tags
 from phonofilm.media.resample import mix, remix, resample_audio
+from phonofilm.media.subtitles.cues import Cue
+from phonofilm.media.subtitles.track import holds_subtitles, subtitle_track
 from phonofilm.types import Clip
 
 BLOCK = 1024
@@ -94,7 +96,14 @@ def check_output(path: str | Path) -> Path:
     return check_file(path)
 
 
-def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | None = None, codec: str = "") -> Path:
+def write_clip(
+    clip: Clip,
+    path: str | Path,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    codec: str = "",
+    subtitles: Sequence[Cue] = (),
+) -> Path:
     """Write a clip atomically; the format follows the name.
 
     .mp4 .m4v .mov are H.264 (4:2:0, BT.709) + AAC; .webm is VP9 + Opus at 48 kHz; .mkv is lossless (FFV1 + PCM);
@@ -103,6 +112,7 @@ def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | No
     Args:
         metadata: said in the container besides `clip.metadata`, the prompt and the events.
         codec: "av1" for AV1 in place of VP9 in .webm.
+        subtitles: a track of text; .mkv and .webm have one, other kinds leave it out.
 
     Raises:
         PhonofilmError: an unknown format, nothing to write in it, sound that is not finite, a full disk.
@@ -116,7 +126,7 @@ def write_clip(clip: Clip, path: str | Path, *, metadata: Mapping[str, str] | No
         if path.suffix.lower() == ".gif":
             write_gif(clip, temporary, tags.get("comment", ""))
         else:
-            _mux(clip, temporary, _container(path, codec), tags)
+            _mux(clip, temporary, _container(path, codec), tags, subtitles)
     return path
 
 
@@ -194,7 +204,7 @@ Track = Callable[[Any], Iterator[Timed]]
 """Adds its stream to an open container at once; what it returns yields what goes into it."""
 
 
-def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> None:
+def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str], subtitles: Sequence[Cue]) -> None:
     tracks: list[Track] = []
     if clip.frames is not None and clip.fps is not None and len(clip.frames) and kind.video:
         height, width = clip.frames.shape[1:3]
@@ -204,7 +214,14 @@ def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str]) -> No
         waveform, names = carried(clip.waveform, clip.layout, kind, rate)
         waveform = resample_audio(waveform, clip.sample_rate, rate)
         tracks.append(partial(sound_track, pieces=[waveform], names=names, rate=rate, kind=kind))
-    mux(path, kind, tags, clip.sample_rate, tracks)
+    mux(path, kind, tags, clip.sample_rate, [*tracks, *subtitle_tracks(subtitles, path.suffix)])
+
+
+def subtitle_tracks(subtitles: Sequence[Cue], suffix: str) -> list[Track]:
+    """A track of subtitles, where there are some and a file of this kind holds them."""
+    if not subtitles or not holds_subtitles(suffix):
+        return []
+    return [partial(subtitle_track, cues=subtitles, suffix=suffix)]
 
 
 def mux(path: Path, kind: Container, tags: Mapping[str, str], sample_rate: int | None, tracks: Sequence[Track]) -> None:

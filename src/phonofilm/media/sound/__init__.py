@@ -1,0 +1,1 @@
+"""Sound of any length, piece after piece: read from a film, and measured."""
