@@ -32,6 +32,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def tiny_stems_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the weights of a tiny untrained model that keeps speech, effects and music apart."""
+    from tiny_models import save_tiny_stems_model
+
+    return save_tiny_stems_model(tmp_path_factory.mktemp("stems"))
+
+
 ALLOWED_SKIPS = (
     r"needs \.\./shared beside the project",
     r"needs shared/parity/\w+\.json beside the project",

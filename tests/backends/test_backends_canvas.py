@@ -37,7 +37,7 @@ def made(request: Request) -> tuple[np.ndarray | None, np.ndarray | None]:
     for span in canvas.spans(TRAINED.frames):
         grid = TRAINED.grid(len(span))
         frames = None if canvas.frames is None else np.full((len(span), 64, 64, 3), 255, np.uint8)
-        waveform = None if canvas.waveform is None else np.full((2, grid.samples), 0.25, np.float32)
+        waveform = None if canvas.waveform is None else np.full((1, 2, grid.samples), 0.25, np.float32)
         canvas.write(span, frames, waveform)
     assert (canvas.frame_states != MAKE).all()
     assert (canvas.sample_states == KEEP).all()

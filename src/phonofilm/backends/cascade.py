@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from phonofilm.backends.base import Backend, Cancel, JobContext, Progress
-from phonofilm.backends.canvas.stems import wanted
+from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.streamed import window_of
+from phonofilm.choices import Stem
 from phonofilm.types import Clip, Request
 
 
@@ -31,6 +32,11 @@ class Cascade:
     def window(self) -> Window:
         """What the model of the sound looks at in one go."""
         return window_of(self.sound)
+
+    @property
+    def stems(self) -> tuple[Stem, ...]:
+        """The kinds of sound that the model of the sound keeps apart."""
+        return stems_of(self.sound)
 
     def check(self, request: Request) -> None:
         """See `Backend.check`."""

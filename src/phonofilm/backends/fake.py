@@ -16,12 +16,16 @@ from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
+from phonofilm.choices import STEMS, Stem
 from phonofilm.types import Clip, Event, Request, nearest
 
 PERIOD = Fraction(1)
 """Seconds from one flash to the next."""
 FLASH = Fraction(1, 6)
 BEEP = Fraction(1, 10)
+HUMS: dict[Stem, float] = {"speech": 150.0, "music": 220.0}
+"""Pitches of the stems that do not beep, and how loud they are."""
+HUM = 0.02
 
 
 class FakeBackend:
@@ -32,7 +36,7 @@ class FakeBackend:
     """
 
     def __init__(self, trained: ModelDefaults | None = None) -> None:
-        self.trained = trained or ModelDefaults()
+        self.trained = trained or ModelDefaults(stems=STEMS)
 
     @staticmethod
     def load(model: str | Path = "fake", device: str = "auto") -> FakeBackend:
@@ -42,6 +46,11 @@ class FakeBackend:
     @property
     def window(self) -> Window:
         return self.trained.window
+
+    @property
+    def stems(self) -> tuple[Stem, ...]:
+        """Speech, effects and music, unless it stands for a model of one mix."""
+        return self.trained.stems
 
     def check(self, request: Request) -> None:
         """See `Backend.check`."""
@@ -55,6 +64,8 @@ class FakeBackend:
         request, monitor = as_request(request, {**fields, "model": "fake"}), JobContext(progress, cancel)
         monitor("text", 0, 1)
         job = work_out(request, self.trained)
+        for line in job.notices:
+            monitor.warn(line)
         times = flash_times(job.canvas_seconds(self.trained.fps))
 
         def make(part: Part) -> Made:
@@ -62,7 +73,7 @@ class FakeBackend:
             start = Fraction(part.span.start) / part.canvas.fps
             here = [time - start for time in times]
             frames = _flashes(part.canvas, part.span, here, request.seed)
-            return frames, _beeps(part.grid.samples, part.canvas, here, request)
+            return frames, _sound(part.grid.samples, part.canvas, here, request, start, self.stems)
 
         canvas = make_windows(job, self.trained, make)
         monitor("decoding", 0, 1)
@@ -87,9 +98,24 @@ def _flashes(canvas: Canvas, span: range, times: list[Fraction], seed: int) -> n
     return frames
 
 
-def _beeps(samples: int, canvas: Canvas, times: list[Fraction], request: Request) -> np.ndarray | None:
+def _sound(
+    samples: int, canvas: Canvas, times: list[Fraction], request: Request, start: Fraction, names: tuple[Stem, ...]
+) -> np.ndarray | None:
+    """float32 [S, 2, N]: the beeps are the effects, or the mix; speech and music hum softly, each at its own pitch."""
     if canvas.waveform is None:
         return None
+    found = np.zeros((len(canvas.waveform), 2, samples), np.float32)
+    moments = float(start) + np.arange(samples) / canvas.sample_rate
+    for row, stem in enumerate(canvas.stems):
+        pitch = HUMS.get(names[stem]) if names else None
+        if pitch is None:
+            found[row] = _beeps(samples, canvas, times, request)
+        else:
+            found[row] = HUM * np.sin(2 * np.pi * pitch * moments)
+    return found
+
+
+def _beeps(samples: int, canvas: Canvas, times: list[Fraction], request: Request) -> np.ndarray:
     random = np.random.default_rng(request.seed)
     pitch, pan = random.uniform(400, 1200), random.uniform(0.2, 0.8)
     beep = nearest(BEEP * canvas.sample_rate)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.canvas.canvas import MAKE
 from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
@@ -21,11 +22,12 @@ from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_doma
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
+from phonofilm.choices import Stem
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
-from phonofilm.types import Clip, Grid, Latents, Request, Text
+from phonofilm.types import Clip, Latents, Positions, Request, Text
 from phonofilm.weights import EMBEDDED
 
 
@@ -69,10 +71,15 @@ class NativeBackend:
         `backends.streamed`."""
         return replace(self, heeds=False)
 
+    @property
+    def stems(self) -> tuple[Stem, ...]:
+        """The kinds of sound that it keeps apart; none where it makes one mix."""
+        return self.parts.trained.stems
+
     def check(self, request: Request) -> None:
         """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
         check(request)
-        for prompt in (request.prompt, request.negative):
+        for prompt in (request.prompt, request.negative, request.effects, request.music):
             self.parts.text.check(prompt)
         self.parts.trained.guidance_of(request)
         work_out(request, self.parts.trained)
@@ -95,26 +102,42 @@ class NativeBackend:
         sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
 
         job = work_out(request, trained)
+        audio_text, audio_negative = self._told_of_stems(request, job, negative)
 
         def make(part: Part) -> Made:
             monitor("sampling", part.number * evaluations, part.count * evaluations)
-            given = self._given(part)
+            given, positions = self._given(part), part.grid.positions(part.canvas.stems)
             if part.number == 0:
+                for line in job.notices:
+                    monitor.warn(line)
                 self._notify(job, part.count, monitor)
                 if self.heeds:
-                    self._heed(request, text, denoiser, given, part.grid, monitor)
-            noise = noise_of(given, request, part.number, self.device)
-            denoise = Guided(denoiser, text, negative, part.grid.positions(), trained.guidance_of(request))
+                    self._heed(request, text, denoiser, given, positions, monitor)
+            noise = noise_of(given, request, part.number, self.device, stems=part.canvas.stems)
+            scales = trained.guidance_of(request)
+            denoise = Guided(
+                denoiser, text, negative, positions, scales, audio_text=audio_text, audio_negative=audio_negative
+            )
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
             monitor("decoding", part.number, part.count)
-            return self._decode(latents, part.grid)
+            return self._decode(latents, part)
 
         canvas = make_windows(job, trained, make)
         return deliver(
             job, canvas, provenance_metadata(request, self.name, self.parts.weights, monitor.notices, trained)
         )
+
+    def _told_of_stems(self, request: Request, job: Job, negative: Text) -> tuple[Text | None, Text | None]:
+        """Prompts [1, S, L, D] for each stem, and what to steer each away from; None where all have the picture's."""
+        own = {"effects": request.effects, "music": request.music}
+        prompts = [own.get(track.name) or request.prompt for track in job.tracks]
+        if all(prompt == request.prompt for prompt in prompts):
+            return None, None
+        told = self.parts.text.encode(prompts)
+        away = (part[:, None].expand(-1, len(prompts), *part.shape[1:]) for part in (negative.states, negative.mask))
+        return Text(told.states[None], told.mask[None]), Text(*away)
 
     def _given(self, part: Part) -> Given:
         grid = part.grid
@@ -125,20 +148,28 @@ class NativeBackend:
         def hear(waveform: np.ndarray) -> Tensor:
             sound = torch.from_numpy(waveform).to(self.device)
             sound = torch.nn.functional.pad(sound, (0, grid.mel_frames * grid.geometry.mel_hop - sound.shape[-1]))
-            return self.parts.audio_vae.encode(log_mel(sound[None], self.parts.audio_vae.config.mel))[0][:, None]
+            return self.parts.audio_vae.encode(log_mel(sound, self.parts.audio_vae.config.mel))[0][None]
 
         return given_of(part.canvas, part.span, grid, self.parts.channels, self.device, see, hear)
 
-    def _decode(self, latents: Latents, grid: Grid) -> Made:
-        """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid."""
+    def _decode(self, latents: Latents, part: Part) -> Made:
+        """uint8 [T, H, W, 3] and float32 [S, 2, N], trimmed to the grid; silence for stems that are given whole.
+
+        A mix is limited to full scale here, and stems as a whole in the end (`canvas.tracks.mixed`).
+        """
         frames = waveform = None
+        grid = part.grid
         if latents.video is not None:
             frames = to_frames(decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames])
         if latents.audio is not None:
-            mel, _ = self.parts.audio_vae.decode(latents.audio[:, 0])
-            sound, _ = self.parts.vocoder(mel)
-            check_finite(sound, "sound")
-            waveform = sound[0, :, : grid.samples].float().clamp(-1, 1).cpu().numpy()
+            made = np.flatnonzero((part.canvas.sample_states == MAKE).any(1)).tolist()
+            waveform = np.zeros((latents.audio.shape[1], 2, grid.samples), np.float32)
+            if made:
+                mel, _ = self.parts.audio_vae.decode(latents.audio[0, made])
+                sound, _ = self.parts.vocoder(mel)
+                check_finite(sound, "sound")
+                sound = sound[..., : grid.samples].float()
+                waveform[made] = (sound if self.stems else sound.clamp(-1, 1)).cpu().numpy()
         return frames, waveform
 
     def _notify(self, job: Job, windows: int, monitor: JobContext) -> None:
@@ -152,15 +183,15 @@ class NativeBackend:
             monitor.warn(f"{self.name} was trained on {trained}: made on that grid and {', '.join(beyond)}")
 
     def _heed(
-        self, request: Request, text: Text, denoiser: Denoiser, given: Given, grid: Grid, monitor: JobContext
+        self, request: Request, text: Text, denoiser: Denoiser, given: Given, positions: Positions, monitor: JobContext
     ) -> None:
         """One line for a prompt, and one for a picture, that is far from what the model knows."""
         if self.name in EMBEDDED and request.prompt.strip() and Familiar.load().nearness(text) < NEAR:
             monitor.warn(out_of_domain_message(self.name))
-        if self._is_far(denoiser, given, grid):
+        if self._is_far(denoiser, given, positions):
             monitor.warn(far_picture(self.name))
 
-    def _is_far(self, denoiser: Denoiser, given: Given, grid: Grid) -> bool:
+    def _is_far(self, denoiser: Denoiser, given: Given, positions: Positions) -> bool:
         """Whether a picture that is given is far from what the model knows."""
         limits, mask = self.parts.trained.reconstruction_error, given.mask.video
         if limits is None or mask is None or not mask.any():
@@ -168,4 +199,4 @@ class NativeBackend:
         whole, part = limits
         nothing = self.parts.text.encode([""])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return reconstruction_error(denoiser, nothing, given, grid.positions()) > (whole if mask.all() else part)
+            return reconstruction_error(denoiser, nothing, given, positions) > (whole if mask.all() else part)

@@ -9,6 +9,7 @@ import torch
 
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.checkpoint import load_module, read_metadata
+from phonofilm.choices import STEMS, Stem
 from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.loading import load_codecs
 from phonofilm.codecs.text import TextEncoder
@@ -51,13 +52,26 @@ class Parts:
         text = TextEncoder.load(device)
         _check(folder, transformer, video_vae, audio_vae, vocoder, text)
         metadata = read_metadata(folder / "transformer.safetensors")
-        trained = ModelDefaults.read(metadata, _geometry(transformer, video_vae, audio_vae), str(folder))
+        geometry = _geometry(transformer, video_vae, audio_vae)
+        trained = ModelDefaults.read(metadata, geometry, str(folder), stems_of(transformer, folder))
         return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, digest(folder))
 
     @property
     def channels(self) -> tuple[int, int]:
         """Channels of the video and of the audio latents."""
         return self.transformer.config.video.channels, self.transformer.config.audio.channels
+
+
+def stems_of(transformer: AVTransformer, folder: Path) -> tuple[Stem, ...]:
+    """The kinds of sound that a network keeps apart; none for a mix.
+
+    Raises:
+        PhonofilmError: as many as have no names.
+    """
+    count = transformer.config.audio.stems
+    if count not in (1, len(STEMS)):
+        raise PhonofilmError(f"the weights in {folder} have {count} stems; 1 (a mix) or {len(STEMS)} are known")
+    return STEMS if count > 1 else ()
 
 
 def _geometry(transformer: AVTransformer, video_vae: VideoVAE, audio_vae: AudioVAE) -> Geometry:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,15 @@ import numpy as np
 from phonofilm.backends.base import Backend, Cancel, Progress
 from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import frame_indices, to_length
+from phonofilm.backends.canvas.stems import wanted
+from phonofilm.backends.canvas.tracks import length_notice
 from phonofilm.backends.canvas.windows import Window, windows
 from phonofilm.backends.requests import check
 from phonofilm.checkpoint import file_sha256
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import FORMATS, check_output
 from phonofilm.media.film import Film, write_film
+from phonofilm.media.resample import mix, resample_audio
 from phonofilm.types import Clip, Request, nearest
 
 SOUNDLESS = ".gif"
@@ -66,12 +69,16 @@ def foley_film(
     request: Request,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    keep: Callable[[Clip], None] | None = None,
+    stem_tracks: bool = False,
 ) -> Written:
     """Write a film with the sound that a model makes of it; its picture is copied where the file takes it.
 
     Args:
         request: what `check_film` returned.
         progress: told of one stage, "making", over all windows.
+        keep: shown each piece of the sound, mix and stems.
+        stem_tracks: write the stems as tracks after the mix, which .mkv alone holds.
 
     Raises:
         PhonofilmError: damage in the film, or a file that cannot be written.
@@ -85,10 +92,25 @@ def foley_film(
     metadata = {**first.metadata, "source_sha256": file_sha256(film.path)}
     asked = replace(request, source=None).digest
     metadata["request"] = hashlib.sha256(f"{asked} {metadata['source_sha256']}".encode()).hexdigest()
-    pieces = (clip.waveform for clip in chain([first], made) if clip.waveform is not None)
-    copied = write_film(film, output, pieces, first.sample_rate, metadata)
+    names = tuple(first.stems) if stem_tracks else ()
+    mixes, *stems = tee(_shown(chain([first], made), keep), 1 + len(names))
+    tracks = {name: _stem_pieces(pieces, name) for name, pieces in zip(names, stems, strict=True)}
+    pieces = (clip.waveform for clip in mixes if clip.waveform is not None)
+    copied = write_film(film, output, pieces, first.sample_rate, metadata, stems=tracks)
     samples = nearest(seconds * first.sample_rate)
     return Written(film, samples, len(first.waveform), first.sample_rate, copied, metadata)
+
+
+def _shown(clips: Iterator[Clip], keep: Callable[[Clip], None] | None) -> Iterator[Clip]:
+    for clip in clips:
+        if keep is not None:
+            keep(clip)
+        yield clip
+
+
+def _stem_pieces(clips: Iterator[Clip], name: str) -> Iterator[np.ndarray]:
+    for clip in clips:
+        yield clip.stems[name]
 
 
 def sound_of(
@@ -110,7 +132,7 @@ def sound_of(
     pictures = film.frames(frame_indices(total, fps, film.ticks, film.fps).tolist(), size)
     known: Clip = Clip()
     for number, (span, frames) in enumerate(zip(spans, ahead(frames_of(spans, pictures)), strict=True)):
-        asked = _asked(request, Clip(frames, fps), known, number)
+        asked = _asked(request, Clip(frames, fps), known, number, Fraction(span.start) / fps)
         model = backend if number == 0 else unheeding(backend)
         made = model.generate(asked, _overall(progress, number, len(spans)), cancel)
         assert made.waveform is not None
@@ -119,10 +141,13 @@ def sound_of(
         rate = made.sample_rate
         ends = nearest(seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)
         length = ends - _sample(span.start, fps, rate)
-        waveform = to_length(made.waveform, max(length, made.waveform.shape[1]))
-        known = Clip(waveform=waveform[:, length:], sample_rate=rate)
-        said = made.metadata if number else _noted(made, len(spans))
-        yield Clip(waveform=waveform[:, :length], sample_rate=rate, metadata=said)
+        whole = max(length, made.waveform.shape[1])
+        waveform, stems = to_length(made.waveform, whole), {n: to_length(s, whole) for n, s in made.stems.items()}
+        later = {name: stem[:, length:] for name, stem in stems.items()}
+        known = Clip(waveform=waveform[:, length:], sample_rate=rate, stems=later)
+        said = made.metadata if number else _noted(made, len(spans), request, film.seconds)
+        now = {name: stem[:, :length] for name, stem in stems.items()}
+        yield Clip(waveform=waveform[:, :length], sample_rate=rate, metadata=said, stems=now)
 
 
 def frames_of(spans: list[range], pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -154,21 +179,57 @@ def unheeding(backend: Backend) -> Backend:
     return getattr(backend, "unheeding", backend)
 
 
-def _asked(request: Request, picture: Clip, known: Clip, number: int) -> Request:
-    """The request of one window: sound for its picture, where its beginning is known from the window before."""
+def _asked(request: Request, picture: Clip, known: Clip, number: int, start: Fraction) -> Request:
+    """The request of one window: sound for its picture, where its beginning is known from the window before.
+
+    Args:
+        start: of the window, in seconds of the film.
+    """
     if number == 0 or known.waveform is None or known.sample_rate is None:
-        return replace(request, task="foley", source=picture)
+        given = {name: _cut(clip, start, picture.picture_seconds) for name, clip in request.given_stems.items()}
+        return replace(request, task="foley", source=picture, given_stems=given)
     length = nearest(picture.picture_seconds * known.sample_rate)
     source = picture.with_(waveform=to_length(known.waveform, length), sample_rate=known.sample_rate)
+    if known.stems:
+        request, source = _with_stems(request, source, known, start)
+    only = request.only if known.stems else ("audio",)
     span = (float(known.sound_seconds), float(picture.picture_seconds))
     seed = request.seed if request.audio_seed is None else request.audio_seed
     drawn = hashlib.sha256(f"{seed} {number}".encode()).digest()
     audio_seed = int.from_bytes(drawn[:8], "big") >> 1
-    return replace(request, task="retake", only=("audio",), source=source, span=span, audio_seed=audio_seed)
+    return replace(request, task="retake", only=only, source=source, span=span, audio_seed=audio_seed)
 
 
-def _noted(made: Clip, windows: int) -> dict[str, str]:
+def _with_stems(request: Request, source: Clip, known: Clip, start: Fraction) -> tuple[Request, Clip]:
+    """The request and the source of a later window where sound has stems: those that are given are known ahead."""
+    assert source.waveform is not None
+    assert known.sample_rate is not None
+    asked, length = wanted(request), source.waveform.shape[1]
+    stems = {name: to_length(stem, length) for name, stem in known.stems.items()}
+    for name, clip in request.given_stems.items():
+        part = _cut(clip, start, source.picture_seconds)
+        assert part.waveform is not None
+        assert part.sample_rate is not None
+        stereo = resample_audio(mix(part.waveform, 2, part.layout), part.sample_rate, known.sample_rate)
+        stems[name] = np.float32(10 ** (request.gain.get(name, 0.0) / 20)) * to_length(stereo, length)
+    gain = {name: level for name, level in request.gain.items() if name in asked.made}
+    source = source.with_(waveform=np.sum([*stems.values()], axis=0), stems=stems)
+    return replace(request, only=asked.made, no=(), given_stems={}, gain=gain), source
+
+
+def _cut(clip: Clip, start: Fraction, seconds: Fraction) -> Clip:
+    """A part of a sound, with silence after its end."""
+    assert clip.waveform is not None
+    assert clip.sample_rate is not None
+    first, length = nearest(start * clip.sample_rate), nearest(seconds * clip.sample_rate)
+    return clip.with_(waveform=to_length(clip.waveform[:, first:], max(1, length)))
+
+
+def _noted(made: Clip, windows: int, request: Request, total: Fraction) -> dict[str, str]:
     notes = made.metadata.get("notices", "").splitlines()
+    for name, clip in request.given_stems.items():
+        if (line := length_notice(name, clip.sound_seconds, total)) is not None:
+            notes.append(line)
     if windows > 1:
         notes.append(f"longer than the model looks at in one go: made through {windows} overlapping windows")
     return {**made.metadata, "notices": "\n".join(notes)} if notes else dict(made.metadata)

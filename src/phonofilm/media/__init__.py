@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from phonofilm.media.metadata import provenance
     from phonofilm.media.read import Info, probe, read_clip, read_image, read_metadata
     from phonofilm.media.resample import mix, resample_audio, resample_frames, resize_frames
-    from phonofilm.media.write import FORMATS, check_output, left_out, stored_size, unwritable, write_clip
+    from phonofilm.media.write import (
+        FORMATS,
+        check_output,
+        check_stem_tracks,
+        left_out,
+        stored_size,
+        unwritable,
+        write_clip,
+    )
 
 __all__ = [
     "FORMATS",
     "Info",
     "check_output",
+    "check_stem_tracks",
     "left_out",
     "mix",
     "probe",
@@ -38,7 +47,7 @@ _FILES = {
     "metadata": ("provenance",),
     "read": ("Info", "probe", "read_clip", "read_image", "read_metadata"),
     "resample": ("mix", "resample_audio", "resample_frames", "resize_frames"),
-    "write": ("FORMATS", "check_output", "left_out", "stored_size", "unwritable", "write_clip"),
+    "write": ("FORMATS", "check_output", "check_stem_tracks", "left_out", "stored_size", "unwritable", "write_clip"),
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names}
 

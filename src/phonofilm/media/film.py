@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -44,6 +45,7 @@ from phonofilm.media.write import (
     Timed,
     Track,
     check_output,
+    check_stem_tracks,
     codec_rate,
     mux,
     picture_track,
@@ -203,16 +205,22 @@ def write_film(
     sample_rate: int,
     metadata: Mapping[str, str],
     subtitles: Sequence[Cue] = (),
+    stems: Mapping[str, Iterable[np.ndarray]] = MappingProxyType({}),
 ) -> bool:
     """Write a film with another sound, float32 [C, N] piece after piece; returns whether its picture was copied.
 
     The picture is copied bit for bit where `goes_into` says that this can be, and encoded frame by frame
     elsewhere; .wav takes the sound alone. .mkv and .webm also take `subtitles`.
 
+    Args:
+        stems: further tracks of sound by their names, which .mkv alone holds; pieces as those of `sound`.
+
     Raises:
         PhonofilmError: as `write_clip`, and damage in the film.
     """
     path = check_output(path)
+    if stems:
+        check_stem_tracks(path)
     if path.suffix.lower() not in CONTAINERS:
         raise PhonofilmError(f"{path.name}: {path.suffix} holds no sound; use {' '.join(CONTAINERS)}")
     kind, copied = CONTAINERS[path.suffix.lower()], goes_into(film, path.suffix)
@@ -224,7 +232,11 @@ def write_film(
     if kind.video is not None:
         whole = partial(picture_track, frames=film.frames(), size=film.size, fps=film.fps, kind=kind)
         tracks.append(partial(_copy_track, film=film) if copied else whole)
-    tracks.append(partial(sound_track, pieces=resampled, names=STANDARD[len(first)], rate=rate, kind=kind))
+    titled = {"mix" if stems else "": resampled}
+    titled |= {name: resample_stream(parts, sample_rate, rate) for name, parts in stems.items()}
+    for title, parts in titled.items():
+        names = STANDARD[len(first)]
+        tracks.append(partial(sound_track, pieces=parts, names=names, rate=rate, kind=kind, title=title))
     tracks += subtitle_tracks(subtitles if kind.video else (), path.suffix)
     tags = to_tags(Clip(metadata=metadata), {"fps": str(film.fps)} if kind.video else {})
     with atomic(path) as temporary:

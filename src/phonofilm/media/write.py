@@ -74,6 +74,8 @@ CONTAINERS = {
 }
 AV1_OPTIONS = {"crf": "24", "preset": "8"}
 FORMATS = (*CONTAINERS, ".gif")
+STEM_TRACKS = ".mkv"
+"""The format that holds stems as further tracks: others are played with all their tracks by some players."""
 
 
 def unwritable() -> set[str]:
@@ -103,6 +105,7 @@ def write_clip(
     metadata: Mapping[str, str] | None = None,
     codec: str = "",
     subtitles: Sequence[Cue] = (),
+    stem_tracks: bool = False,
 ) -> Path:
     """Write a clip atomically; the format follows the name.
 
@@ -113,11 +116,14 @@ def write_clip(
         metadata: said in the container besides `clip.metadata`, the prompt and the events.
         codec: "av1" for AV1 in place of VP9 in .webm.
         subtitles: a track of text; .mkv and .webm have one, other kinds leave it out.
+        stem_tracks: the clip's stems follow its sound as tracks with their names, which .mkv alone holds.
 
     Raises:
         PhonofilmError: an unknown format, nothing to write in it, sound that is not finite, a full disk.
     """
     path = check_output(path)
+    if stem_tracks:
+        check_stem_tracks(path)
     _check_content(clip, path)
     if path.suffix.lower() == ".gif":
         clip = slowed(clip)
@@ -126,8 +132,20 @@ def write_clip(
         if path.suffix.lower() == ".gif":
             write_gif(clip, temporary, tags.get("comment", ""))
         else:
-            _mux(clip, temporary, _container(path, codec), tags, subtitles)
+            _mux(clip, temporary, _container(path, codec), tags, subtitles, stem_tracks)
     return path
+
+
+def check_stem_tracks(path: str | Path) -> None:
+    """Refuse stems as tracks where a file of this name does not hold them.
+
+    Raises:
+        PhonofilmError: any name but one in .mkv.
+    """
+    if Path(path).suffix.lower() != STEM_TRACKS:
+        raise PhonofilmError(
+            f"{Path(path).name}: only {STEM_TRACKS} holds stems as tracks; name one, or use --stems DIR"
+        )
 
 
 def stored_size(path: str | Path, size: tuple[int, int]) -> tuple[int, int]:
@@ -186,8 +204,9 @@ def _check_content(clip: Clip, path: Path) -> None:
         raise PhonofilmError(f"{path.name}: the clip has no picture, which is all that .gif holds; use .wav")
     if not has_frames and not has_sound:
         raise PhonofilmError(f"{path.name}: the clip is empty, there is neither picture nor sound to write")
-    if clip.waveform is not None:
-        _check_finite(clip.waveform)
+    for sound in (clip.waveform, *clip.stems.values()):
+        if sound is not None:
+            _check_finite(sound)
     if clip.waveform is not None and clip.waveform.shape[0] not in STANDARD:
         raise PhonofilmError(f"{path.name}: {clip.waveform.shape[0]} channels of sound; 1 to 8 can be written")
 
@@ -204,7 +223,9 @@ Track = Callable[[Any], Iterator[Timed]]
 """Adds its stream to an open container at once; what it returns yields what goes into it."""
 
 
-def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str], subtitles: Sequence[Cue]) -> None:
+def _mux(
+    clip: Clip, path: Path, kind: Container, tags: Mapping[str, str], subtitles: Sequence[Cue], stem_tracks: bool
+) -> None:
     tracks: list[Track] = []
     if clip.frames is not None and clip.fps is not None and len(clip.frames) and kind.video:
         height, width = clip.frames.shape[1:3]
@@ -213,7 +234,13 @@ def _mux(clip: Clip, path: Path, kind: Container, tags: Mapping[str, str], subti
         rate = codec_rate(clip.sample_rate, kind)
         waveform, names = carried(clip.waveform, clip.layout, kind, rate)
         waveform = resample_audio(waveform, clip.sample_rate, rate)
-        tracks.append(partial(sound_track, pieces=[waveform], names=names, rate=rate, kind=kind))
+        stems = clip.stems if stem_tracks else {}
+        title = "mix" if stems else ""
+        tracks.append(partial(sound_track, pieces=[waveform], names=names, rate=rate, kind=kind, title=title))
+        for name, stem in stems.items():
+            stem, names = carried(stem, clip.layout, kind, rate)
+            stem = resample_audio(stem, clip.sample_rate, rate)
+            tracks.append(partial(sound_track, pieces=[stem], names=names, rate=rate, kind=kind, title=name))
     mux(path, kind, tags, clip.sample_rate, [*tracks, *subtitle_tracks(subtitles, path.suffix)])
 
 
@@ -335,14 +362,19 @@ def _layout(names: Sequence[str]) -> str:
 
 
 def sound_track(
-    output: Any, pieces: Iterable[np.ndarray], names: tuple[str, ...], rate: int, kind: Container
+    output: Any, pieces: Iterable[np.ndarray], names: tuple[str, ...], rate: int, kind: Container, title: str = ""
 ) -> Iterator[Timed]:
     """Sound float32 [C, any length] piece after piece, at a rate and with channels that the codec has.
+
+    Args:
+        title: what players call the track, where there are several.
 
     Raises:
         PhonofilmError: sound that is not finite, which an encoder would make noise of.
     """
     stream = output.add_stream(kind.audio, rate=rate, layout=_layout(names), options=dict(kind.audio_options))
+    if title:
+        stream.metadata["title"] = title
     if not kind.audio.startswith("pcm"):
         # AAC holds 6144 bits a channel and block at most
         stream.bit_rate = len(names) * min(128_000, 6 * rate)

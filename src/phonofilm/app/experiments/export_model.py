@@ -43,15 +43,16 @@ def typical_error(
     trained = backend.parts.trained
     grid, denoiser = trained.grid(trained.frames), Denoiser(backend.parts.transformer, trained.prediction)
     nothing, channels = backend.parts.text.encode([""]), backend.parts.channels[1]
+    stems = tuple(range(max(1, len(trained.stems))))
     errors: tuple[list[float], list[float]] = ([], [])
     for i in range(clips):
         frames = world.render([world.sample(("bounce", "strike")[i % 2], KNOWN_SEED + i)]).frames
         video = backend.parts.video_vae.encode(to_model_frames(frames, grid.model_frames))[0]
-        values = Latents(video, torch.zeros(1, 1, channels, grid.audio_length))
+        values = Latents(video, torch.zeros(1, len(stems), channels, grid.audio_length))
         for found, known in zip(errors, (video.shape[2], 1), strict=True):
             mask = (torch.arange(video.shape[2]) < known)[None, None, :, None, None]
             given = Given(values, Latents(mask, torch.zeros(1, 1, 1, 1, dtype=torch.bool)))
-            found.append(reconstruction_error(denoiser, nothing, given, grid.positions()))
+            found.append(reconstruction_error(denoiser, nothing, given, grid.positions(stems)))
     whole, first = (round(float(np.quantile(found, quantile) * margin), 4) for found in errors)
     return whole, first
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phonofilm.app.jobs.outputs import StemOutput, tapes, write_outputs
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.backends.base import Backend, JobContext
@@ -27,13 +29,15 @@ def run(
         Cancelled: `job` said so.
     """
     from phonofilm.backends.requests import beyond_end
-    from phonofilm.media import check_output, left_out, write_clip
+    from phonofilm.media import check_output, left_out
 
     job, pool, path = job or JobContext(), pool or BackendPool(), check_output(path)
     if isinstance(request, RequestSpec):
         check_not_read(path, request.files)
+    output = StemOutput.of(request)
+    output.check(path)
     if isinstance(request, RequestSpec) and request.task == "foley":
-        return _add_sound(request, path, job, pool)
+        return _add_sound(request, path, output, job, pool)
     loading = request.loading if isinstance(request, RequestSpec) else Loading(request.model)
     if isinstance(request, RequestSpec):
         if request.source is not None or request.image is not None:
@@ -42,25 +46,29 @@ def run(
     if (said := beyond_end(request)) is not None:
         job.warn(said)
     with pool.use(loading, job) as backend:
+        output.check_model(request, backend)
         clip = backend.generate(request, job.progress, job.cancel)
     _tell(clip.metadata, job)
     for line in left_out(clip, path):
         job.warn(line)
     job("writing", 0, 1)
-    write_clip(clip, path)
-    return facts(clip, path, request.seed)
+    stems = write_outputs(clip, path, output)
+    return facts(clip, path, request.seed) | ({"stems": stems} if stems else {})
 
 
-def _add_sound(spec: RequestSpec, path: Path, job: JobContext, pool: BackendPool) -> dict[str, Any]:
+def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContext, pool: BackendPool) -> dict[str, Any]:
     """The sound of a film of any length, read and written window by window."""
     from phonofilm.backends.streamed import check_film, foley_film
+    from phonofilm.media import read_clip
     from phonofilm.media.film import Film
 
     job("reading", 0, 1)
     film = Film.open(spec.source or "")
-    request = check_film(spec.bare(), film, path)
-    with pool.use(spec.loading, job) as backend:
-        made = foley_film(backend, film, path, request, job.progress, job.cancel)
+    request = check_film(replace(spec.bare(), given_stems=spec.read_stems(read_clip)), film, path)
+    with pool.use(spec.loading, job) as backend, tapes(output.folder, path) as tape:
+        output.check_model(request, backend)
+        made = foley_film(backend, film, path, request, job.progress, job.cancel, tape.add, output.tracks)
+        stems = tape.write(made.sample_rate, made.metadata)
     _tell(made.metadata, job)
     known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
     if path.suffix.lower() != ".wav":
@@ -68,7 +76,7 @@ def _add_sound(spec: RequestSpec, path: Path, job: JobContext, pool: BackendPool
         known |= {"frames": film.ticks, "width": width, "height": height, "fps": str(film.fps)}
         known |= {"picture": "copied" if made.copied else "encoded again"}
     known |= {"samples": made.samples, "channels": made.channels, "sample_rate": made.sample_rate}
-    return known | _origin(made.metadata)
+    return known | _origin(made.metadata) | ({"stems": stems} if stems else {})
 
 
 def check_job(spec: RequestSpec, backend: Backend) -> None:
@@ -77,7 +85,9 @@ def check_job(spec: RequestSpec, backend: Backend) -> None:
     Raises:
         PhonofilmError: with what is wrong and what to do.
     """
-    backend.check(spec.outline())
+    request = spec.outline()
+    StemOutput.of(spec).check_model(request, backend)
+    backend.check(request)
 
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:

@@ -13,21 +13,20 @@ import numpy as np
 
 from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import crossfaded, to_length
+from phonofilm.backends.canvas.tracks import FADE_SECONDS
 from phonofilm.backends.canvas.windows import windows
 from phonofilm.types import nearest
 
 MAKE, HINT, KEEP = 0, 1, 2
 """States of a moment: to be made; given to the model but made again; given and kept as it is."""
 
-FADE_SECONDS = Fraction(1, 100)
-
 
 @dataclass(eq=False)
 class Canvas:
-    """Picture uint8 [T, H, W, 3] and sound float32 [2, N], and for each frame and sample its state.
+    """Picture uint8 [T, H, W, 3] and sound float32 [S, 2, N], and for each frame [T] and sample [S, N] its state.
 
-    An absent stream is None. Windows are written into the canvas one after the other, and what is written
-    is given to the next.
+    The sound has S stems, whose numbers in the model are `stems`; a mix is one. An absent stream is None. Windows are
+    written into the canvas one after the other, and what is written is given to the next.
     """
 
     fps: Fraction
@@ -36,10 +35,11 @@ class Canvas:
     waveform: np.ndarray | None
     frame_states: np.ndarray
     sample_states: np.ndarray
+    stems: tuple[int, ...] = (0,)
 
     def sample(self, frame: int) -> int:
         """The sample at which a frame begins."""
-        return min(nearest(frame * self.sample_rate / self.fps), len(self.sample_states))
+        return min(nearest(frame * self.sample_rate / self.fps), self.sample_states.shape[-1])
 
     def spans(self, window: int) -> list[range]:
         """The windows (ranges of frames) that make all there is to make."""
@@ -48,7 +48,7 @@ class Canvas:
         if self.frames is not None:
             wanted |= self.frame_states == MAKE
         if self.waveform is not None:
-            unmade = np.concatenate([[0], np.cumsum(self.sample_states == MAKE)])
+            unmade = np.concatenate([[0], np.cumsum((self.sample_states == MAKE).any(0))])
             wanted |= np.diff(unmade[[self.sample(frame) for frame in range(length + 1)]]) > 0
         found = np.flatnonzero(wanted)
         return windows(length, window, int(found[0]), int(found[-1]) + 1) if len(found) else []
@@ -67,8 +67,9 @@ class Canvas:
         if self.waveform is not None and waveform is not None:
             check_finite(waveform, "sound")
             place = slice(self.sample(span.start), self.sample(span.stop))
-            keep = self.sample_states[place] == KEEP
-            made = to_length(waveform, len(keep))
             ramp = nearest(FADE_SECONDS * self.sample_rate)
-            self.waveform[:, place] = crossfaded(self.waveform[:, place], made, keep, ramp)
-            self.sample_states[place] = KEEP
+            for kept, states, made in zip(
+                self.waveform[..., place], self.sample_states[:, place], waveform, strict=True
+            ):
+                kept[:] = crossfaded(kept, to_length(made, len(states)), states == KEEP, ramp)
+                states[:] = KEEP

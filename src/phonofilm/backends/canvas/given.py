@@ -14,7 +14,7 @@ from phonofilm.sampling import Given, draw_noise
 from phonofilm.types import Grid, Latents, Request, causal_bounds
 
 Encode = Callable[[np.ndarray], Tensor]
-"""uint8 [T, H, W, 3] to latents [1, C, T', H', W'], or float32 [2, N] to latents [1, 1, C, T'], a mix."""
+"""uint8 [T, H, W, 3] to latents [1, C, T', H', W'], or float32 [S, 2, N] to latents [1, S, C, T']."""
 
 
 def given_of(
@@ -39,16 +39,24 @@ def given_of(
     return Given(values, Latents(video and video[1], audio and audio[1]))
 
 
-def noise_of(given: Given, request: Request, window: int, device: torch.device, stage: str = "") -> Latents:
-    """One seed per modality; each window of a long clip, and each stage of its making, has its own noise."""
+def noise_of(
+    given: Given, request: Request, window: int, device: torch.device, stage: str = "", stems: tuple[int, ...] = (0,)
+) -> Latents:
+    """One seed per modality; each window of a long clip, and each stage of its making, has its own noise.
 
-    def draw(like: Tensor | None, seed: int | None, stream: str) -> Tensor | None:
+    So has each stem: what one is made of does not depend on which others there are.
+    """
+
+    def draw(like: Tensor, seed: int | None, stream: str) -> Tensor:
         name = " ".join([stream, *([str(window)] if window else []), *([stage] if stage else [])])
-        chosen = request.seed if seed is None else seed
-        return None if like is None else draw_noise(like.shape[1:], [chosen], name).to(device)
+        return draw_noise(like.shape[1:], [request.seed if seed is None else seed], name).to(device)
 
-    video = draw(given.values.video, request.video_seed, "video")
-    return Latents(video, draw(given.values.audio, request.audio_seed, "audio"))
+    video, audio = given.values.video, given.values.audio
+    if audio is not None:
+        names = [f"audio stem {stem}" if stem else "audio" for stem in stems]
+        rows = zip(audio.split(1, dim=1), names, strict=True)
+        audio = torch.cat([draw(row, request.audio_seed, name) for row, name in rows], dim=1)
+    return Latents(None if video is None else draw(video, request.video_seed, "video"), audio)
 
 
 def padded(values: np.ndarray, length: int) -> np.ndarray:
@@ -73,17 +81,29 @@ def _seen(
 def _heard(
     canvas: Canvas, span: range, grid: Grid, channels: int, device: torch.device, hear: Encode
 ) -> tuple[Tensor, Tensor] | None:
-    """Latents [1, 1, C, T] of the sound, one mix, and bool [1, 1, 1, T]: which of them are given."""
+    """Latents [1, S, C, T] of the sound, and bool [1, S, 1, T]: which of them are given.
+
+    Stems of which all or nothing is given, as most are, have a mask [1, S, 1, 1].
+    """
     if canvas.waveform is None:
         return None
     place = slice(canvas.sample(span.start), canvas.sample(span.stop))
-    hop = grid.geometry.mel_hop
-    states = padded(canvas.sample_states[place] != MAKE, grid.mel_frames * hop)
-    known = reduce(states, "(t hop) -> t", "min", hop=hop)
-    mask = _mask(known, grid.audio_length, grid.geometry.audio_time, device, grid.geometry.audio_head)[:, None]
-    if not mask.any():
-        return torch.zeros(1, 1, channels, grid.audio_length, device=device), mask
-    return hear(canvas.waveform[:, place]), mask
+    geometry, stems = grid.geometry, len(canvas.waveform)
+    hop = geometry.mel_hop
+    masks = []
+    for states in canvas.sample_states[:, place] != MAKE:
+        known = reduce(padded(states, grid.mel_frames * hop), "(t hop) -> t", "min", hop=hop)
+        masks.append(_mask(known, grid.audio_length, geometry.audio_time, device, geometry.audio_head))
+    mask = torch.stack(masks, dim=1)
+    if stems > 1 and (mask == mask[..., :1]).all():
+        mask = mask[..., :1]
+    heard = mask.any(-1).flatten().nonzero().flatten().tolist()
+    if len(heard) == stems:
+        return hear(canvas.waveform[..., place]), mask
+    values = torch.zeros(1, stems, channels, grid.audio_length, device=device)
+    if heard:
+        values[:, heard] = hear(canvas.waveform[heard][..., place]).to(values)
+    return values, mask
 
 
 def _mask(known: np.ndarray, length: int, factor: int, device: torch.device, head: int = 1) -> Tensor:

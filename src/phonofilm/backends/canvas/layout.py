@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from phonofilm.backends.canvas.canvas import FADE_SECONDS, HINT, KEEP, MAKE, Canvas
+from phonofilm.backends.canvas.canvas import HINT, KEEP, MAKE, Canvas
 from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.stems import Wanted, check_stems, wanted
+from phonofilm.backends.canvas.tracks import (
+    FADE_SECONDS,
+    NOTHING,
+    Interval,
+    Track,
+    between,
+    length_notice,
+    mixed,
+    tracks_of,
+)
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Request, nearest
-
-Interval = tuple[Fraction, Fraction]
-NOTHING: Interval = (Fraction(0), Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Job:
         source: the clip to work on, without the stream that is to be made afresh.
         frames, size, fps, samples, sample_rate: of the clip handed over.
         picture, sound: the seconds [from, to) to make of each stream; None where the stream is absent.
+        tracks: of the sound: one mix, or the stems of a model that keeps them apart.
+        notices: what whoever asked should know of how the request was understood.
     """
 
     request: Request
@@ -40,6 +49,8 @@ class Job:
     sample_rate: int
     picture: Interval | None
     sound: Interval | None
+    tracks: tuple[Track, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> Fraction:
@@ -66,14 +77,34 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
     size = _size(source.frames) if source.frames is not None else (request.size or trained.size)
     rate = source.sample_rate or trained.geometry.sample_rate
     if request.task == "generate":
-        length = max(1, nearest(_exact(request.seconds or trained.seconds) * fps))
+        given = max((clip.sound_seconds for clip in request.given_stems.values()), default=None)
+        length = max(1, nearest(_exact(request.seconds or given or trained.seconds) * fps))
     else:
         length = len(source.frames) if source.frames is not None else math.ceil(source.sound_seconds * fps)
     if request.task == "extend":
         length += max(1, nearest(_exact(request.seconds or 0) * fps))
     _check_memory(length, size)
-    picture, sound = _to_make(request, wanted(request), source, Fraction(length) / fps)
-    return Job(request, source, length, size, fps, rate, picture, sound)
+    asked = wanted(request)
+    picture, sound = _to_make(request, asked, source, Fraction(length) / fps)
+    tracks = () if sound is None else tracks_of(request, asked, source, trained.stems, sound)
+    if trained.stems and sound is not None and source.waveform is not None:
+        changed = any(track.made != NOTHING for track in tracks) or bool(asked.silent)
+        sound = sound if changed else NOTHING
+    job = Job(request, source, length, size, fps, rate, picture, sound, tracks)
+    return replace(job, notices=tuple(_notices(job)))
+
+
+def _notices(job: Job) -> Iterator[str]:
+    """How stems that are given, and a source's mix, are understood."""
+    for track in job.tracks:
+        if track.own and track.source is not None:
+            if (rate := track.source.sample_rate) != job.sample_rate:
+                yield f"the given {track.name} is brought from {rate} to {job.sample_rate} Hz"
+            if (line := length_notice(track.name, track.source.sound_seconds, job.seconds)) is not None:
+                yield line
+    known = [track for track in job.tracks if track.name and track.source is not None and not track.own]
+    if len(known) == 1 and known[0].name not in job.source.stems and job.request.mix_as is None:
+        yield f"the clip's sound is one mix, and is taken for {known[0].name}; mix_as (--mix-as) says otherwise"
 
 
 def _check_memory(frames: int, size: tuple[int, int]) -> None:
@@ -120,7 +151,7 @@ def _to_make(request: Request, asked: Wanted, source: Clip, total: Fraction) -> 
         made = (_exact(start), min(_exact(end), total))
     # a stream that the source lacks stays absent: nothing of its past is known
     picture = None if source.frames is None else made if asked.picture else NOTHING
-    sound = None if source.waveform is None else made if asked.made else NOTHING
+    sound = None if source.waveform is None else made if asked.made or asked.silent else NOTHING
     return picture, sound
 
 
@@ -129,7 +160,8 @@ def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
     fps, rate = trained.fps, trained.geometry.sample_rate
     seconds = job.canvas_seconds(fps)
     length, samples = int(seconds * fps), nearest(seconds * rate)
-    canvas = Canvas(fps, rate, None, None, np.full(length, KEEP, np.int8), np.full(samples, KEEP, np.int8))
+    stems = max(1, len(job.tracks))
+    canvas = Canvas(fps, rate, None, None, np.full(length, KEEP, np.int8), np.full((stems, samples), KEEP, np.int8))
     source, (width, height) = job.source, trained.size
     if job.picture is not None:
         canvas.frames = np.zeros((length, height, width, 3), np.uint8)
@@ -141,18 +173,20 @@ def lay_out(job: Job, trained: ModelDefaults) -> Canvas:
             canvas.frames[0] = resize_frames(job.request.image[None], trained.size, crop=False)[0]
             canvas.frame_states[0] = HINT
     if job.sound is not None:
-        canvas.waveform = np.zeros((2, samples), np.float32)
-        if source.waveform is not None and source.sample_rate:
-            sound = resample_audio(mix(source.waveform, 2, source.layout), source.sample_rate, rate)
-            canvas.waveform[:] = to_length(sound, samples)
-        canvas.sample_states[_between(_to_edge(job.sound, job, canvas), Fraction(rate), samples)] = MAKE
+        canvas.stems = tuple(track.number for track in job.tracks)
+        canvas.waveform = np.stack([track.sound(rate, samples) for track in job.tracks])
+        for states, track in zip(canvas.sample_states, job.tracks, strict=True):
+            states[between(_to_edge(track.made, job, canvas), Fraction(rate), samples)] = MAKE
     return canvas
 
 
 def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
     """The clip that was asked for; what was given and not to be made again is handed back untouched."""
-    frames, waveform = _deliver_picture(job, canvas), _deliver_sound(job, canvas)
+    frames, (waveform, stems, softer) = _deliver_picture(job, canvas), _deliver_sound(job, canvas)
     untouched = waveform is not None and job.sound == NOTHING and job.source.waveform is not None
+    if softer:
+        line = f"the sound would have clipped: all of what is made is {softer:.1f} dB softer"
+        metadata = {**metadata, "notices": "\n".join([*metadata.get("notices", "").splitlines(), line])}
     return Clip(
         frames=frames,
         fps=None if frames is None else job.fps,
@@ -161,6 +195,7 @@ def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
         prompt=job.request.prompt or None,
         metadata=metadata,
         layout=job.source.layout if untouched else (),
+        stems=stems,
     )
 
 
@@ -170,7 +205,7 @@ def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
     source = job.source.frames
     if job.picture == NOTHING:
         return source
-    fresh = _between(job.picture, job.fps, job.frames)
+    fresh = between(job.picture, job.fps, job.frames)
     indices = frame_indices(job.frames, job.fps, len(canvas.frames), canvas.fps)
     made = _stretched(canvas.frames[indices[fresh]], job.size)
     if source is None:
@@ -178,31 +213,33 @@ def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
     return np.concatenate([source[: fresh.start], made, source[fresh.stop :]])
 
 
-def _deliver_sound(job: Job, canvas: Canvas) -> np.ndarray | None:
+Sound = tuple[np.ndarray | None, dict[str, np.ndarray], float]
+"""The mix, its stems, and by how many dB all was made softer."""
+
+
+def _deliver_sound(job: Job, canvas: Canvas) -> Sound:
     if job.sound is None or canvas.waveform is None:
-        return None
-    source = job.source.waveform
+        return None, {}, 0.0
+    source, tracks, samples = job.source.waveform, job.tracks, job.samples
     if job.sound == NOTHING and source is not None:
-        return to_length(source, job.samples)
-    made = to_length(resample_audio(canvas.waveform, canvas.sample_rate, job.sample_rate), job.samples)
+        known = {track.name: track.source.waveform for track in tracks if track.name and track.source is not None}
+        stems = {name: to_length(stem, samples) for name, stem in known.items() if stem is not None}
+        return to_length(source, samples), stems, 0.0
+    rate = job.sample_rate
+    made = np.stack([to_length(resample_audio(one, canvas.sample_rate, rate), samples) for one in canvas.waveform])
+    if tracks[0].name:
+        stems, softer = mixed(tracks, made, rate, job.request.gain, job.sound)
+        return np.sum([*stems.values()], axis=0), stems, softer
     if source is None:
-        return made
-    keep = np.ones(job.samples, bool)
-    keep[_between(job.sound, Fraction(job.sample_rate), job.samples)] = False
-    kept = to_length(mix(source, 2, job.source.layout), job.samples)
-    return crossfaded(kept, made, keep, nearest(FADE_SECONDS * job.sample_rate))
+        return made[0], {}, 0.0
+    kept = to_length(mix(source, 2, job.source.layout), samples)
+    return crossfaded(kept, made[0], tracks[0].kept(rate, samples), nearest(FADE_SECONDS * rate)), {}, 0.0
 
 
 def _stretched(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A wide picture is squeezed on its way in and stretched on its way out: nothing is cropped away."""
     width, height = size
     return resize_frames(frames, size, crop=False) if len(frames) else np.empty((0, height, width, 3), np.uint8)
-
-
-def _between(interval: Interval, rate: Fraction, length: int) -> slice:
-    """Frames or samples that begin within an interval, to the nearest."""
-    start, end = (min(nearest(second * rate), length) for second in interval)
-    return slice(start, end)
 
 
 def _to_edge(interval: Interval, job: Job, canvas: Canvas) -> Interval:

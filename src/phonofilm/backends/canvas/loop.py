@@ -13,7 +13,7 @@ from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.types import Grid
 
 Made = tuple[np.ndarray | None, np.ndarray | None]
-"""Frames uint8 [T, H, W, 3] and sound float32 [2, N] of a window; an absent stream is None."""
+"""Frames uint8 [T, H, W, 3] and sound float32 [S, 2, N] of a window, a mix being one stem; an absent stream is None."""
 
 
 @dataclass(frozen=True)

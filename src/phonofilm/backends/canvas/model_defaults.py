@@ -67,8 +67,10 @@ class ModelDefaults:
                 raise PhonofilmError(f"{name} = {value} is not possible for a model")
 
     @staticmethod
-    def read(metadata: Mapping[str, str], geometry: Geometry, where: str) -> ModelDefaults:
-        """From the metadata of weights; what they do not say is the default.
+    def read(
+        metadata: Mapping[str, str], geometry: Geometry, where: str, stems: tuple[Stem, ...] = ()
+    ) -> ModelDefaults:
+        """From the metadata of weights; what they do not say is the default, and the rest is told by the networks.
 
         Raises:
             PhonofilmError: the entry is not valid.
@@ -77,7 +79,7 @@ class ModelDefaults:
             values = parse_json(metadata.get(KEY, "{}"))
         except ValueError as error:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
-        return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry)
+        return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry, stems=stems)
 
     def guidance_of(self, request: Request) -> Guidance:
         """The guidance that a request asks for, or the model's own.

@@ -151,6 +151,12 @@ def needs_prompt(request: Request) -> bool:
     return found.picture or not found.made or any(not getattr(request, stem, "") for stem in found.made)
 
 
+def stems_of(backend: object) -> tuple[Stem, ...]:
+    """The kinds of sound that a backend keeps apart; none where it makes one mix, or does not say."""
+    found: tuple[Stem, ...] = getattr(backend, "stems", ())
+    return found
+
+
 def check_stems(request: Request, stems: tuple[Stem, ...]) -> None:
     """Refuse what a model with these stems cannot do; none means one mix of all sound.
 

@@ -172,7 +172,7 @@ class LTX2Backend:
                 return encode_video(vae, sized, device)
 
         def hear(waveform: np.ndarray) -> Tensor:
-            sound = resample_audio(waveform, canvas.sample_rate, configs["audio_vae"]["sample_rate"])
+            sound = resample_audio(waveform[0], canvas.sample_rate, configs["audio_vae"]["sample_rate"])
             with self.parts.use("audio_vae") as vae:
                 return encode_audio(vae, torch.from_numpy(sound).to(device), grid.audio_length)[:, None]
 
@@ -219,12 +219,12 @@ class LTX2Backend:
         return Guided(Denoiser(paired, self.trained.prediction), text, negative, positions, guidance)
 
     def _decode(self, latents: Latents, canvas: Canvas, grid: Grid, saved: Path) -> Made:
-        """uint8 [T, H, W, 3] and float32 [2, N], trimmed to the grid; what was given whole is not decoded."""
+        """uint8 [T, H, W, 3] and float32 [1, 2, N], trimmed to the grid; what was given whole is not decoded."""
         frames = waveform = None
         moved = latents.map(lambda v: v.to(self.parts.device))
         if moved.audio is not None and (canvas.sample_states == MAKE).any():
             with self.parts.use("audio_vae") as vae, self.parts.use("vocoder") as vocoder:
-                waveform = decode_audio(vae, vocoder, moved.audio[:, 0])[0, :, : grid.samples].cpu().numpy()
+                waveform = decode_audio(vae, vocoder, moved.audio[:, 0])[..., : grid.samples].cpu().numpy()
         if moved.video is not None and (canvas.frame_states == MAKE).any():
             with self.parts.use("vae") as vae:
                 tile = choose_tile(self.parts.folder, grid.video_shape, self.parts.device)

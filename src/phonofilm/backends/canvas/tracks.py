@@ -1,0 +1,188 @@
+"""The tracks of a job's sound: one mix, or stems, each with what is known of it and what is to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from phonofilm.backends.canvas.fit import crossfaded, to_length
+from phonofilm.backends.canvas.stems import Wanted
+from phonofilm.choices import STEMS, Stem
+from phonofilm.errors import PhonofilmError
+from phonofilm.media.resample import mix, resample_audio
+from phonofilm.perception.audio.silero_vad import VoiceActivity
+from phonofilm.types import Clip, Request, nearest
+
+Interval = tuple[Fraction, Fraction]
+NOTHING: Interval = (Fraction(0), Fraction(0))
+FADE_SECONDS = Fraction(1, 100)
+AGREE = 1e-3
+"""How far the sum of a source's stems may be from its mix for them to be used."""
+VOICE_SECONDS = 0.25
+"""So much voice makes a mix speech."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One stem of a job's sound, or its mix.
+
+    Attributes:
+        name: of the stem; empty for a mix.
+        number: of the stem in the model.
+        made: the seconds [from, to) to make of it.
+        source: what is known of it; None is silence.
+        own: whether that is given by itself, and not with the clip that is worked on.
+    """
+
+    name: str
+    number: int
+    made: Interval
+    source: Clip | None = None
+    own: bool = False
+
+    def sound(self, rate: int, samples: int) -> np.ndarray:
+        """What is known, as float32 [2, samples] at a rate, with silence where nothing is."""
+        if self.source is None or self.source.waveform is None or not self.source.sample_rate:
+            return np.zeros((2, samples), np.float32)
+        stereo = mix(self.source.waveform, 2, self.source.layout)
+        return to_length(resample_audio(stereo, self.source.sample_rate, rate), samples)
+
+    def kept(self, rate: int, samples: int) -> np.ndarray:
+        """bool [samples]: what of it is not made."""
+        keep = np.ones(samples, bool)
+        keep[between(self.made, Fraction(rate), samples)] = False
+        return keep
+
+
+def tracks_of(
+    request: Request, asked: Wanted, source: Clip, names: tuple[Stem, ...], made: Interval
+) -> tuple[Track, ...]:
+    """The tracks of a job whose sound is made, or kept, in an interval.
+
+    Args:
+        source: the clip to work on, without sound where all of it is made.
+        names: the stems that the model keeps apart; none for a mix.
+    """
+    if not names:
+        return (Track("", 0, made, source),)
+    if source.waveform is None:
+        return tuple(_made_afresh(request, asked, names, made))
+    known = source_stems(source, request.mix_as, asked if request.only else None)
+    if request.task == "animate":
+        return tuple(Track(name, names.index(name), NOTHING, known[name]) for name in names if name in known)
+    added = [name for name in asked.made if name not in known and name in (request.only or ())]
+    found = []
+    for name in (name for name in names if name in known or name in added):
+        clip = known.get(name)
+        if name in asked.silent and clip is not None:
+            clip = _silenced(clip, made)
+        found.append(Track(name, names.index(name), made if name in asked.made else NOTHING, clip))
+    return tuple(found)
+
+
+def _made_afresh(request: Request, asked: Wanted, names: tuple[Stem, ...], made: Interval) -> list[Track]:
+    given = request.given_stems
+    return [
+        Track(name, names.index(name), made if name in asked.made else NOTHING, given.get(name), name in given)
+        for name in names
+        if name in asked.stems
+    ]
+
+
+def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None) -> dict[Stem, Clip]:
+    """The stems of a clip with sound; one mix is a single stem.
+
+    That stem is the one that `mix_as` names. Without it, it is speech if a voice is heard in the clip and effects
+    otherwise, or where these are what is asked for, one that is not.
+    """
+    if source.waveform is None:
+        return {}
+    stems = {name: source.stems[name] for name in STEMS if name in source.stems}
+    shapes = {stem.shape for stem in stems.values()} | {source.waveform.shape}
+    if (
+        stems
+        and len(shapes) == 1
+        and np.abs(np.sum([*stems.values()], axis=0) - source.waveform).max(initial=0) <= AGREE
+    ):
+        return {name: source.with_(waveform=stem, stems={}, frames=None, fps=None) for name, stem in stems.items()}
+    return {mix_as or _guess(source, asked): source.with_(stems={}, frames=None, fps=None)}
+
+
+def _guess(source: Clip, asked: Wanted | None) -> Stem:
+    guess: Stem = "speech" if has_voice(source) else "effects"
+    order: tuple[Stem, ...] = (guess, "effects", "speech", "music")
+    return next((name for name in order if asked is None or name not in asked.made), guess)
+
+
+def has_voice(clip: Clip, seconds: float = 30.0) -> bool:
+    """Whether a voice is heard in the first seconds of a clip; never where Silero VAD is not installed."""
+    if clip.waveform is None or not clip.sample_rate or not clip.waveform.any():
+        return False
+    try:
+        detector = VoiceActivity.load()
+    except PhonofilmError:
+        return False
+    first = mix(clip.waveform[:, : int(seconds * clip.sample_rate)], 1, clip.layout)
+    spans = detector.spans(resample_audio(first, clip.sample_rate, VoiceActivity.sample_rate)[0])
+    return sum(span.end - span.start for span in spans) >= VOICE_SECONDS
+
+
+def _silenced(clip: Clip, interval: Interval) -> Clip:
+    """The same sound without what lies in an interval."""
+    assert clip.waveform is not None
+    assert clip.sample_rate is not None
+    keep = np.ones(clip.waveform.shape[1], bool)
+    keep[between(interval, Fraction(clip.sample_rate), len(keep))] = False
+    ramp = nearest(FADE_SECONDS * clip.sample_rate)
+    return replace(clip, waveform=crossfaded(clip.waveform, np.zeros_like(clip.waveform), keep, ramp))
+
+
+def length_notice(name: str, seconds: Fraction, total: Fraction) -> str | None:
+    """One line where a stem that is given is longer or shorter than the clip, by more than a twentieth of a second."""
+    if abs(seconds - total) <= Fraction(1, 20):
+        return None
+    what = "silence follows" if seconds < total else "the rest is cut"
+    return f"the given {name} lasts {float(seconds):.4g} s, the clip {float(total):.4g} s: {what}"
+
+
+def between(interval: Interval, rate: Fraction, length: int) -> slice:
+    """Frames or samples that begin within an interval, to the nearest."""
+    start, end = (min(nearest(second * rate), length) for second in interval)
+    return slice(start, end)
+
+
+def mixed(
+    tracks: tuple[Track, ...], made: np.ndarray, rate: int, gains: Mapping[str, float], interval: Interval
+) -> tuple[dict[str, np.ndarray], float]:
+    """The stems that are handed over, float32 [2, N] each, and by how many dB all were made softer.
+
+    What was given comes back as its own samples, and what was made is faded into what was kept. Where the sum, or a
+    stem, would clip, one gain for all of them, in the interval in which sound was made, keeps it from that.
+
+    Args:
+        made: float32 [S, 2, N], the tracks as the canvas has them in the end.
+        gains: levels in dB of stems that are made or given by themselves.
+    """
+    samples, ramp = made.shape[-1], nearest(FADE_SECONDS * rate)
+    found = {}
+    for track, sound in zip(tracks, made, strict=True):
+        level = np.float32(10 ** (gains.get(track.name, 0.0) / 20))
+        kept = track.sound(rate, samples)
+        if track.own:
+            found[track.name] = level * kept
+        elif track.source is None:
+            found[track.name] = level * sound
+        else:
+            found[track.name] = crossfaded(kept, level * sound, track.kept(rate, samples), ramp)
+    parts = [*found.values(), np.sum([*found.values()], axis=0)]
+    peak = max(float(np.abs(part).max(initial=0)) for part in parts)
+    if peak <= 1:
+        return found, 0.0
+    start, end = interval
+    keep = Track("", 0, (max(Fraction(0), start - FADE_SECONDS), end + FADE_SECONDS)).kept(rate, samples)
+    ones = np.ones((1, samples), np.float32)
+    envelope = crossfaded(ones, ones / np.float32(peak * (1 + 1e-6)), keep, ramp)
+    return {name: stem * envelope for name, stem in found.items()}, 20 * float(np.log10(peak))
