@@ -292,3 +292,28 @@ def test_an_interrupted_store_says_what_it_kept(tmp_path, monkeypatch, capsys):
 def test_a_store_that_is_not_there_is_said_with_a_command_that_writes_it(tmp_path):
     with pytest.raises(PhonofilmError, match=r"none is not there; .*precompute latents --world .* -o .*none"):
         read_facts(tmp_path / "none")
+
+
+def test_latents_of_stems_keep_each_sound_and_its_prompt_apart(tmp_path: Path) -> None:
+    source = WorldSource(("bounce", "talk"), size=32, seconds=1.0, edition=2)
+    store = write_latents(source, 4, small_encoder(), tmp_path, batch=3, stems=True)
+    clips, said = source.read(range(4)), [record.params["said"] for record in source.read(range(4)).records]
+    audio = store.latents("audio", range(4))
+    assert store.stems == ("speech", "effects", "music")
+    assert audio.shape[:2] == (4, 3)
+    assert clips.stems is not None
+    silent = clips.stems.abs().amax(dim=(2, 3)) == 0
+    assert 0 < int(silent.sum()) < 12
+    assert torch.equal((audio == store.silence).all(-1).all(-1), silent)
+    own = torch.tensor([[1, 1, 1], [0, -1, 1], [1, 0, 0], [0, 0, 0]])
+    text = store.stem_text(range(4), own)
+    captions = store.captions(range(4))
+    lengths = {1: lambda row, stem: len(said[row][stem]), 0: lambda row, _: len(captions[row]), -1: lambda *_: 2}
+    for row, choices in enumerate(own.tolist()):
+        wanted = [lengths[choice](row, stem) for stem, choice in zip(store.stems, choices, strict=True)]
+        assert text.mask[row].sum(-1).tolist() == wanted
+
+
+def test_stems_are_missed_in_a_source_without_any(tmp_path: Path) -> None:
+    with pytest.raises(PhonofilmError, match="no stems"):
+        write_latents(FakeSource(), 3, small_encoder(), tmp_path, stems=True)
