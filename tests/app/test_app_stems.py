@@ -80,6 +80,15 @@ def test_stems_are_tracks_of_an_mkv(capsys):
     assert np.abs(sum(sounds[1:]) - sounds[0]).max() <= 1e-4
     clip = read_clip("out.mkv")
     assert (clip.waveform.T.reshape(1, -1) == sounds[0]).all(), "the mix is what is heard first"
+    # a task that works on it finds them again
+    making = ["--model", "fake", "--stems", "parts", "--stem-tracks"]
+    found = answer(capsys, "extend", "out.mkv", "--seconds", "1", "-o", "longer.mkv", *making)
+    assert not [line for line in found["notices"] if "one mix" in line]
+    assert set(found["outputs"][0]["stems"]) == {*STEMS, "mix"}
+    found = answer(
+        capsys, "retake", "longer.mkv", "--from", "0", "--to", "2", "--no", "music", "-o", "again.mkv", *making
+    )
+    assert not stems_in(found["outputs"][0]["stems"])["music"][:, 200:-200].any()
 
 
 def test_only_and_no_and_gain(capsys):
@@ -157,10 +166,12 @@ def test_a_film_of_any_length_gets_stems_too(capsys, words):
         (["--stem-tracks"], "out.mp4: only .mkv holds stems as tracks; name one, or use --stems DIR"),
         (["--stems", "words.wav"], "words.wav is a file; name a folder"),
         (["--stems", "parts", "--only", "video"], "there are no stems without sound"),
+        (["--stems", ".", "--speech", "out-speech.wav"], "out-speech.wav is read and would be replaced"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_and_writes_nothing(capsys, words, folder, arguments, said):
     (folder / "text.wav").write_text("no sound at all")
+    (folder / "out-speech.wav").write_bytes(words.read_bytes())
     before = sorted(os.listdir(folder))
     code, out, err = ran(capsys, *MAKING, *arguments)
     assert (code, out) == (1, "")

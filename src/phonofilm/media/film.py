@@ -42,6 +42,7 @@ from phonofilm.media.resample import resample_stream, resize_frames
 from phonofilm.media.subtitles.cues import Cue
 from phonofilm.media.write import (
     CONTAINERS,
+    MIX_TITLE,
     Timed,
     Track,
     check_output,
@@ -232,7 +233,7 @@ def write_film(
     if kind.video is not None:
         whole = partial(picture_track, frames=film.frames(), size=film.size, fps=film.fps, kind=kind)
         tracks.append(partial(_copy_track, film=film) if copied else whole)
-    titled = {"mix" if stems else "": resampled}
+    titled = {MIX_TITLE if stems else "": resampled}
     titled |= {name: resample_stream(parts, sample_rate, rate) for name, parts in stems.items()}
     for title, parts in titled.items():
         names = STANDARD[len(first)]

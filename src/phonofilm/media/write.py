@@ -74,6 +74,8 @@ CONTAINERS = {
 }
 AV1_OPTIONS = {"crf": "24", "preset": "8"}
 FORMATS = (*CONTAINERS, ".gif")
+MIX_TITLE = "mix"
+"""What the sound is called where its stems follow as tracks."""
 STEM_TRACKS = ".mkv"
 """The format that holds stems as further tracks: others are played with all their tracks by some players."""
 
@@ -235,7 +237,7 @@ def _mux(
         waveform, names = carried(clip.waveform, clip.layout, kind, rate)
         waveform = resample_audio(waveform, clip.sample_rate, rate)
         stems = clip.stems if stem_tracks else {}
-        title = "mix" if stems else ""
+        title = MIX_TITLE if stems else ""
         tracks.append(partial(sound_track, pieces=[waveform], names=names, rate=rate, kind=kind, title=title))
         for name, stem in stems.items():
             stem, names = carried(stem, clip.layout, kind, rate)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm import strict_json
+from phonofilm.app.jobs.outputs import StemOutput
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
@@ -134,6 +135,7 @@ def _apart(wanted: Sequence[Item], items: Sequence[Item]) -> tuple[list[Item], l
     for item in wanted:
         try:
             check_not_read(item.path, [read.get(identity(item.path))])
+            StemOutput.of(item.spec).check(item.path, read.values())
         except PhonofilmError as error:
             faults.append(f"{item.where}: {error}")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.backends.canvas.stems import stems_of, wanted
+from phonofilm.choices import STEMS
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
 
@@ -41,17 +42,22 @@ class StemOutput:
     def __bool__(self) -> bool:
         return self.folder is not None or self.tracks
 
-    def check(self, path: Path) -> None:
+    def check(self, path: Path, read: Iterable[str | None] = ()) -> None:
         """Refuse what cannot be written beside, or into, an output.
+
+        Args:
+            read: files that the job reads, which are not to be replaced.
 
         Raises:
             PhonofilmError: a folder that is a file or not writable, or tracks in a file that does not hold them.
         """
-        from phonofilm.files import check_folder
+        from phonofilm.files import check_folder, check_not_read
         from phonofilm.media import check_stem_tracks
 
         if self.folder is not None:
             check_folder(self.folder)
+            for name in (*STEMS, MIX):
+                check_not_read(stem_path(self.folder, path, name), read)
         if self.tracks:
             check_stem_tracks(path)
 

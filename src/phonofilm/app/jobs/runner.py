@@ -35,7 +35,7 @@ def run(
     if isinstance(request, RequestSpec):
         check_not_read(path, request.files)
     output = StemOutput.of(request)
-    output.check(path)
+    output.check(path, request.files if isinstance(request, RequestSpec) else ())
     if isinstance(request, RequestSpec) and request.task == "foley":
         return _add_sound(request, path, output, job, pool)
     loading = request.loading if isinstance(request, RequestSpec) else Loading(request.model)

@@ -185,9 +185,7 @@ class RequestSpec:
         Raises:
             PhonofilmError: a file that cannot be read, or a clip on which the task is not possible.
         """
-        from phonofilm.media import read_clip
-
-        return self._with(read_clip)
+        return self._with(_read_clip)
 
     def outline(self) -> Request:
         """As `open`, with stand-ins of the clips' sizes that take no memory: enough to check the request.
@@ -253,6 +251,15 @@ def _data_url(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return DATA_URL + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _read_clip(path: str) -> Clip:
+    """A clip with the stems that an .mkv may carry."""
+    from phonofilm.media import read_clip
+    from phonofilm.media.sound.stems import read_stems
+
+    clip = read_clip(path)
+    return clip if clip.waveform is None else clip.with_(stems=read_stems(path, clip.waveform.shape))
 
 
 def _stand_in(path: str) -> Clip:
