@@ -66,6 +66,7 @@ def generate(
     [dim]$[/] phonofilm generate "a mallet plays three notes" -o notes.webm --seconds 8 --size 320x320 --fps 24
     [dim]$[/] phonofilm generate "a blue box falls on stone" -o box.mp4 -n 4 --seed 7
     [dim]$[/] phonofilm generate "the ball falls" --image first.png -o falls.mkv
+    [dim]$[/] phonofilm generate "rain" --only effects,music --stems parts -o rain.wav --model DIR
     [dim]$[/] phonofilm generate --prompts jobs.jsonl -o clips/ --resume
     """
     with Session.of(ctx).report("generate") as report:
