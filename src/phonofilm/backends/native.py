@@ -26,7 +26,7 @@ from phonofilm.choices import Stem
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
-from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided, Watch, flow_sigmas, steps_for
+from phonofilm.sampling import SAMPLERS, Denoise, Denoiser, Given, Guided, Student, Watch, flow_sigmas, steps_for
 from phonofilm.types import Clip, Latents, Positions, Request, Text
 from phonofilm.weights import EMBEDDED
 
@@ -82,6 +82,7 @@ class NativeBackend:
         for prompt in (request.prompt, request.negative, request.effects, request.music):
             self.parts.text.check(prompt)
         self.parts.trained.guidance_of(request)
+        self.parts.trained.sampler_of(request)
         work_out(request, self.parts.trained)
 
     @torch.inference_mode()
@@ -114,9 +115,8 @@ class NativeBackend:
                 if self.heeds:
                     self._heed(request, text, denoiser, given, positions, monitor)
             noise = noise_of(given, request, part.number, self.device, stems=part.canvas.stems)
-            scales = trained.guidance_of(request)
-            denoise = Guided(
-                denoiser, text, negative, positions, scales, audio_text=audio_text, audio_negative=audio_negative
+            denoise = self._steered(
+                request, denoiser, positions, sigmas, (text, audio_text), (negative, audio_negative)
             )
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -128,6 +128,19 @@ class NativeBackend:
         return deliver(
             job, canvas, provenance_metadata(request, self.name, self.parts.weights, monitor.notices, trained)
         )
+
+    def _steered(
+        self, request: Request, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
+        told: tuple[Text, Text | None], away: tuple[Text, Text | None],
+    ) -> Denoise:  # fmt: skip
+        """The denoiser with its prompts and its guidance: by more passes, or by what a student has learnt."""
+        scales = self.parts.trained.guidance_of(request)
+        if not self.parts.trained.student:
+            return Guided(denoiser, told[0], away[0], positions, scales, audio_text=told[1], audio_negative=away[1])
+        negative = away[0] if request.negative else None
+        return Student(
+            denoiser, told[0], positions, tuple(sigmas.tolist()), scales, negative, None, told[1], away[1]
+        )  # fmt: skip
 
     def _told_of_stems(self, request: Request, job: Job, negative: Text) -> tuple[Text | None, Text | None]:
         """Prompts [1, S, L, D] for each stem, and what to steer each away from; None where all have the picture's."""

@@ -2,7 +2,7 @@
 
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, add_noise
 from phonofilm.sampling.guidance import Guidance, Guided
-from phonofilm.sampling.samplers import SAMPLERS, Given, Watch, euler, heun, multistep, steps_for, unipc
+from phonofilm.sampling.samplers import SAMPLERS, Denoise, Given, Watch, euler, heun, multistep, steps_for, unipc
 from phonofilm.sampling.schedule import draw_noise, flow_sigmas, token_shift
 from phonofilm.sampling.student import JUMP, JUMP_WIDTH, Student, jump_features
 
@@ -10,6 +10,7 @@ __all__ = [
     "JUMP",
     "JUMP_WIDTH",
     "SAMPLERS",
+    "Denoise",
     "Denoiser",
     "Given",
     "Guidance",

@@ -56,7 +56,8 @@ class Student:
 
     Attributes:
         sigmas: the schedule that it is sampled along, from 1 to 0; it tells how long each step is.
-        others: as in `Guided`.
+        guidance: neither of its scales may be spatio-temporal. negative: where there is one.
+        options, audio_text, audio_negative: as in `Guided`.
     """
 
     denoiser: Denoiser
@@ -67,6 +68,7 @@ class Student:
     negative: Text | None = None
     options: dict[str, Any] | None = None
     audio_text: Text | None = None
+    audio_negative: Text | None = None
 
     def __post_init__(self) -> None:
         if any(self.guidance.stg):
@@ -78,18 +80,21 @@ class Student:
         now = torch.stack(levels).amax(0)
         step = torch.tensor([self._step(float(level)) for level in now], device=now.device)
         if self.negative is None:
-            return self._pass(x, sigma, self.text, self.guidance, step)
+            return self._pass(x, sigma, (self.text, self.audio_text), self.guidance, step)
         plain = Guidance(modality=self.guidance.modality)
-        found, other = (self._pass(x, sigma, text, plain, step) for text in (self.text, self.negative))
+        prompts = (self.text, self.audio_text), (self.negative, self.audio_negative)
+        found, other = (self._pass(x, sigma, texts, plain, step) for texts in prompts)
         scales = Latents(*(torch.tensor(scale - 1, device=now.device) for scale in self.guidance.text))
         return found.map(lambda c, n, scale: c + scale * (c - n), other, scales)
 
-    def _pass(self, x: Latents, sigma: Latents, text: Text, guidance: Guidance, step: Tensor) -> Latents:
+    def _pass(
+        self, x: Latents, sigma: Latents, texts: tuple[Text, Text | None], guidance: Guidance, step: Tensor
+    ) -> Latents:
         options = dict(self.options or {})
         options["conditions"] = {**options.get("conditions", {}), JUMP: jump_features(guidance, step)}
-        if self.audio_text is not None and text is self.text:
-            options["audio_text"] = self.audio_text
-        return self.denoiser(x, sigma, text, self.positions, **options)
+        if texts[1] is not None:
+            options["audio_text"] = texts[1]
+        return self.denoiser(x, sigma, texts[0], self.positions, **options)
 
     def _step(self, level: float) -> float:
         """By which part of itself the level falls to the next one of the schedule."""

@@ -100,8 +100,15 @@ class ModelDefaults:
         return Grid(frames, height, width, self.fps, self.geometry)
 
     def sampler_of(self, request: Request) -> SamplerName:
-        """The sampler that a request names, or the model's own."""
-        return request.sampler or self.sampler
+        """The sampler that a request names, or the model's own.
+
+        Raises:
+            PhonofilmError: another than Euler's for a student, whose estimates lead to the end of a whole step.
+        """
+        sampler = request.sampler or self.sampler
+        if self.student and sampler != "euler":
+            raise PhonofilmError(f"{request.model} takes a whole step at each evaluation; leave --sampler away")
+        return sampler
 
     @property
     def window(self) -> Window:
