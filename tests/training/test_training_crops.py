@@ -57,10 +57,11 @@ def test_mixes_are_stems_scenes_and_new_mixtures_that_never_clip() -> None:
     stems[0, 2, 1] = 0.9 * torch.sin(2 * torch.pi * 9 * time)
     kinds = set()
     for seed in range(60):
-        mixed = random_mixes(stems, generator_for("mix", seed))
+        mixed, speech = random_mixes(stems, generator_for("mix", seed))
         assert mixed.shape == (4, 2, 800)
         assert mixed.abs().max() <= 0.951
-        assert torch.equal(mixed, random_mixes(stems, generator_for("mix", seed)))
+        assert torch.equal(mixed, random_mixes(stems, generator_for("mix", seed))[0])
+        assert not speech.any(), "no scene has speech"
         tones = torch.fft.rfft(mixed.sum(1)).abs() > 4
         kinds |= {tuple(row.nonzero().flatten().tolist()) for row in tones}
     assert {(2,), (9,), (2, 9)} <= kinds, "single stems and a scene's own mix"
@@ -68,7 +69,23 @@ def test_mixes_are_stems_scenes_and_new_mixtures_that_never_clip() -> None:
 
 
 def test_silence_stays_silence() -> None:
-    assert not random_mixes(torch.zeros(2, 3, 2, 100), generator_for("mix")).any()
+    for sound in random_mixes(torch.zeros(2, 3, 2, 100), generator_for("mix"), speech=1.0):
+        assert not sound.any()
+
+
+def test_speech_is_drawn_as_often_as_is_asked_and_is_told_apart() -> None:
+    stems = torch.zeros(4, 3, 2, 100)
+    stems[1, 0], stems[2, 1, 0] = 0.5, -0.9
+    spoken = alone = 0
+    for seed in range(50):
+        mixed, speech = random_mixes(stems, generator_for("mix", seed), speech=0.8)
+        others = mixed - speech
+        assert (speech >= 0).all()
+        assert (others <= 1e-6).all()
+        spoken += int((speech.amax(dim=(1, 2)) > 0).sum())
+        alone += int(((speech.amax(dim=(1, 2)) > 0) & (others.abs().amax(dim=(1, 2)) < 1e-6)).sum())
+    assert spoken / 200 > 0.75
+    assert 0.2 < alone / spoken < 0.9
 
 
 @pytest.mark.parametrize(

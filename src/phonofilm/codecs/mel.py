@@ -54,6 +54,13 @@ def band_edges(config: MelConfig) -> Tensor:
     return torch.linspace(low, high, config.bins + 2, dtype=torch.float64)
 
 
+def interpolation(positions: Tensor, edges: Tensor) -> Tensor:
+    """[bands, positions]: weights that read a spectrum on bands at these places of the mel scale, linearly."""
+    place = ((positions - edges[1]) / (edges[1] - edges[0])).clamp(0, len(edges) - 3)
+    bands = torch.arange(len(edges) - 2, dtype=place.dtype)[:, None]
+    return (1 - (place - bands).abs()).clamp_min(0).float()
+
+
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # it is kept: one made while generating must also serve a later training
 def filterbank(config: MelConfig) -> Tensor:

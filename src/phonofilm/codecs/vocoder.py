@@ -7,6 +7,10 @@ oscillators, each free within its own cell of the mel scale (McAulay and Quatier
 al. 2020), plus noise shaped by an inverse STFT. Both are overlap-added, and the state carries the
 phases and the tails. Levels are the mel's own times a gain that both channels share, so that the
 level difference between the channels, which is the pan, passes through untouched.
+
+Phase makes speech: with the mel's magnitudes and true phases it is judged as the recording is, with those of the bank
+it is not. Where a config asks for a voice, pulses take the bank's place in bands of voiced speech, and every band is
+given the mel's level at the end. That looks ahead by a few frames.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from torch import Tensor, nn
 
 from phonofilm.codecs.causal import CausalConv1d
 from phonofilm.codecs.convnext import CausalStack, ConvNeXtBlock, Pasts
-from phonofilm.codecs.mel import MelConfig, band_edges, denormalise, hertz_to_mel, mel_to_hertz
+from phonofilm.codecs.mel import MelConfig, band_edges, denormalise, hertz_to_mel, interpolation, mel_to_hertz
+from phonofilm.codecs.voice.tracker import VoiceConfig
+from phonofilm.codecs.voice.voice import Voice, VoiceState
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class VocoderConfig:
         reach: how far a tone may move from its cell's centre, in cells.
         subframes: updates of the levels per mel frame.
         width, blocks, kernel, expansion: the ConvNeXt network at the mel rate.
+        voice: the tracker of voiced speech; None for a bank and nothing else.
     """
 
     mel: MelConfig = field(default_factory=MelConfig)
@@ -44,6 +51,7 @@ class VocoderConfig:
     blocks: int = 6
     kernel: int = 5
     expansion: int = 3
+    voice: VoiceConfig | None = None
 
     @property
     def step(self) -> int:
@@ -58,6 +66,10 @@ class Controls(NamedTuple):
     tones: Tensor  # [B, t, 2, oscillators]
     noise: Tensor  # [B, t, 2, step + 1]
 
+    def loudness(self) -> Tensor:
+        """Effective amplitude of both channels together, [B, t]."""
+        return (self.tones.square().sum(-1) / 2 + 2 * self.noise.square().sum(-1)).mean(2).sqrt()
+
 
 class VocoderState(NamedTuple):
     """Everything a later call needs: the network's memory, phases in cycles, what is still ringing, the time."""
@@ -69,8 +81,18 @@ class VocoderState(NamedTuple):
     time: int  # updates so far: the noise is a function of it
 
 
+class VoicedState(NamedTuple):
+    """The state of a vocoder with a voice; no bank's before the first frame that could be spoken of."""
+
+    bank: VocoderState | None
+    voice: VoiceState
+
+
 class Vocoder(nn.Module):
-    """mel [B, 2, bins, T] -> waveform [B, 2, T·hop]; the samples of a frame depend on no later frame."""
+    """mel [B, 2, bins, T] -> waveform [B, 2, T·hop].
+
+    Without a voice the samples of a frame depend on no later frame, with one on the next `delay` frames.
+    """
 
     centres: Tensor
     to_tones: Tensor
@@ -95,19 +117,44 @@ class Vocoder(nn.Module):
         cells = torch.linspace(edges[0].item(), edges[-1].item(), 2 * config.oscillators + 1, dtype=torch.float64)
         bins = torch.linspace(0, config.mel.sample_rate / 2, step + 1, dtype=torch.float64)
         self.register_buffer("centres", cells[1::2].float(), persistent=False)
-        self.register_buffer("to_tones", _interpolation(cells[1::2], edges), persistent=False)
-        self.register_buffer("to_noise", _interpolation(hertz_to_mel(bins), edges), persistent=False)
+        self.register_buffer("to_tones", interpolation(cells[1::2], edges), persistent=False)
+        self.register_buffer("to_noise", interpolation(hertz_to_mel(bins), edges), persistent=False)
         self.register_buffer("noise_scale", _noise_scale(bins, config), persistent=False)
+        self.voice = None if config.voice is None else Voice(config.mel, config.voice)
 
     @property
     def cell(self) -> float:
         """Width of an oscillator's cell in mel."""
         return float(self.centres[1] - self.centres[0])
 
-    def forward(self, mel: Tensor, state: VocoderState | None = None) -> tuple[Tensor, VocoderState]:
-        """Continue `state` (None: the start of a clip) by as many hops as there are frames."""
-        controls, pasts = self.controls(mel, state.pasts if state else None)
-        return self.synthesise(controls, pasts, state)
+    @property
+    def delay(self) -> int:
+        """Mel frames that must follow a hop before its samples are known."""
+        return 0 if self.voice is None else self.voice.delay
+
+    def forward(
+        self, mel: Tensor, state: VocoderState | VoicedState | None = None, more: bool = False
+    ) -> tuple[Tensor, VocoderState | VoicedState]:
+        """Continue `state` (None: the start of a clip) by as many hops as there are frames.
+
+        Args:
+            more: whether frames follow that are not given yet. The last `delay` hops then wait for the next call;
+                without it the clip ends here, and its last frame is held.
+        """
+        if self.voice is None:
+            assert not isinstance(state, VoicedState)
+            return self.synthesise(*self.controls(mel, state.pasts if state else None), state)
+        assert not isinstance(state, VocoderState)
+        if not more:
+            mel = torch.cat([mel, mel[..., -1:].expand(-1, -1, -1, self.delay)], dim=-1)
+        heard, voice = self.voice.listen(mel, state.voice if state else None)
+        if not heard.mel.shape[-1]:
+            return mel.new_zeros(len(mel), 2, 0), VoicedState(None, voice)
+        before = state.bank if state else None
+        controls, pasts = self.controls(heard.mel, before.pasts if before else None)
+        sound, bank = self.synthesise(controls, pasts, before)
+        sound, voice = self.voice.speak(sound, controls.loudness(), heard, voice)
+        return sound, VoicedState(bank, voice)
 
     def controls(self, mel: Tensor, pasts: Pasts | None = None) -> tuple[Controls, Pasts]:
         """The network: frequencies and levels from the mel."""
@@ -197,13 +244,6 @@ def _hash(counter: Tensor) -> Tensor:
     for multiplier in (0x7FEB352D, 0x2C1B3C6D):
         counter = ((counter ^ (counter >> 16)) * multiplier) & 0x7FFFFFFF
     return (counter ^ (counter >> 15)) & 0xFFFFFF
-
-
-def _interpolation(positions: Tensor, edges: Tensor) -> Tensor:
-    """[bands, positions]: weights that read a spectrum on bands at these places of the mel scale, linearly."""
-    place = ((positions - edges[1]) / (edges[1] - edges[0])).clamp(0, len(edges) - 3)
-    bands = torch.arange(len(edges) - 2, dtype=place.dtype)[:, None]
-    return (1 - (place - bands).abs()).clamp_min(0).float()
 
 
 def _noise_scale(bins: Tensor, config: VocoderConfig) -> Tensor:

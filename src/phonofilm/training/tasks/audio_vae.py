@@ -10,10 +10,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_loss import audio_vae_loss, vocoder_loss
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
 from phonofilm.codecs.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
+from phonofilm.codecs.voice.loss import voice_loss
+from phonofilm.codecs.voice.voice import Voice
 from phonofilm.data.clips import to_model_samples
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
@@ -38,13 +41,20 @@ class AudioVAERecipe:
 
 @dataclass(frozen=True)
 class VocoderRecipe:
-    """recipes/vocoder.toml"""
+    """recipes/vocoder.toml
+
+    Attributes:
+        learn: "all", or the tracker of the "voice" alone, which takes a small part of the time of the bank.
+        codec: an audio VAE through which the voice hears; without it, mels are disturbed a little instead.
+    """
 
     kind: Literal["vocoder"]
     run: RunConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: ClipsConfig = field(default_factory=lambda: ClipsConfig(window=80))
     model: VocoderConfig = field(default_factory=VocoderConfig)
+    learn: Literal["all", "voice"] = "all"
+    codec: Path | None = None
 
 
 class _SoundTask:
@@ -61,23 +71,28 @@ class _SoundTask:
         self.samples = self.clips.source.waveforms([0]).shape[-1] if recipe.data.stems else 0
 
     def batch(self, step: int) -> Batch:
-        """waveform float32 [B, 2, window · hop], one random window of each clip, cut between mel frames."""
+        """waveform float32 [B, 2, window · hop], one random window of each clip, cut between mel frames.
+
+        From stems, also speech: what of the waveform is speech.
+        """
         rows, window = self.clips.training(step), self.recipe.data.window
         generator = generator_for("window", self.recipe.run.seed, step)
         if self.recipe.data.stems:
-            return {"waveform": self._mixed(rows, window * self.mel.hop, generator)}
+            return self._mixed(rows, window * self.mel.hop, generator)
         waveforms = self.clips.source.waveforms(rows)
         frames = waveforms.shape[-1] // self.mel.hop
         starts = [cut(frames, window, generator) * self.mel.hop for _ in waveforms]
         cuts = [w[:, s : s + window * self.mel.hop] for w, s in zip(waveforms, starts, strict=True)]
         return {"waveform": to_model_samples(torch.stack(cuts), window * self.mel.hop)}
 
-    def _mixed(self, rows: list[int], count: int, generator: torch.Generator) -> Tensor:
+    def _mixed(self, rows: list[int], count: int, generator: torch.Generator) -> Batch:
         """A window of `count` samples of each clip's stems, mixed in many ways."""
         source = self.clips.source
         starts = [cut(self.samples, count, generator) for _ in rows]
         cuts = [source.stem_window(row, start, start + count) for row, start in zip(rows, starts, strict=True)]
-        return random_mixes(to_model_samples(torch.stack(cuts), count), generator)
+        stems = to_model_samples(torch.stack(cuts), count)
+        waveform, speech = random_mixes(stems, generator, self.recipe.data.speech)
+        return {"waveform": waveform, "speech": speech}
 
     def faulty(self, step: int | None) -> list[str]:
         """See `Task.faulty`."""
@@ -162,11 +177,44 @@ class VocoderTask(_SoundTask):
     Recipe = VocoderRecipe
     filename = "vocoder.safetensors"
 
+    def __init__(self, recipe: VocoderRecipe) -> None:
+        if recipe.model.voice is not None and not recipe.data.stems:
+            raise PhonofilmError("a voice is learnt from speech that is heard alone: set data.stems = true")
+        if recipe.model.voice is None and recipe.learn == "voice":
+            raise PhonofilmError('learn = "voice" needs a vocoder with a voice: set [model.voice]')
+        super().__init__(recipe)
+        self.codec = None if recipe.codec is None else load_module(AudioVAE, recipe.codec).requires_grad_(False)
+        if self.codec is not None:
+            time, head, window = self.codec.config.time, self.codec.config.head, recipe.data.window
+            if self.codec.config.mel != self.mel:
+                raise PhonofilmError(f"{recipe.codec} has another mel spectrogram than the vocoder")
+            if window < head or (window - head) % time:
+                raise PhonofilmError(f"data.window must be {head} + {time}·n mel frames for a codec, not {window}")
+
     def build(self) -> Vocoder:
-        return Vocoder(self.recipe.model)
+        model = Vocoder(self.recipe.model)
+        if self.recipe.learn == "voice":
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(name.startswith("voice."))
+        return model
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return vocoder_loss(model, batch["waveform"], generator)  # type: ignore[arg-type]
+        loss, metrics = batch["waveform"].new_zeros(()), {}
+        if self.recipe.learn == "all":
+            loss, metrics = vocoder_loss(model, batch["waveform"], generator)  # type: ignore[arg-type]
+        voice = model.voice
+        if voice is not None:
+            more, of_voice = self._voice_loss(voice, batch, generator)  # type: ignore[arg-type]
+            loss, metrics = loss + more, metrics | of_voice
+        return loss, metrics
+
+    def _voice_loss(self, voice: Voice, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        mel, decoded = log_mel(batch["waveform"], self.mel), None
+        if self.codec is not None:
+            codec = self.codec.to(mel.device)
+            with torch.no_grad():
+                decoded = codec.decode(codec.encode(mel)[0])[0]
+        return voice_loss(voice, mel, batch["speech"], decoded, generator)
 
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Mean absolute error in dB between the mel of what the vocoder makes and the mel it was given."""

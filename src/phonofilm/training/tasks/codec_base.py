@@ -32,6 +32,7 @@ class ClipsConfig:
         moving: share of the crops that lie where, and when, something moves; the others lie anywhere.
         flip: whether pictures are mirrored half of the time.
         stems: whether sounds are single stems and new mixes of them too, cut at any sample.
+        speech: share of those sounds that are speech of some scene, alone or with another stem.
     """
 
     folder: Path | None = None
@@ -44,6 +45,7 @@ class ClipsConfig:
     moving: float = 0.5
     flip: bool = False
     stems: bool = False
+    speech: float = 0.0
 
 
 @dataclass(frozen=True)
