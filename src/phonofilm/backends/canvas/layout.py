@@ -228,7 +228,9 @@ def _deliver_sound(job: Job, canvas: Canvas) -> Sound:
     rate = job.sample_rate
     made = np.stack([to_length(resample_audio(one, canvas.sample_rate, rate), samples) for one in canvas.waveform])
     if tracks[0].name:
-        stems, softer = mixed(tracks, made, rate, job.request.gain, job.sound)
+        stems, softer = mixed(
+            tracks, made, rate, {str(name): gain for name, gain in job.request.gain.items()}, job.sound
+        )
         return np.sum([*stems.values()], axis=0), stems, softer
     if source is None:
         return made[0], {}, 0.0

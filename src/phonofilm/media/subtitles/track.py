@@ -26,7 +26,7 @@ def holds_subtitles(suffix: str) -> bool:
 def subtitle_track(output: Any, cues: Sequence[Cue], suffix: str) -> Iterator[tuple[Fraction, Any, Any]]:
     """Cues as a track of a container that is open for writing; see `media.write.Track`."""
     format, written = FORMATS[suffix.lower()]
-    with av.open(io.BytesIO(written(cues).encode()), format=format) as source:
+    with av.open(io.BytesIO(written(cues).encode()), format=format, mode="r") as source:
         read = source.streams.subtitles[0]
         stream = output.add_stream_from_template(read)
         stream.metadata["language"] = "eng"
@@ -35,6 +35,6 @@ def subtitle_track(output: Any, cues: Sequence[Cue], suffix: str) -> Iterator[tu
     def copy() -> Iterator[tuple[Fraction, Any, Any]]:
         for packet in packets:
             packet.stream = stream
-            yield packet.pts * packet.time_base, stream, packet
+            yield Fraction(packet.pts or 0) * (packet.time_base or 1), stream, packet
 
     return copy()

@@ -66,7 +66,8 @@ def sound_courses(sound: Floats, sample_rate: int) -> Floats:
     if len(sound) < 2 or not 0.5 <= sound.shape[1] / sample_rate <= LONGEST or not sound.any():
         return np.zeros((0, len(COLUMNS)))
     pan, weight = _pans(sound[:2], sample_rate)
-    times, rest, found = np.arange(len(pan)) * STRIDE, weight.copy(), []
+    times: Floats = np.arange(len(pan), dtype=np.float64) * STRIDE
+    rest, found = weight.copy(), []
     cell = np.clip(((pan + 1) / 2 * BINS).astype(int), 0, BINS - 1)
     for _ in range(MOST):
         places = np.stack([np.bincount(row, mass, BINS) for row, mass in zip(cell, rest, strict=True)])

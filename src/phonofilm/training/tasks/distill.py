@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ class Step:
 class DistillTask(GeneratorTask):
     """The generator's task with a teacher."""
 
-    Recipe: ClassVar[type[Any]] = DistillRecipe
+    Recipe = DistillRecipe
     free_at_resume = GeneratorTask.free_at_resume | {"distill.teacher_sampling"}
 
     def __init__(self, recipe: DistillRecipe) -> None:
@@ -240,8 +240,10 @@ class DistillTask(GeneratorTask):
         sigmas = flow_sigmas(few.steps, few.shift)
         denoiser = Denoiser(model, self.recipe.prediction)
         fast = euler(Student(denoiser, text, self.positions, tuple(sigmas.tolist()), guidance), noise, sigmas)
-        apart = fast.map(lambda a, b: (a - b).square().mean() / b.var(), slow)
-        return found | {"student_video": float(apart.video), "student_audio": float(apart.audio)}
+        for name, made, wanted in (("video", fast.video, slow.video), ("audio", fast.audio, slow.audio)):
+            if made is not None and wanted is not None:
+                found[f"student_{name}"] = float((made - wanted).square().mean() / wanted.var())
+        return found
 
     def provenance(self) -> dict[str, str]:
         return {**super().provenance(), "teacher": file_sha256(self.recipe.distill.teacher)}

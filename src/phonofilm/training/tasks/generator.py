@@ -70,7 +70,7 @@ class GeneratorRecipe:
 class GeneratorTask:
     """Latents of a store, a mixture of noise levels, and the denoiser's loss."""
 
-    Recipe = GeneratorRecipe
+    Recipe: ClassVar[type[Any]] = GeneratorRecipe
     free_at_resume: ClassVar[frozenset[str]] = frozenset({"sampling", "samples"})
 
     def __init__(self, recipe: GeneratorRecipe) -> None:
