@@ -199,7 +199,8 @@ class VocoderTask(_SoundTask):
         return model
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, metrics = batch["waveform"].new_zeros(()), {}
+        metrics: dict[str, Tensor] = {}
+        loss = batch["waveform"].new_zeros(())
         if self.recipe.learn == "all":
             loss, metrics = vocoder_loss(model, batch["waveform"], generator)  # type: ignore[arg-type]
         voice = model.voice

@@ -27,7 +27,8 @@ def random_mixes(stems: Tensor, generator: torch.Generator, speech: float = 0.0)
     """
     audible = [(b, s) for b, scene in enumerate(stems.abs().amax(dim=(2, 3)) > AUDIBLE) for s in _true(scene)]
     spoken = [place for place in audible if place[1] == SPEECH]
-    sounds, voices = [], []
+    sounds: list[Tensor] = []
+    voices: list[Tensor] = []
     for row in range(len(stems)):
         choice, swap, level = torch.rand(3, generator=generator).tolist()
         own = [place for place in audible if place[0] == row]
