@@ -1,4 +1,4 @@
-"""The nouns of Phonofilm: everything else is a verb on these.
+"""Core data types, and the clock.
 
 `Grid` is the one clock. From a duration and a size it yields every length a model needs and every
 token's time in seconds, for picture and sound alike, so that the two can never drift.
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 EXPONENT = re.compile(r"\s*[+-]?[\d.]{1,12}[eE][+-]?\d+\s*", re.ASCII)
 RATE = re.compile(r"\s*[+-]?\d{1,12}(\.\d{1,12})?(/\d{1,12})?\s*", re.ASCII)
 """A frame rate as text."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) at the start of every stage and at every step of it."""
 
 
 def rational(rate: float | int | str | Fraction) -> Fraction:

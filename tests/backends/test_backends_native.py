@@ -12,6 +12,7 @@ import torch
 
 import phonofilm
 from phonofilm import Cancelled, Clip, PhonofilmError
+from phonofilm.backends import native
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.given import noise_of
 from phonofilm.backends.canvas.layout import lay_out, work_out
@@ -60,6 +61,23 @@ def test_the_same_seed_gives_the_same_bytes(model, clip, tmp_path):
     assert len(files) == 1
     assert same(clip, model.generate("a red ball", seed=2)) == (False, False)
     assert same(clip, model.generate("a blue box", seed=1)) == (False, False)
+
+
+def test_the_prompt_is_projected_once_a_clip_and_changes_no_bit(model, monkeypatch):
+    layers = [
+        part.text_attention.to_k for block in model.parts.transformer.blocks for part in (block.video, block.audio)
+    ]
+    calls: list[torch.nn.Module] = []
+    hooks = [layer.register_forward_hook(lambda layer, *_: calls.append(layer)) for layer in layers]
+    once = model.generate("a red ball", seed=1, steps=3, guidance=(3.0, 2.0))
+    assert len(calls) == len(layers)
+    monkeypatch.setattr(native, "CACHE_SHARE", 0.0)  # as if memory had no room
+    calls.clear()
+    each = model.generate("a red ball", seed=1, steps=3, guidance=(3.0, 2.0))
+    assert len(calls) == 3 * len(layers)
+    for hook in hooks:
+        hook.remove()
+    assert same(once, each) == (True, True)
 
 
 def test_each_modality_has_its_own_noise(model):

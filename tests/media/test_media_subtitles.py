@@ -8,8 +8,8 @@ import pytest
 
 from phonofilm import PhonofilmError
 from phonofilm.media import write_clip
+from phonofilm.media.subtitle_files import read_subtitles, subtitles_of
 from phonofilm.media.subtitles.cues import Cue, cues_of, subrip, webvtt
-from phonofilm.media.subtitles.reading import read_subtitles, subtitles_of
 from phonofilm.types import Clip, Event
 
 CUES = (Cue(0.5, 1.5, "Hello <there> & you"), Cue(3601.25, 3602.0, "[thunder]"))

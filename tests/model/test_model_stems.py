@@ -118,6 +118,14 @@ def test_prompts_that_do_not_fit_the_stems_are_refused(stems):
         model(latents, sigma, text, positions, audio_text=per_stem(text, text))
 
 
+def test_a_cache_holds_the_prompt_of_each_stem(stems):
+    model, latents, sigma, text, positions = stems
+    other = Text(text.states.flip(0) + 1, text.mask)
+    apart = per_stem(text, other, text)
+    cache = model.text_cache(text, apart)
+    close(model(latents, sigma, text, positions, cache=cache), model(latents, sigma, text, positions, audio_text=apart))
+
+
 def test_positions_are_those_of_one_stem(stems):
     positions: Positions = stems[-1]
     assert len(positions.audio) * 3 == len(stems[0].places(positions)[1].space)

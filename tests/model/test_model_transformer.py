@@ -203,6 +203,33 @@ def test_places_computed_once_serve_every_call(tiny, build, draw):
     assert_latents_close(made, model(*inputs), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one text", "a text for the sound"])
+def test_keys_of_the_text_computed_once_serve_every_call(tiny, build, draw, shared):
+    model, inputs = build(tiny), draw()
+    heard = None if shared else Text(inputs.text.states.flip(1) * 2, inputs.text.mask)
+    cache = model.text_cache(inputs.text, heard)
+    held = [kv for stream in cache for kv in stream.projected if kv is not None]
+    assert model.text_cache_bytes(inputs.text, heard) == sum(t.nbytes for kv in held for t in kv)
+    blank = Text(torch.zeros_like(inputs.text.states), inputs.text.mask)  # what is cached is not looked at
+    expected = model(*inputs, audio_text=heard)
+    made = model(inputs.latents, inputs.sigma, blank, inputs.positions, cache=cache)
+    assert_latents_close(made, expected, rtol=0, atol=0)
+    later = model(inputs.latents, inputs.sigma.map(lambda level: level / 2), blank, inputs.positions, cache=cache)
+    halved = model(
+        inputs.latents, inputs.sigma.map(lambda level: level / 2), inputs.text, inputs.positions, audio_text=heard
+    )
+    assert_latents_close(later, halved, rtol=0, atol=0)
+
+
+def test_a_cache_of_text_that_does_not_fit(tiny, build, draw):
+    model, inputs = build(tiny), draw()
+    cache = model.text_cache(Text(inputs.text.states.repeat(3, 1, 1), inputs.text.mask.repeat(3, 1)))
+    with pytest.raises(ValueError, match="a cache of 6 texts does not fit 2 clips"):
+        model(*inputs, cache=cache)
+    with pytest.raises(ValueError, match="depend on the noise level"):
+        build(replace(tiny, text_modulation=True)).text_cache(inputs.text)
+
+
 def test_condition_inputs_add_nothing_at_first_and_learn(tiny, draw):
     condition_inputs = (ConditionInput("onsets", "audio", 3), ConditionInput("sync", "video", 5, at="modulation"))
     plain = AVTransformer(tiny)

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from phonofilm.errors import Cancelled
-from phonofilm.types import Clip, Request
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total) at the start of every stage and at every step of it."""
+from phonofilm.types import Clip, Progress, Request
 
 Cancel = Callable[[], bool]
 """Asked between steps; True stops the job."""

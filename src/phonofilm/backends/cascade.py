@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phonofilm.backends.base import Backend, Cancel, JobContext, Progress
+from phonofilm.backends.base import Backend, Cancel, JobContext
 from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.streamed import window_of
 from phonofilm.choices import Stem
-from phonofilm.types import Clip, Request
+from phonofilm.types import Clip, Progress, Request
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
@@ -17,7 +17,7 @@ from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request, check
 from phonofilm.choices import STEMS, Stem
-from phonofilm.types import Clip, Event, Request, nearest
+from phonofilm.types import Clip, Event, Progress, Request, nearest
 
 PERIOD = Fraction(1)
 """Seconds from one flash to the next."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import MAKE
 from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
@@ -21,14 +21,33 @@ from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
+from phonofilm.backends.published.planning.memory import available
 from phonofilm.backends.requests import as_request, check
 from phonofilm.choices import Stem
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
-from phonofilm.sampling import SAMPLERS, Denoise, Denoiser, Given, Guided, Student, Watch, flow_sigmas, steps_for
-from phonofilm.types import Clip, Latents, Positions, Request, Text
+from phonofilm.model.block import TextCache
+from phonofilm.sampling import (
+    SAMPLERS,
+    Denoise,
+    Denoiser,
+    Given,
+    Guided,
+    Student,
+    Watch,
+    flow_sigmas,
+    steps_for,
+    texts_of,
+)
+from phonofilm.types import Clip, Latents, Positions, Progress, Request, Text
 from phonofilm.weights import EMBEDDED
+
+CACHE_SHARE = 0.05
+"""Of the free memory: as much may the prompts' keys and values take."""
+
+Prompts = tuple[Text, Text | None]
+"""What picture and sound are told, or both where the second is None."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,8 @@ class NativeBackend:
 
         job = work_out(request, trained)
         audio_text, audio_negative = self._told_of_stems(request, job, negative)
+        prompts = (text, audio_text), (negative, audio_negative)
+        cache = self._text_cache(request, *prompts)
 
         def make(part: Part) -> Made:
             monitor("sampling", part.number * evaluations, part.count * evaluations)
@@ -115,11 +136,9 @@ class NativeBackend:
                 if self.heeds:
                     self._heed(request, text, denoiser, given, positions, monitor)
             noise = noise_of(given, request, part.number, self.device, stems=part.canvas.stems)
-            denoise = self._steered(
-                request, denoiser, positions, sigmas, (text, audio_text), (negative, audio_negative)
-            )
+            denoise = self._steered(request, denoiser, positions, sigmas, *prompts, cache)
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with self._autocast():
                 latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
             monitor("decoding", part.number, part.count)
             return self._decode(latents, part)
@@ -131,15 +150,15 @@ class NativeBackend:
 
     def _steered(
         self, request: Request, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
-        told: tuple[Text, Text | None], away: tuple[Text, Text | None],
+        told: Prompts, away: Prompts, cache: TextCache | None,
     ) -> Denoise:  # fmt: skip
         """The denoiser with its prompts and its guidance: by more passes, or by what a student has learnt."""
         scales = self.parts.trained.guidance_of(request)
         if not self.parts.trained.student:
-            return Guided(denoiser, told[0], away[0], positions, scales, audio_text=told[1], audio_negative=away[1])
+            return Guided(denoiser, told[0], away[0], positions, scales, None, told[1], away[1], cache)
         negative = away[0] if request.negative else None
         return Student(
-            denoiser, told[0], positions, tuple(sigmas.tolist()), scales, negative, None, told[1], away[1]
+            denoiser, told[0], positions, tuple(sigmas.tolist()), scales, negative, {"cache": cache}, told[1], away[1]
         )  # fmt: skip
 
     def _told_of_stems(self, request: Request, job: Job, negative: Text) -> tuple[Text | None, Text | None]:
@@ -151,6 +170,19 @@ class NativeBackend:
         told = self.parts.text.encode(prompts)
         away = (part[:, None].expand(-1, len(prompts), *part.shape[1:]) for part in (negative.states, negative.mask))
         return Text(told.states[None], told.mask[None]), Text(*away)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def _text_cache(self, request: Request, told: Prompts, away: Prompts) -> TextCache | None:
+        """The prompts' keys and values, which no step changes, where memory has room and noise levels do not matter."""
+        network, trained = self.parts.transformer, self.parts.trained
+        if network.config.text_modulation or (trained.student and request.negative):  # a student's passes are apart
+            return None
+        texts = told if trained.student else texts_of(trained.guidance_of(request), told[0], away[0], told[1], away[1])
+        with self._autocast():
+            room = CACHE_SHARE * available(self.device)
+            return network.text_cache(*texts) if network.text_cache_bytes(*texts) <= room else None
 
     def _given(self, part: Part) -> Given:
         grid = part.grid
@@ -211,5 +243,5 @@ class NativeBackend:
             return False
         whole, part = limits
         nothing = self.parts.text.encode([""])
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with self._autocast():
             return reconstruction_error(denoiser, nothing, given, positions) > (whole if mask.all() else part)

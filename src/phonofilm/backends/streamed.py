@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phonofilm.backends.base import Backend, Cancel, Progress
+from phonofilm.backends.base import Backend, Cancel
 from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import frame_indices, to_length
 from phonofilm.backends.canvas.stems import wanted
@@ -28,7 +28,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media import FORMATS, check_output
 from phonofilm.media.film import Film, write_film
 from phonofilm.media.resample import mix, resample_audio
-from phonofilm.types import Clip, Request, nearest
+from phonofilm.types import Clip, Progress, Request, nearest
 
 SOUNDLESS = ".gif"
 
@@ -239,7 +239,7 @@ def _sample(frame: int, fps: Fraction, rate: int) -> int:
     return nearest(Fraction(frame) / fps * rate)
 
 
-def _overall(progress: Progress | None, number: int, count: int) -> Callable[[str, int, int], None] | None:
+def _overall(progress: Progress | None, number: int, count: int) -> Progress | None:
     """Progress of one window as that of the whole film."""
     if progress is None:
         return None

@@ -39,27 +39,48 @@ class AVCrossAttention(NamedTuple):
     bias: Tensor | None = None
 
 
+class StreamText(NamedTuple):
+    """A text as one stream's blocks read it, which depends on no noise level.
+
+    Attributes:
+        bias: [B, 1, 1, L], 0 for a token, very negative for padding; [B·S, 1, 1, L] with a text for each of S stems.
+        projected: for each block its keys and values [B or B·S, L, H, d], or None where the stream has no part.
+    """
+
+    bias: Tensor
+    projected: tuple[KeyValue | None, ...]
+
+
+class TextCache(NamedTuple):
+    """What both streams' blocks know of a text, see `AVTransformer.text_cache`."""
+
+    video: StreamText
+    audio: StreamText
+
+
 class Conditioning(NamedTuple):
     """What all blocks tell one stream, computed once per forward.
 
     Attributes:
         levels: [B, S, 6 or 9, D], from the stream's own noise levels: shift, scale, gate of the self-attention, of
             the feed-forward and, with text modulation, of the attention to the text.
-        text: [B, L, C] text states, or [B·S, L, C] where each of S stems has its own.
+        text: [B, L, C] text states, or [B·S, L, C] where each of S stems has its own; None where `projected` is given.
         text_bias: [B or B·S, 1, 1, L], 0 for a token, very negative for padding.
         text_levels: [B, 1, 2, C] shift and scale of the text states, or None.
         places: where its tokens are.
         parts: its tokens, as many at once as are worked on at a time.
         exchange: None where the other stream is absent.
+        projected: keys and values of the text in the block that is told, where they were computed before.
     """
 
     levels: Tensor
-    text: Tensor
+    text: Tensor | None
     text_bias: Tensor
     text_levels: Tensor | None
     places: Places
     parts: tuple[Rows, ...]
     exchange: AVCrossAttention | None
+    projected: KeyValue | None = None
 
 
 def with_table(table: Tensor, levels: Tensor) -> tuple[Tensor, ...]:
@@ -120,19 +141,17 @@ class StreamBlock(nn.Module):
 
     def read(self, x: Tensor, given: Conditioning) -> Tensor:
         """Attention to the text; stems with prompts of their own are read as clips of their own."""
-        stems = len(given.text) // len(x)
+        stems = len(given.text_bias) // len(x)
         if stems == 1:
             return self._read(x, given)
         apart = x.reshape(len(x) * stems, -1, x.shape[-1])
         return self._read(apart, _by_stem(given, apart, stems)).view_as(x)
 
     def _read(self, x: Tensor, given: Conditioning) -> Tensor:
-        layer, text, gate = self.text_attention, given.text, None
-        if self.text_table is not None and given.text_levels is not None:
-            text_shift, text_scale = with_table(self.text_table, given.text_levels)
-            text = modulate(text, text_scale, text_shift)
+        layer, gate = self.text_attention, None
+        if self.text_table is not None:
             gate = with_table(self.table[8:], given.levels[:, :, 8:])[0]
-        held = layer.project_kv(text)
+        held = given.projected or self._project_text(given)
 
         def look(rows: Rows) -> Tensor:
             view = self.norm(rows.of(x))
@@ -142,6 +161,14 @@ class StreamBlock(nn.Module):
             return layer.attend(layer.project_q(view), held, given.text_bias)
 
         return updated(x, given.parts, look, gate)
+
+    def _project_text(self, given: Conditioning) -> KeyValue:
+        text = given.text
+        assert text is not None  # it is told where keys and values are not
+        if self.text_table is not None and given.text_levels is not None:
+            text_shift, text_scale = with_table(self.text_table, given.text_levels)
+            text = modulate(text, text_scale, text_shift)
+        return self.text_attention.project_kv(text)
 
     def transform(self, x: Tensor, given: Conditioning) -> Tensor:
         """Feed-forward."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonofilm.model.block import AVCrossAttention, Conditioning
+from phonofilm.model.block import AVCrossAttention, Conditioning, StreamText
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
 from phonofilm.model.detail import DetailHead
@@ -129,17 +129,18 @@ class Stream(nn.Module):
         return (tokens.unflatten(1, (len(stems), -1)) + embeddings[:, None]).flatten(1, 2)
 
     def condition(
-        self, own: StreamInput | None, other: StreamInput | None, text: Text, places: Places, exchange: Tensor | None
+        self,
+        own: StreamInput | None,
+        other: StreamInput | None,
+        text: Text | StreamText,
+        places: Places,
+        exchange: Tensor | None,
     ) -> Conditioning | None:
         """What the blocks tell this stream, given the other one, or None where that is absent."""
         if own is None:
             return None
         dtype = own.tokens.dtype
-        if text.states.ndim == 4 and text.states.shape[1] != len(places.stems):
-            raise ValueError(f"{text.states.shape[1]} prompts do not fit {len(places.stems)} stems")
-        states, mask = text.states.to(self.patchify.weight.dtype), text.mask
-        if states.ndim == 4:
-            states, mask = states.flatten(0, 1), mask.flatten(0, 1)
+        states, bias = self._told(text, len(own.tokens), len(places.stems), dtype)
         text_levels, between = None, None
         if self.text_modulation is not None:
             text_levels = self.text_modulation((self.text_timestep or self.timestep)(own.noisiest))
@@ -152,13 +153,33 @@ class Stream(nn.Module):
             )
         return Conditioning(
             levels=self.modulation(own.embedded),
-            text=states if self.text is None else self.text(states),
-            text_bias=torch.where(mask, 0.0, -1e4).to(dtype)[:, None, None],
+            text=states,
+            text_bias=bias,
             text_levels=text_levels,
             places=places,
             parts=parts(own.tokens, own.levels.shape[1]),
             exchange=between,
         )
+
+    def _told(
+        self, text: Text | StreamText, batch: int, stems: int, dtype: torch.dtype
+    ) -> tuple[Tensor | None, Tensor]:
+        """States and bias of a text, once it is known to fit; a text that was read before has no states."""
+        if isinstance(text, StreamText):
+            if len(text.bias) not in (batch, batch * stems):
+                raise ValueError(f"a cache of {len(text.bias)} texts does not fit {batch} clips of {stems} stems")
+            return None, text.bias
+        if text.states.ndim == 4 and text.states.shape[1] != stems:
+            raise ValueError(f"{text.states.shape[1]} prompts do not fit {stems} stems")
+        return self.read_text(text, dtype)
+
+    def read_text(self, text: Text, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """States [B, L, C] that the blocks project, and the bias [B, 1, 1, L] of their scores, in `dtype`."""
+        states, mask = text.states.to(self.patchify.weight.dtype), text.mask
+        if states.ndim == 4:
+            states, mask = states.flatten(0, 1), mask.flatten(0, 1)
+        states = states if self.text is None else self.text(states)
+        return states, torch.where(mask, 0.0, -1e4).to(dtype)[:, None, None]
 
     def unembed(self, x: Tensor | None, entered: StreamInput | None, like: Tensor | None) -> Tensor | None:
         """Tokens [B, N, D] to latents in the shape and dtype of `like`."""

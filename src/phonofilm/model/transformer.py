@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonofilm.model.block import Block, StreamBlock
+from phonofilm.model.block import Block, StreamBlock, StreamText, TextCache
 from phonofilm.model.chunks import causal_bias, chunk_numbers
-from phonofilm.model.config import PRESETS, StreamConfig, TransformerConfig
+from phonofilm.model.config import PRESETS, StreamConfig, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN
 from phonofilm.model.rope import Places, Rotary, fourier, rotary
 from phonofilm.model.stream import SPACE_FREQUENCIES, Stream
@@ -65,10 +65,7 @@ class AVTransformer(nn.Module):
         Args:
             chunk: seconds; if given, tokens see no chunk of that length that is later than their own.
         """
-        config, weight = self.config, self.video.patchify.weight
-        kind = weight.device.type
-        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if autocast else weight.dtype
+        config, dtype = self.config, self._dtype()
         seconds = (max(config.video.extent[0], config.audio.extent[0]),)
 
         def tables(bounds: np.ndarray, extent: tuple[float, ...], heads: int, head_width: int) -> Rotary:
@@ -92,6 +89,40 @@ class AVTransformer(nn.Module):
         video = one(positions.video, audio, config.video)
         return video, one(audio, positions.video, config.audio, positions.stems)
 
+    def text_cache(self, text: Text, audio_text: Text | None = None) -> TextCache:
+        """The text's keys and values in all blocks, which `forward` computes at every call; or give it this.
+
+        They are those of the precision and autocast in which this is called: call it as `forward` will be.
+
+        Raises:
+            ValueError: a network with text modulation, whose text depends on the noise level.
+        """
+        if self.config.text_modulation:
+            raise ValueError("with text modulation the text's keys and values depend on the noise level")
+        return TextCache(self._read(self.video, text, "video"), self._read(self.audio, audio_text or text, "audio"))
+
+    def text_cache_bytes(self, text: Text, audio_text: Text | None = None) -> int:
+        """Bytes that `text_cache` of these texts takes."""
+        found = 0
+        for stream, read in ((self.config.video, text), (self.config.audio, audio_text or text)):
+            blocks = sum(self.config.present(stream))
+            found += 2 * blocks * read.mask.numel() * stream.text_heads * stream.head_width
+        return found * self._dtype().itemsize
+
+    def _read(self, stream: Stream, text: Text, name: StreamName) -> StreamText:
+        states, bias = stream.read_text(text, self._dtype())
+        layers = [getattr(block, name) for block in self.blocks]
+        return StreamText(
+            bias, tuple(None if layer is None else layer.text_attention.project_kv(states) for layer in layers)
+        )
+
+    def _dtype(self) -> torch.dtype:
+        """What tokens are computed in: that of the weights, or of autocast."""
+        weight = self.video.patchify.weight
+        kind = weight.device.type
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return torch.get_autocast_dtype(kind) if autocast else weight.dtype
+
     def forward(
         self,
         latents: Latents,
@@ -104,6 +135,7 @@ class AVTransformer(nn.Module):
         conditions: Mapping[str, Tensor] | None = None,
         unmixed: Mapping[int, Latents] | None = None,
         chunk: float | None = None,
+        cache: TextCache | None = None,
     ) -> Latents:
         """Predict from noisy latents.
 
@@ -122,6 +154,7 @@ class AVTransformer(nn.Module):
                 that block must not mix the tokens of a sample (spatio-temporal guidance steers away from that).
             chunk: seconds; if given, attention is block-causal: tokens see no chunk of that length that is later
                 than their own. Where `positions` are places, they say so already.
+            cache: `text_cache` of the texts, which are then not looked at.
 
         Returns:
             Raw predictions in the shapes and dtypes of the latents.
@@ -141,9 +174,13 @@ class AVTransformer(nn.Module):
         at_video, at_audio = places
         video = self.video.embed(latents.video, sigma.video, at_video, conditions)
         audio = self.audio.embed(latents.audio, sigma.audio, at_audio, conditions)
-        to_video = self.video.condition(video, audio, text, at_video, exchange)
-        to_audio = self.audio.condition(audio, video, audio_text or text, at_audio, exchange)
+        read, heard = (text, audio_text or text) if cache is None else cache
+        to_video = self.video.condition(video, audio, read, at_video, exchange)
+        to_audio = self.audio.condition(audio, video, heard, at_audio, exchange)
         x, y = video and video.tokens, audio and audio.tokens
         for number, block in enumerate(self.blocks):
+            if cache is not None:
+                to_video = to_video and to_video._replace(projected=cache.video.projected[number])
+                to_audio = to_audio and to_audio._replace(projected=cache.audio.projected[number])
             x, y = block(x, y, to_video, to_audio, (unmixed or {}).get(number))
         return Latents(self.video.unembed(x, video, latents.video), self.audio.unembed(y, audio, latents.audio))

@@ -40,9 +40,24 @@ class Guidance:
             raise ValueError("spatio-temporal guidance needs to know which blocks to disturb: give stg_blocks")
 
     @property
+    def weights(self) -> dict[str, tuple[float, float]]:
+        """What the distance from each other estimate counts, for (video, audio)."""
+        all_of_them = {
+            "negative": (self.text[0] - 1, self.text[1] - 1),
+            "unmixed": self.stg,
+            "alone": (self.modality[0] - 1, self.modality[1] - 1),
+        }
+        return {name: weights for name, weights in all_of_them.items() if weights != (0.0, 0.0)}
+
+    @property
+    def passes(self) -> list[str]:
+        """The forward passes of an estimate, by name."""
+        return ["text", *self.weights]
+
+    @property
     def evaluations(self) -> int:
         """Forward passes an estimate costs."""
-        return 1 + (self.text != (1.0, 1.0)) + (self.modality != (1.0, 1.0)) + (self.stg != (0.0, 0.0))
+        return len(self.passes)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class Guided:
         text, negative: encoded prompts, one for each clip of the batch.
         options: more for the network, the same in every pass: tensors have one row for each clip of the batch.
         audio_text, audio_negative: prompts of the sound where they are others than the picture's (see `Text`).
+        cache: what the network keeps of `texts_of` from step to step, given to it as its option `cache`.
     """
 
     denoiser: Denoiser
@@ -66,32 +82,23 @@ class Guided:
     options: dict[str, Any] | None = None
     audio_text: Text | None = None
     audio_negative: Text | None = None
+    cache: Any = None
 
     def __call__(self, x: Latents, sigma: Latents) -> Latents:
         """Guided clean estimate; a scale that is no guidance leaves a stream's estimate as it is."""
-        weights, batch = self._weights(), len(self.text.states)
-        passes = ["text", *weights]
+        weights, batch, passes = self.guidance.weights, len(self.text.states), self.guidance.passes
         count, options = len(passes), {**_repeated(self.options or {}, len(passes)), **self._switches(passes)}
-        if self.audio_text is not None:
-            heard = {"negative": self.audio_negative or self.audio_text}
-            options["audio_text"] = _join([heard.get(name, self.audio_text) for name in passes])
+        texts, heard = texts_of(self.guidance, self.text, self.negative, self.audio_text, self.audio_negative)
+        if heard is not None:
+            options["audio_text"] = heard
+        if self.cache is not None:
+            options["cache"] = self.cache
         if count == 1:
-            return self.denoiser(x, sigma, self.text, self.positions, **options)
-        texts = _join([self.negative if name == "negative" else self.text for name in passes])
+            return self.denoiser(x, sigma, texts, self.positions, **options)
         found = self.denoiser(_repeat(x, count), _repeat(sigma, count), texts, self.positions, **options)
         estimates = [found.map(lambda e, i=i: e[i * batch : (i + 1) * batch]) for i in range(count)]
         terms = list(zip(weights.values(), estimates[1:], strict=True))
         return Latents(*(self._combine(index, estimates[0], terms) for index in (0, 1)))
-
-    def _weights(self) -> dict[str, tuple[float, float]]:
-        """What the distance from each other estimate counts, for (video, audio)."""
-        scales = self.guidance
-        all_of_them = {
-            "negative": (scales.text[0] - 1, scales.text[1] - 1),
-            "unmixed": scales.stg,
-            "alone": (scales.modality[0] - 1, scales.modality[1] - 1),
-        }
-        return {name: weights for name, weights in all_of_them.items() if weights != (0.0, 0.0)}
 
     def _switches(self, passes: list[str]) -> dict[str, Any]:
         """Which rows of the batch have something switched off in the network; a stream of no weight has not."""
@@ -121,6 +128,21 @@ class Guided:
             if weights[index]:
                 guided = guided + weights[index] * (clean - getattr(other, name))
         return rescaled(guided, clean, self.guidance.rescale)
+
+
+def texts_of(
+    guidance: Guidance,
+    text: Text,
+    negative: Text,
+    audio_text: Text | None = None,
+    audio_negative: Text | None = None,
+) -> tuple[Text, Text | None]:
+    """The prompts of all passes as one batch: of the picture (or both), and of the sound where it has others."""
+    texts = _join([negative if name == "negative" else text for name in guidance.passes])
+    if audio_text is None:
+        return texts, None
+    heard = {"negative": audio_negative or audio_text}
+    return texts, _join([heard.get(name, audio_text) for name in guidance.passes])
 
 
 def rescaled(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.types import Progress
 from phonofilm.weights.catalog import Pinned, Published
 from phonofilm.weights.public import models_home, read_manifest, write_manifest
-
-Progress = Callable[[str, int, int], None]
-"""Called with (file, bytes done, bytes in all) of the whole fetch."""
 
 BLOCK = 2**22
 

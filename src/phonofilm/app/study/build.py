@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -29,7 +29,7 @@ from phonofilm.evaluation.study.protocol import (
 )
 from phonofilm.files import check_folder, folder_for, text_lines
 from phonofilm.media import read_clip, write_clip
-from phonofilm.types import Clip
+from phonofilm.types import Clip, Progress
 
 REFERENCE = "reference"
 MISMATCH = "mismatched sound"
@@ -41,7 +41,6 @@ MUSHRA_ANCHORS = {
     "sync": (("sound 500 ms late", "audio-shift", -0.5), ("sound 125 ms late", "audio-shift", -0.125)),
 }
 """The low and the mid-range anchor of each MUSHRA scale; for sound those of ITU-R BS.1534-3."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
 from phonofilm.backends.canvas.finite import checked
 from phonofilm.backends.canvas.given import given_of, noise_of
@@ -39,7 +39,7 @@ from phonofilm.choices import NetworkName, Offload, Quantization
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, euler
-from phonofilm.types import Clip, Grid, Latents, Request, Text
+from phonofilm.types import Clip, Grid, Latents, Progress, Request, Text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.backends.base import Cancel, JobContext, Progress
+from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import Canvas
 from phonofilm.backends.canvas.finite import checked
 from phonofilm.backends.canvas.given import given_of, noise_of
@@ -34,7 +34,7 @@ from phonofilm.backends.wan.text import Tokens, cleaned, states_of
 from phonofilm.choices import Offload, Quantization
 from phonofilm.codecs.pixels import from_frames
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
-from phonofilm.types import Clip, Grid, Latents, Request, Text
+from phonofilm.types import Clip, Grid, Latents, Progress, Request, Text
 
 
 @dataclass(frozen=True)

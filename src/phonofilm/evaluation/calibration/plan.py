@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from phonofilm.evaluation.calibration.perturbations import KNOBS, MUST, Knob
 from phonofilm.evaluation.calibration.responses import DELAY, PROBES, SLOW, SLOW_EVERY, Unit, asked, cut_up, run
 from phonofilm.evaluation.calibration.sources import Source, of_world
 from phonofilm.evaluation.suite.registry import CORE_FEATURES, METRICS
+from phonofilm.types import Progress
 from phonofilm.workers import Workers
 
-Progress = Callable[[str, int, int], None]
 FAMILIES = ("bounce", "strike")
 ALWAYS = ("insertion", "blur", "grain", "flicker", "stutter", "intruders", "voice")
 """Knobs that are turned for slow metrics on every source they have."""

@@ -12,13 +12,14 @@ import numpy as np
 from phonofilm.checkpoint import file_sha256
 from phonofilm.evaluation.calibration.curves import Curve, linear
 from phonofilm.evaluation.calibration.perturbations import KNOBS
-from phonofilm.evaluation.calibration.plan import OWNERS, Progress, Settings, carry_out, units
+from phonofilm.evaluation.calibration.plan import OWNERS, Settings, carry_out, units
 from phonofilm.evaluation.calibration.responses import VERSION, Unit, not_run
 from phonofilm.evaluation.calibration.sample_size import size_curves
 from phonofilm.evaluation.calibration.sources import LENGTH, SECONDS, SIZE
 from phonofilm.evaluation.calibration.verdicts import CHANCE, LIP_REACH, Answers, Key, answers, curves
 from phonofilm.evaluation.features.registry import catalogue
 from phonofilm.evaluation.suite.registry import METRICS
+from phonofilm.types import Progress
 
 SURE = 0.3
 """Confidence from which an offset is listed a second time, apart from those that nothing fits well."""

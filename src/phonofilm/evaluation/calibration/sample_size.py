@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from phonofilm.evaluation.calibration.curves import Curve, Verdict
 from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance, frechet_infinity
 from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distance, polynomial_distance
+from phonofilm.types import Progress
 
 WIDTH = 16
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
@@ -19,7 +18,7 @@ def _draws(size: int, quick: bool) -> int:
     return 20 if quick else int(np.clip(40_000 // size, 6, 60))
 
 
-def size_curves(quick: bool = False, progress: Callable[[str, int, int], None] | None = None) -> list[Curve]:
+def size_curves(quick: bool = False, progress: Progress | None = None) -> list[Curve]:
     """FAD, FAD-∞, KAD and KID of pairs of samples of N rows, 16 features wide, from one normal distribution."""
     report = progress or (lambda stage, done, total: None)
     sizes = QUICK if quick else SIZES

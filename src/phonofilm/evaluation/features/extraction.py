@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -18,9 +18,8 @@ from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
 from phonofilm.evaluation.features.feature import Extractor
 from phonofilm.evaluation.features.registry import catalogue
+from phonofilm.types import Progress
 from phonofilm.workers import Workers, one_thread
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

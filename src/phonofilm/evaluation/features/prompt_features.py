@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.extraction import Plan, load_extractor
+from phonofilm.types import Progress
 
 
 def text_digest(prompt: str) -> str:
@@ -14,9 +15,7 @@ def text_digest(prompt: str) -> str:
     return hashlib.sha256(f"prompt {prompt}".encode()).hexdigest()
 
 
-def take_words(
-    prompts: Iterable[str], plan: Plan, progress: Callable[[str, int, int], None] | None = None
-) -> dict[str, int]:
+def take_words(prompts: Iterable[str], plan: Plan, progress: Progress | None = None) -> dict[str, int]:
     """Take the plan's features of every prompt that the cache does not have.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from phonofilm.evaluation.prompts import Prompt
 from phonofilm.evaluation.statistics import Interval, bootstrap_interval, of_few_clips
 from phonofilm.evaluation.suite.registry import Distance, Metric
 from phonofilm.evaluation.suite.sample import AbsentError, Lookup, Sample
+from phonofilm.types import Progress
 from phonofilm.workers import one_thread
 
 CONTROLS = 500
@@ -129,7 +130,7 @@ def measure(
     prompts: Mapping[str, Prompt],
     plan: Plan,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Measured]:
     """Every metric over the scored clips of both sides."""
     report = progress or (lambda stage, done, total: None)
@@ -153,7 +154,7 @@ def _tallies(
     prompts: Mapping[str, Prompt],
     read: Reader,
     seed: int,
-    report: Callable[[str, int, int], None],
+    report: Progress,
 ) -> tuple[dict[str, Tally], ...]:
     """What each clip adds to each metric, by its name: generated, real, and generated with a stranger's sound."""
     mine, theirs, shuffled = ({m.name: Tally(median=m.median, bounds=_bounds(m)) for m in metrics} for _ in range(3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,12 +26,11 @@ from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, un
 from phonofilm.extras import install_command
 from phonofilm.files import printable
 from phonofilm.perception.common.optional_imports import BY_HAND
+from phonofilm.types import Progress
 from phonofilm.weights import JUDGES, describe, fetched_judges
 
 PROTOCOL = "phonofilm-evaluate-2"
 """Raised whenever a number of an unchanged folder would change."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from phonofilm.app.reports.evaluation.names import told_apart
 from phonofilm.app.reports.evaluation.table import interval, number, weights_line
 from phonofilm.app.reports.evaluation.worst import embedded, ranked
 from phonofilm.files import find_printable, write_bytes
-
-Progress = Callable[[str, int, int], None]
+from phonofilm.types import Progress
 
 
 def write_page(result: Mapping[str, Any], path: Path, worst: int = 10, progress: Progress | None = None) -> Path:
