@@ -120,12 +120,14 @@ def test_a_quick_calibration_holds_and_goes_on_where_it_was(tmp_path):
     from phonofilm.evaluation.calibration.plan import Settings
     from phonofilm.evaluation.calibration.run import calibrate
 
-    names = ("offset", "drift", "onset–motion F1", "Spatial AV-Align[motion]", "FAD[log-mel]", "KAD[log-mel]")
+    names = ("offset", "drift", "onset–motion F1", "pan error", "FAD[log-mel]", "KAD[log-mel]",
+             "FAD[log-mel, stereo]", "FD[places]")  # fmt: skip
     settings = Settings(metrics=names, seeds=2, quick=True, cache=tmp_path)
     result = calibrate(settings)
     musts = {(curve["metric"], curve["knob"]) for curve in result["curves"] if curve["must"]}
     assert {("offset, signed", "offset"), ("drift, signed", "audio speed"), ("KAD", "N")} <= musts
     assert {("FAD[log-mel]", "noise"), ("KAD[log-mel]", "noise")} <= musts
+    assert {("FAD[log-mel, stereo]", "ears"), ("FD[places]", "ears")} <= musts
     assert [c for c in result["curves"] if c["must"] and not c["verdict"]["passed"]] == []
     assert result["passed"]
     row = result["offset"][0]
@@ -135,7 +137,7 @@ def test_a_quick_calibration_holds_and_goes_on_where_it_was(tmp_path):
     less = replace(settings, metrics=names[:4])  # without distances, whose curves over N are drawn anew each time
     again = calibrate(less, lambda stage, done, total: stages.append((stage, done, total)))
     assert again["offset"] == result["offset"]
-    assert again["curves"] == [c for c in result["curves"] if c["metric"][:3] not in ("FAD", "KAD")]
+    assert again["curves"] == [c for c in result["curves"] if c["metric"][:3] not in ("FAD", "KAD", "FD[")]
     assert ("turning knobs", 0, 0) in stages  # all of it was in the cache
 
 

@@ -16,7 +16,7 @@ from phonofilm.evaluation.dataset import scan
 from phonofilm.evaluation.features.cache import FeatureCache
 from phonofilm.evaluation.features.decoded_clip import Film
 from phonofilm.evaluation.features.registry import catalogue
-from phonofilm.evaluation.features.signal import boxes, places
+from phonofilm.evaluation.features.signal import places
 from phonofilm.evaluation.metrics.distribution.bootstrap_distances import FeatureSet, distance
 from phonofilm.evaluation.metrics.distribution.frechet import frechet_distance
 from phonofilm.evaluation.metrics.distribution.kernel import kernel_audio_distance, polynomial_distance
@@ -344,13 +344,22 @@ def aside(seed, true):
     return Film(Clip(frames, Fraction(25), np.clip(sound, -1, 1).astype(np.float32), 16_000))
 
 
+def things(film):
+    """What a detector that finds bright things would say: one box a picture, at 4 a second in 256 pixels."""
+    rows = []
+    for index, frame in enumerate(film.at(4.0)):
+        across = np.flatnonzero((frame.min(axis=-1) > 200).any(axis=0)) * (256 / frame.shape[1])
+        rows += [(index, across.min(), across.max())] if len(across) else []
+    return {"rows": np.array(rows, float).reshape(-1, 3)}
+
+
 def test_spatial_alignment_is_high_for_true_places_and_low_for_others():
     def score(true):
         shares = []
         for seed in range(8):
             film = aside(seed, true)
-            kept = {"places": places(film), "boxes": boxes(film)}
-            shares.append(spatially_aligned(Sample(kept.__getitem__, kept.__getitem__), "boxes"))
+            kept = {"places": places(film), "detr": things(film)}
+            shares.append(spatially_aligned(Sample(kept.__getitem__, kept.__getitem__), "detr"))
         top, bottom = np.sum(shares, axis=0)
         return top / bottom
 
@@ -360,9 +369,9 @@ def test_spatial_alignment_is_high_for_true_places_and_low_for_others():
 
 def test_a_mono_clip_has_no_places():
     film = Film(knocks(1, mono=True))
-    kept = {"places": places(film), "boxes": boxes(film)}
+    kept = {"places": places(film), "detr": things(film)}
     with pytest.raises(AbsentError, match="mono"):
-        spatially_aligned(Sample(kept.__getitem__, kept.__getitem__), "boxes")
+        spatially_aligned(Sample(kept.__getitem__, kept.__getitem__), "detr")
 
 
 def test_a_folder_of_sounds_is_scored_by_what_can_be_heard(place, tmp_path):

@@ -154,16 +154,30 @@ def muting(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Ca
 
 def pan(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     """One-sided scenes, turned so that their true side is the right one; mono is level 0 of the width."""
-    clip, side = sources.one_sided(source.name, source.seed)
-    if side < 0:
-        assert clip.frames is not None
-        assert clip.waveform is not None
-        clip = clip.with_(frames=clip.frames[:, :, ::-1].copy(), waveform=clip.waveform[::-1].copy())
+    clip = right_sided(source.name, source.seed)
     yield Case("", None, clip)
     for level in levels:
         yield Case("", level, sources.panned(clip, level), "same", real=True)
     for name, width in (("mirrored", -1.0), ("mono", 0.0)):
         yield Case(name, width, distort(clip, "stereo-width", width), "same", real=True)
+
+
+def ears(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
+    """Scenes that sound from the right, whose sides are made narrower, and then swapped."""
+    clip = right_sided(source.name, source.seed)
+    yield Case("", None, clip)
+    for level in levels:
+        yield Case("", level, distort(clip, "stereo-width", level), "same")
+
+
+def right_sided(family: str, seed: int) -> Clip:
+    """A scene all of whose sounds come from one side, mirrored if that is the left one."""
+    clip, side = sources.one_sided(family, seed)
+    if side > 0:
+        return clip
+    assert clip.frames is not None
+    assert clip.waveform is not None
+    return clip.with_(frames=clip.frames[:, :, ::-1].copy(), waveform=clip.waveform[::-1].copy())
 
 
 def insertion(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:

@@ -42,6 +42,10 @@ UP = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
 ALL = ("world", "film", "talk")
 PICTURES = ("imaging quality[brisque]", "FID[efficientnet]", "KID[efficientnet]", "FVD[dis-flow]")
 STEADY = ("temporal flicker", "motion smoothness[dis]")
+EARS = ("FAD[log-mel, stereo]", "KAD[log-mel, stereo]", "FAD[yamnet, stereo]", "KAD[yamnet, stereo]",
+        "FAD[vggish, stereo]", "FD[places]", "FAD[log-mel]")  # fmt: skip
+"""Distances that hear both ears, and one that does not."""
+
 SIGNED = ("offset, signed", "lip offset, signed")
 SOUND_ASKS = ("offset, signed", "sound")
 KNOBS = (
@@ -62,7 +66,9 @@ KNOBS = (
     Knob("quantisation", "Quantisation", "bits", (9, 8, 7, 6, 5, 4, 3, 2), (), SOUND_ASKS,
          audio_cases.sound_damage("quantise")),
     Knob("pan", "Place of the sound", "pan", tuple(np.linspace(-1, 1, 9)), (-1, -0.5, 0, 0.5, 1),
-         ("pan, located", "Spatial AV-Align[motion]", "pan error", "mono"), audio_cases.pan, ("world",)),
+         ("pan, located", "Spatial AV-Align[faces]", "pan error", "mono"), audio_cases.pan, ("world", "talk")),
+    Knob("ears", "Width of the sound; −1: ears swapped", "of the width", (1, 0.5, 0, -0.5, -1), (1, 0, -1), EARS,
+         audio_cases.ears, ("world",)),
     Knob("gain", "Loudness", "dB", (0, -6, -12, -24, -36), (0, -12, -24), ("loudness", "loudness gap"),
          audio_cases.gain),
     Knob("muting", "Silence", "share muted", (0, 0.25, 0.5, 0.75, 1), (0, 0.5, 1), ("silence",), audio_cases.muting),
@@ -92,7 +98,11 @@ MUST = {
     "KAD[log-mel]": ("noise", "low-pass"),
     "FAD[yamnet]": ("noise", "low-pass", "quantisation"),
     "KAD[yamnet]": ("noise", "low-pass", "quantisation"),
-    "Spatial AV-Align[motion]": ("pan",),
+    "FAD[log-mel, stereo]": ("ears",),
+    "KAD[log-mel, stereo]": ("ears",),
+    "FAD[yamnet, stereo]": ("ears",),
+    "KAD[yamnet, stereo]": ("ears",),
+    "FD[places]": ("ears",),
     "IH@dur[yamnet+silero, prompt]": ("insertion",),
 }
 """Where a shape is the least a metric must show to be trusted, by metric and knob, in Foley World."""

@@ -24,7 +24,7 @@ OWNERS = {
     "offset, signed": "offset",
     "lip offset, signed": "lip offset[face-mesh]",
     "drift, signed": "drift",
-    "pan, located": "Spatial AV-Align[motion]",
+    "pan, located": "pan error",
 }
 """The metric that each probe looks behind."""
 
@@ -32,6 +32,9 @@ HEAVY = ("disturbed", "fragments", "audio speed", "video speed")
 """Knobs that are turned for a third of the stretches of a real film: each of their levels is a picture of its own, or
 a search over speeds.
 """
+
+FACES = {"faces", "face-boxes"}
+"""Features that look for faces, which talking scenes alone have."""
 
 SPEAKERS = 5
 """Talking scenes of a full run: what they show is reported, and nothing is required of them."""
@@ -100,14 +103,14 @@ def _turned(settings: Settings, source: Source, stamp: str, kind: str) -> Iterat
 
 def names_of(knob: Knob, metrics: Sequence[str], slow: bool, faces: bool = False) -> tuple[str, ...]:
     """What a knob is turned for: its probes where their metric is wanted, and metrics; faces are looked for in talk."""
-    chosen = [metric for metric in asked(knob, metrics) if faces or "faces" not in metric.features]
+    chosen = [metric for metric in asked(knob, metrics) if faces or not FACES & set(metric.features)]
     chosen = [
         metric
         for metric in chosen
         if slow or not takes_long(metric.name) or knob.name in (*ALWAYS, *MUST.get(metric.name, ()))
     ]
     probes = [name for name in knob.asks if name in PROBES and OWNERS[name] in metrics]
-    probes = [name for name in probes if faces or "faces" not in PROBES[name][0]]
+    probes = [name for name in probes if faces or not FACES & set(PROBES[name][0])]
     probes += ["offset, confidence"] if "offset, signed" in probes else []
     delay = [DELAY] if DELAY in knob.asks and "offset" in metrics else []
     return tuple(probes + delay + [metric.name for metric in chosen])

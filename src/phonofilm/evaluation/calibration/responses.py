@@ -30,7 +30,7 @@ from phonofilm.signals.sync.alignment import align
 from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
 from phonofilm.types import Clip
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a knob or a source changes, which makes the cache forget the old results."""
 
 STRETCHES = 2

@@ -177,6 +177,8 @@ def _judged(knob: str, metric: str, levels: np.ndarray, values: np.ndarray, hear
         clean = heard.scores(None)
         within = 3 * float(clean.std() / np.sqrt(max(len(clean), 1))) + 1e-9
         return flat(values, heard.pooled(None), within), [heard.pooled(None)] * len(levels), within
+    if knob == "ears":
+        return _ears(metric, levels, values), (), 0.0
     if knob == "gain" and metric in ("loudness", "loudness gap"):
         sign = 1 if metric == "loudness" else -1
         expected = values[np.argmax(levels)] + sign * levels
@@ -238,6 +240,19 @@ def _pan(metric: str, levels: np.ndarray, values: np.ndarray, turned: Mapping[st
     said = f"best at {best:+.2f}, {values.max():.2f}; on the wrong side {wrong:.2f}; mono {'scored' if mono else 'n/a'}"
     passed = best > 0 and values.max() > 2 * wrong and not mono
     return Verdict(passed, "peaks at the true side, at most half on the wrong one; mono n/a", said), (), 0.0
+
+
+def _ears(metric: str, levels: np.ndarray, values: np.ndarray) -> Verdict | None:
+    """Distances that hear both ears grow the more the sides are wrong; one of the ears' mean is deaf to a swap."""
+    said = dict(zip(levels.tolist(), values.tolist(), strict=True))
+    if not {1.0, -1.0} <= said.keys():
+        return None
+    own, swapped, most = said[1.0], said[-1.0], float(np.abs(values).max())
+    if metric == "FAD[log-mel]":
+        return Verdict(abs(swapped - own) <= 0.01 * most, "deaf to swapped ears", f"{swapped - own:+.3g} of {most:.3g}")
+    rises = monotone(-levels, values, 1, 0.95)
+    required = rises.required.replace("the damage", "what is wrong with the sides")
+    return Verdict(rises.passed, required, f"{rises.measured}; as they are {own:.3g}, swapped {swapped:.3g}")
 
 
 def _damage(knob: str, metric: str, levels: np.ndarray, values: np.ndarray) -> Verdict | None:

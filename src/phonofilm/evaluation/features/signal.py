@@ -9,7 +9,6 @@ import numpy as np
 
 from phonofilm.evaluation.features.decoded_clip import RATE, Film, UnfitError
 from phonofilm.evaluation.features.feature import Extractor, Feature
-from phonofilm.evaluation.metrics.spatial import SIDE as SPATIAL_SIDE
 from phonofilm.evaluation.metrics.spatial import is_mono, locate
 from phonofilm.evaluation.metrics.vbench import (
     blur_effect,
@@ -33,14 +32,8 @@ SILENT = -60.0
 PATCH = 96
 """Frames of 10 ms of one patch of log-mel statistics, as long as VGGish's."""
 
-STILL = 1e-4
-"""Mean squared change of a column of pixels (0 … 1) below which nothing moves in it."""
-
 MOTION = ("change", "across", "upright", "light", "tones")
 """Signals of a clip's motion, as they are kept."""
-
-BOX_RATE = 4.0
-"""Pictures a second in which moving things are boxed, the rate of Spatial AV-Align's detector."""
 
 
 def facts(film: Film) -> Mapping[str, np.ndarray]:
@@ -171,30 +164,6 @@ def places(film: Film) -> Mapping[str, np.ndarray]:
     }  # fmt: skip
 
 
-def boxes(film: Film) -> Mapping[str, np.ndarray]:
-    """What moves, as rows (frame, x0, x1) at 4 a second in 256 pixels: runs of columns that change most.
-
-    Changes are squared differences of pictures 1/8 s apart, less their median, which a moving camera raises everywhere.
-    """
-    images = film.images[film.ticks(2 * BOX_RATE)]
-    if len(images) < 2:
-        raise UnfitError("moving things need a quarter of a second of film")
-    change = (np.diff(images, axis=0)[::2].astype(np.float64)) ** 2
-    columns = change.mean(axis=1)
-    columns = np.maximum(columns - np.median(columns, axis=1, keepdims=True), 0)
-    rows = [row for frame, line in enumerate(columns) for row in _runs(frame, line)]
-    return {"rows": np.array(rows, dtype=np.float64).reshape(-1, 3)}
-
-
-def _runs(frame: int, change: np.ndarray) -> list[tuple[float, float, float]]:
-    if change.max() < STILL:
-        return []
-    edges = np.diff(np.concatenate([[0], change > 0.3 * change.max(), [0]]).astype(int))
-    scale = SPATIAL_SIDE / len(change)
-    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
-    return [(float(frame), a * scale, b * scale) for a, b in zip(starts, ends, strict=True)]
-
-
 def dropouts(film: Film) -> Mapping[str, np.ndarray]:
     """What is cut out of the sound and of the picture, and where they jump."""
     parts = {
@@ -260,7 +229,6 @@ CORE = (
     _core("onsets", "sound", onsets, 4),
     _core("sync", "both", sync, 8),
     _core("places", "sound", places),
-    _core("boxes", "picture", boxes, 2),
     _core("dropouts", "both", dropouts),
     _core("log-mel", "sound", log_mel),
 )

@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 
+from phonofilm.evaluation.features.detectors import RATE as BOX_RATE
 from phonofilm.evaluation.features.detectors import SCENES, names_from
-from phonofilm.evaluation.features.signal import BOX_RATE, strength_from, synchrony
+from phonofilm.evaluation.features.signal import strength_from, synchrony
 from phonofilm.evaluation.metrics.distribution.divergence import kl_divergence
 from phonofilm.evaluation.metrics.embedding_similarity import (
     avh_score,

@@ -32,10 +32,6 @@ FAILURES: dict[str, str] = {
         "Windows of 2 s: blind to offsets of less; its worst frames are often those that show nothing that sounds."
     ),
     "PE-AV score": "What is heard, not when; needs timm and torchvision; not comparable with ImageBind's.",
-    "Spatial AV-Align[motion]": (
-        "±40 px and boxes of all that moves hit often by chance; a shaking camera moves everything: read it "
-        "beside its control."
-    ),
     "pan error": "Frames where only one sounds do not count.",
     "mono": "Says nothing of whether the places are right.",
     "CLIPScore": "Counts nouns, hardly relations, numbers or motion; B/32 and L/14 differ by tenths and in ranking.",

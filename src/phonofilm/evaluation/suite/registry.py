@@ -203,13 +203,6 @@ SPACE_METRICS = (
         "Shimada 2024, SAVGBench; detector ours", has_shuffled_control=True,
     ),
     Metric(
-        "Spatial AV-Align[motion]", partial(clip_metrics.spatially_aligned, feature="boxes"),
-        ("places", "boxes"), SPACE,
-        "", "higher", "0 … 1",
-        "pooled TP / (TP + FN): located sounds at 10 Hz against boxes of what changes at 4 Hz, ± 40 px; mono is n/a",
-        "Shimada 2024, SAVGBench; boxes ours", has_shuffled_control=True,
-    ),
-    Metric(
         "pan error", mean_of(clip_metrics.pan_gap), ("places",), SPACE, "", "lower", "0 … 2",
         "mean |pan − reference's pan| where both sound", OUR, needs=("reference",), has_shuffled_control=True,
     ),
@@ -508,7 +501,6 @@ CORE_FEATURES = {
     "onsets",
     "sync",
     "places",
-    "boxes",
     "log-mel",
     "syncnet",
 }

@@ -35,6 +35,10 @@ WINDOW, HEARD = 0.128, (50.0, 5000.0)
 SPEEDS = np.concatenate([sign * np.geomspace(0.45, 2.0, 20) for sign in (1, -1)])
 """Halves of the picture's width a second."""
 
+LOUD, LASTING = 0.15, 0.35
+"""Level, as a share of the highest, from which on a spectrum counts in full, and share of the time in which it must:
+what knocks does not pass by."""
+
 SUPPORT, OUTLIERS, DEVIATION = 0.5, 0.06, 0.025
 """Share of a sound's weight that must lie near its course; share of a picture's points that may lie far from theirs,
 and the deviation of the others, in halves of the picture's width."""
@@ -66,6 +70,8 @@ def sound_courses(sound: Floats, sample_rate: int) -> Floats:
     if len(sound) < 2 or not 0.5 <= sound.shape[1] / sample_rate <= LONGEST or not sound.any():
         return np.zeros((0, len(COLUMNS)))
     pan, weight = _pans(sound[:2], sample_rate)
+    if (weight.sum(axis=1) > 0.999).mean() < LASTING:
+        return np.zeros((0, len(COLUMNS)))
     times: Floats = np.arange(len(pan), dtype=np.float64) * STRIDE
     rest, found = weight.copy(), []
     cell = np.clip(((pan + 1) / 2 * BINS).astype(int), 0, BINS - 1)
@@ -99,7 +105,7 @@ def _pans(sound: Floats, sample_rate: int) -> tuple[Floats, Floats]:
     weight = np.hypot(left, right)
     loud = weight.sum(axis=1, keepdims=True)
     pan = 4 / np.pi * np.arctan2(right, left + 1e-12) - 1
-    return pan, weight / np.maximum(loud, max(0.15 * float(loud.max()), 1e-12))
+    return pan, weight / np.maximum(loud, max(LOUD * float(loud.max()), 1e-12))
 
 
 def picture_courses(images: Images, fps: float) -> Floats:
