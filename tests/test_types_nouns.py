@@ -73,6 +73,7 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
         "given_stems": {"speech": Clip(waveform=SOUND, sample_rate=16_000)},
         "gain": {"speech": -3.0},
         "mix_as": "speech",
+        "draft": True,
         "sampler": "heun",
         "model": "small",
     }

@@ -379,6 +379,7 @@ class Request:
         given_stems: stems that are not made but given, to picture and other stems too; each a clip with sound.
         gain: levels of stems in dB, 0 leaves one as it is.
         mix_as: of a source whose sound is one mix, the stem that the model takes it for; None guesses.
+        draft: quick and rough: of our own models fewer steps without guidance, and half the size unless one is said.
         sampler: "euler", or of second order "heun", "multistep" and "unipc"; None for the model's own.
         model: name of a model, or a path to its weights.
     """
@@ -408,6 +409,7 @@ class Request:
     given_stems: Mapping[Stem, Clip] = field(default_factory=dict)
     gain: Mapping[Stem, float] = field(default_factory=dict)
     mix_as: Stem | None = None
+    draft: bool = False
 
     def __post_init__(self) -> None:
         for name in ("only", "no"):
@@ -432,7 +434,7 @@ class Request:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-_LATER = ("no", "effects", "music", "given_stems", "gain", "mix_as")
+_LATER = ("no", "effects", "music", "given_stems", "gain", "mix_as", "draft")
 """Fields that requests have not always had: a digest has those that are not as by default."""
 
 

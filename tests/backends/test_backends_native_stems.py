@@ -231,6 +231,25 @@ def test_a_long_clip_goes_on_stem_by_stem(model):
     assert given.mask.audio[0, 0, 0].tolist() == [True] * 6 + [False] * (given.values.audio.shape[-1] - 6)
 
 
+def test_a_draft_is_smaller_and_takes_fewer_evaluations(model):
+    slow = replace(model.parts.trained, steps=15, guidance=(2.0, 2.0), modality_guidance=(2.0, 2.0))
+    backend = replace(model, parts=replace(model.parts, trained=slow))
+    steps: list[int] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        steps.extend([total] if stage == "sampling" else [])
+
+    draft = backend.generate("x", seconds=0.25, draft=True, progress=progress)
+    assert set(steps) == {5}
+    assert draft.frames.shape[1:] == (64, 64, 3)
+    assert draft.metadata["draft"] == "yes"
+    assert sums(draft)
+    steps.clear()
+    own = backend.generate("x", seconds=0.25, draft=True, size=(96, 96), steps=2, progress=progress)
+    assert (own.frames.shape[1:], set(steps)) == ((96, 96, 3), {2})
+    assert (slow.asked(Request("x")), model.parts.trained.asked(Request("x", draft=True)).steps) == (slow, 3)
+
+
 def test_smaller_sizes_and_rates_are_resized_down(model):
     small = model.generate("x", size=(64, 48), fps=12)
     assert small.frames.shape == (12, 48, 64, 3)

@@ -10,6 +10,8 @@ from phonofilm import Clip, PhonofilmError, Request
 from phonofilm.backends.canvas.layout import work_out
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.stems import Wanted, wanted
+from phonofilm.backends.cascade import Cascade
+from phonofilm.backends.fake import FakeBackend
 from phonofilm.backends.requests import as_request
 from phonofilm.choices import STEMS
 
@@ -17,6 +19,8 @@ FILM = Clip(
     frames=np.zeros((24, 16, 16, 3), np.uint8), fps=12, waveform=np.zeros((2, 32_000), np.float32), sample_rate=16_000
 )
 WORDS = Clip(waveform=np.full((1, 8_000), 0.1, np.float32), sample_rate=16_000)
+BROKEN = WORDS.with_(waveform=WORDS.waveform * np.float32("nan"))
+LONG = Clip(waveform=np.zeros((1, 7_000), np.float32), sample_rate=10)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,11 @@ def test_the_parts_that_are_asked_for(fields, found):
         ({"only": "video,effects", "gain": {"music": 1.0}}, "no music in what is made"),
         ({"given_stems": {"drums": WORDS}}, "no stem 'drums'"),
         ({"given_stems": {"speech": Clip()}}, "given as speech has no sound"),
-        ({"given_stems": {"speech": Clip(waveform=WORDS.waveform * np.float32("nan"), sample_rate=1)}}, "not finite"),
+        (
+            {"given_stems": {"speech": BROKEN}},
+            "not finite",
+        ),
+        ({"given_stems": {"speech": LONG}}, "given lasts 700 s; say how much of it to use, up to 600 s"),
         ({"only": "video,speech", "music": "a waltz"}, "prompt for music, which is not made"),
         ({"music": "a \ud800"}, "not text in UTF-8"),
         ({"only": "effects", "image": np.zeros((8, 8, 3), np.uint8)}, "no picture is made"),
@@ -101,6 +109,25 @@ def test_a_model_of_one_mix_says_that_it_has_no_stems(fields, what):
     request = as_request("a red ball", {"model": "nano", **fields})
     with pytest.raises(PhonofilmError, match=f"nano has one mix of sound: {what} needs a model with speech, effects"):
         work_out(request, ModelDefaults())
+
+
+def test_a_cascade_hands_each_model_its_part():
+    """The picture's model hears nothing of stems, and the sound's makes those that are asked for."""
+    silent = FakeBackend(ModelDefaults())
+    both = Cascade("one+two", silent, FakeBackend())
+    made = both.generate("a ball", seconds=0.5, no=("music",), gain={"speech": -6.0}, given_stems={"speech": WORDS})
+    assert tuple(made.stems) == STEMS
+    assert not made.stems["music"].any()
+    assert np.abs(made.stems["speech"]).max() == pytest.approx(0.05, abs=2e-3)
+    assert made.frames is not None
+    assert both.generate("a ball", seconds=0.5, only="video").stems == {}
+    assert tuple(both.generate("a ball", seconds=0.5, only="effects,music").stems) == ("effects", "music")
+    both.check(Request("a ball", music="a waltz"))
+    with pytest.raises(PhonofilmError, match="all of it is given"):
+        both.check(Request("a ball", only="video", given_stems={"speech": WORDS}))
+    for backend in (Cascade("one+two", silent, silent), silent):
+        with pytest.raises(PhonofilmError, match="has one mix of sound: a prompt for music needs"):
+            backend.check(Request("a ball", music="a waltz"))
 
 
 def test_a_model_of_one_mix_makes_picture_alone_or_sound_alone(tiny_model):

@@ -7,16 +7,17 @@ prompts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from phonofilm.backends.base import Backend, Cancel, JobContext
-from phonofilm.backends.canvas.stems import stems_of, wanted
+from phonofilm.backends.canvas.stems import check_stems, stems_of, wanted
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.requests import as_request
 from phonofilm.backends.streamed import window_of
 from phonofilm.choices import Stem
+from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Progress, Request
 
 
@@ -40,7 +41,11 @@ class Cascade:
 
     def check(self, request: Request) -> None:
         """See `Backend.check`."""
-        (self.sound if _is_sound_alone(request) else self.picture).check(request)
+        if _is_sound_alone(request):
+            self.sound.check(request)
+        else:
+            self._check_sound(request)
+            self.picture.check(_silent(request))
 
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
@@ -53,8 +58,9 @@ class Cascade:
         request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         if _is_sound_alone(request):
             return self.sound.generate(request, progress, cancel)
-        film = self.picture.generate(request, progress, cancel)
-        if not wanted(request).made:
+        self._check_sound(request)
+        film = self.picture.generate(_silent(request), progress, cancel)
+        if not wanted(request).stems:
             return film
         monitor("sound", 0, 1)
         asked = Request(
@@ -63,11 +69,29 @@ class Cascade:
             source=film,
             seed=request.seed if request.audio_seed is None else request.audio_seed,
             negative=request.negative,
+            only=request.only,
+            no=request.no,
+            effects=request.effects,
+            music=request.music,
+            given_stems=request.given_stems,
+            gain=request.gain,
         )
         clip = self.sound.generate(asked, progress, cancel)
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
         weights = join_hashes([part.metadata.get("weights", "") for part in (film, clip)])
         return clip.with_(metadata=provenance_metadata(request, self.name, weights, notices))
+
+    def _check_sound(self, request: Request) -> None:
+        """Refuse a sound that the second model cannot make."""
+        asked = wanted(request)
+        check_stems(replace(request, model=self.name), self.stems)
+        if asked.given and not asked.made:
+            raise PhonofilmError(f"{self.name} makes sound for a picture, and all of it is given; leave a stem to make")
+
+
+def _silent(request: Request) -> Request:
+    """What is asked of the model of the picture."""
+    return replace(request, only=None, no=(), effects="", music="", given_stems={}, gain={})
 
 
 def _is_sound_alone(request: Request) -> bool:

@@ -100,9 +100,10 @@ class NativeBackend:
         check(request)
         for prompt in (request.prompt, request.negative, request.effects, request.music):
             self.parts.text.check(prompt)
-        self.parts.trained.guidance_of(request)
-        self.parts.trained.sampler_of(request)
-        work_out(request, self.parts.trained)
+        trained = self.parts.trained.asked(request)
+        trained.guidance_of(request)
+        trained.sampler_of(request)
+        work_out(request, trained)
 
     @torch.inference_mode()
     def generate(
@@ -116,7 +117,7 @@ class NativeBackend:
         request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
         monitor("text", 0, 1)
         text, negative = (self.parts.text.encode([prompt]) for prompt in (request.prompt, request.negative))
-        trained = self.parts.trained
+        trained = self.parts.trained.asked(request)
         denoiser = Denoiser(self.parts.transformer, trained.prediction)
         sampler, evaluations = trained.sampler_of(request), request.steps or trained.steps
         sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
@@ -153,8 +154,9 @@ class NativeBackend:
         told: Prompts, away: Prompts, cache: TextCache | None,
     ) -> Denoise:  # fmt: skip
         """The denoiser with its prompts and its guidance: by more passes, or by what a student has learnt."""
-        scales = self.parts.trained.guidance_of(request)
-        if not self.parts.trained.student:
+        trained = self.parts.trained.asked(request)
+        scales = trained.guidance_of(request)
+        if not trained.student:
             return Guided(denoiser, told[0], away[0], positions, scales, None, told[1], away[1], cache)
         negative = away[0] if request.negative else None
         return Student(

@@ -9,7 +9,20 @@ from typing import Any
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.types import Request
 
-_ASKED = ("task", "negative", "video_seed", "audio_seed", "span", "only", "no", "effects", "music", "gain", "mix_as")
+_ASKED = (
+    "task",
+    "negative",
+    "video_seed",
+    "audio_seed",
+    "span",
+    "only",
+    "no",
+    "effects",
+    "music",
+    "gain",
+    "mix_as",
+    "draft",
+)
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
 
@@ -25,6 +38,7 @@ def provenance_metadata(
     for name in _SAMPLED:
         if decided[name] is None:
             decided[name] = getattr(trained, name, None)
+    decided["draft"] = "yes" if request.draft else None
     for name in ("only", "no"):
         decided[name] = ",".join(decided[name] or ())
     decided = {name: value for name, value in decided.items() if value not in (None, "", {})}

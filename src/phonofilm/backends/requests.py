@@ -117,6 +117,9 @@ def _number_faults(request: Request) -> Iterator[Fault]:
             frame_rate(request.fps)
         except PhonofilmError as error:
             yield Fault("fps", str(error))
+    given = max((float(clip.sound_seconds) for clip in request.given_stems.values()), default=0.0)
+    if request.task == "generate" and seconds is None and given > MAX_SECONDS:
+        yield Fault("seconds", f"what is given lasts {given:.0f} s; say how much of it to use, up to {MAX_SECONDS} s")
     if request.steps is not None and not 1 <= request.steps <= MAX_STEPS:
         yield Fault("steps", f"{request.steps} steps are not possible; choose 1 to {MAX_STEPS}")
     for path in ("seed", "video_seed", "audio_seed"):

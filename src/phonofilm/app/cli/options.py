@@ -41,6 +41,14 @@ class GenerationOptions:
         int | None,
         typer.Option(metavar="N", help="Steps of the sampler: more is finer and slower.", rich_help_panel=SAMPLING),
     ] = None
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="Quick and rough: half the size, a third of the steps, no guidance; of our own models.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = False
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -164,7 +172,7 @@ class StemOptions:
         typer.Option(
             metavar="SET",
             autocompletion=complete(*PARTS),
-            help=f"Make only these, as effects,music: of {', '.join(PARTS)} (all sound).",
+            help=f"Make only these, as effects,music: of video, {', '.join(STEMS)}, audio (all sound).",
             rich_help_panel=SOUND,
         ),
     ] = None

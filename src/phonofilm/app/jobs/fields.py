@@ -179,6 +179,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "given_stems": files,
     "gain": levels,
     "mix_as": text,
+    "draft": flag,
     "stems": text,
     "stem_tracks": flag,
     "sampler": text,

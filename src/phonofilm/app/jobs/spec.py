@@ -89,6 +89,7 @@ class RequestSpec:
     given_stems: Mapping[Stem, str] = field(default_factory=dict)
     gain: Mapping[Stem, float] = field(default_factory=dict)
     mix_as: Stem | None = None
+    draft: bool = False
     stems: str | None = None
     stem_tracks: bool = False
     device: str = "auto"

@@ -74,7 +74,7 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
     check_stems(request, trained.stems)
     source = _worked_on(request)
     fps = source.fps or request.fps or trained.fps
-    size = _size(source.frames) if source.frames is not None else (request.size or trained.size)
+    size = _size(source.frames) if source.frames is not None else trained.size_of(request)
     rate = source.sample_rate or trained.geometry.sample_rate
     if request.task == "generate":
         given = max((clip.sound_seconds for clip in request.given_stems.values()), default=None)

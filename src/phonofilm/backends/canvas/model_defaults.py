@@ -14,6 +14,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import Guidance
 from phonofilm.types import Geometry, Grid, Request, nearest
 
+DRAFT_STEPS = 4
 KEY = "trained"
 """The key, in the metadata of the transformer's weights, of a JSON object with any of the fields below."""
 
@@ -81,6 +82,17 @@ class ModelDefaults:
             raise PhonofilmError(f"weights {where}: what they say of their training is not JSON") from error
         return replace(from_dict(ModelDefaults, values, f"{where} {KEY}."), geometry=geometry, stems=stems)
 
+    def asked(self, request: Request) -> ModelDefaults:
+        """These, or for a draft a third of the steps (four at least, where there are as many) without guidance.
+
+        A student has few steps, and its guidance costs nothing: it stays as it is.
+        """
+        if not request.draft or self.student:
+            return self
+        none = (1.0, 1.0)
+        steps = min(self.steps, max(DRAFT_STEPS, self.steps // 3))
+        return replace(self, steps=steps, guidance=none, modality_guidance=none, stg=None)
+
     def guidance_of(self, request: Request) -> Guidance:
         """The guidance that a request asks for, or the model's own.
 
@@ -98,6 +110,11 @@ class ModelDefaults:
         """The grid of a clip, or a window, of so many frames."""
         width, height = self.size
         return Grid(frames, height, width, self.fps, self.geometry)
+
+    def size_of(self, request: Request) -> tuple[int, int]:
+        """The size that a request names, or the model's own, halved for a draft."""
+        width, height = self.size
+        return request.size or ((max(1, width // 2), max(1, height // 2)) if request.draft else self.size)
 
     def sampler_of(self, request: Request) -> SamplerName:
         """The sampler that a request names, or the model's own.

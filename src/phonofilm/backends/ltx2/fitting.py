@@ -14,6 +14,7 @@ from phonofilm.backends.canvas.fit import near_size
 from phonofilm.backends.canvas.layout import work_out
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.ltx2.config import DISTILLED_SIGMAS, MAX_SECONDS, TERMINAL
+from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import flow_sigmas, steps_for
 from phonofilm.types import Request
 
@@ -29,6 +30,8 @@ def fitted(
 
     In two stages the steps are of 64 pixels, so that half of each side is whole.
     """
+    if request.draft:
+        raise PhonofilmError("a draft is made by our own models; ask LTX-2 for fewer --steps and a smaller --size")
     job = work_out(request, trained)
     step = stages * trained.geometry.video_space
     size = near_size(job.size, step, PIXELS)

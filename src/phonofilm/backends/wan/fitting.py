@@ -29,6 +29,8 @@ def check_task(request: Request, name: str, settings: Settings) -> None:
     """
     if request.task != "generate":
         raise PhonofilmError(f"{name} makes film from text, and cannot {request.task}; ltx2 and nano can")
+    if request.draft:
+        raise PhonofilmError(f"a draft is made by our own models; ask {name} for fewer --steps and a smaller --size")
     if not wanted(request).picture:
         raise PhonofilmError(f"{name} makes silent film, so without a picture nothing is left to make")
     if request.image is not None and settings.picture == "none":
