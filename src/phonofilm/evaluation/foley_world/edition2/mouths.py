@@ -1,0 +1,91 @@
+"""Whether mouths move with voices: canonical correlation of small cells of the picture and bands of the voice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from phonofilm.signals.onsets import RATE, WINDOW
+
+Floats = NDArray[np.float64]
+
+CELLS = 32
+"""Cells along a side of the picture."""
+PARTS = 10
+"""Principal components of a picture's cells."""
+LATE = WINDOW / 2 + 0.01
+"""Seconds from the middle of what a band's energy is of to its time, and half of a shutter."""
+LAGS = np.arange(-1.0, 1.0001, 0.02)
+"""Seconds that the voice is tried late."""
+
+
+def cells(frames: np.ndarray, fps: float) -> Floats:
+    """Brightness of cells [T, CELLS, CELLS], without what is slow and without light that all share."""
+    grey = frames.mean(-1, dtype=np.float32)
+    rows, columns = (np.linspace(0, side, CELLS + 1).astype(int) for side in grey.shape[1:])
+    sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
+    means = sums / np.outer(np.diff(rows), np.diff(columns)) / 255
+    means = means - np.median(means, axis=(1, 2), keepdims=True)
+    return np.asarray(means - gaussian_filter1d(means, 0.5 * fps, axis=0), np.float64)
+
+
+def bands(energy: Floats) -> Floats:
+    """Log energy of four groups of bands [N, 4] at RATE of band energy [N, bands], without what is slow."""
+    groups = np.stack([part.sum(1) for part in np.array_split(energy, 4, axis=1)], 1)
+    level = gaussian_filter1d(np.log10(groups + 1e-4 * max(float(groups.max()), 1e-30)), 0.03 * RATE, axis=0)
+    return np.asarray(level - gaussian_filter1d(level, 0.5 * RATE, axis=0))
+
+
+def offset(seen: Floats, voice: Floats, fps: float) -> float:
+    """Seconds by which the voice is late; NaN where nothing moves or nothing is heard.
+
+    At each lag the squared canonical correlations (Hotelling 1936) of the voice and of the picture's largest principal
+    components are added up.
+
+    Args:
+        seen: as `cells` gives them. voice: as `bands` gives it.
+    """
+    if not seen.any() or not voice.any():
+        return float("nan")
+    parts = np.linalg.svd(seen.reshape(len(seen), -1), full_matrices=False)[0][:, :PARTS]
+    agree = []
+    for lag in LAGS:
+        basis = np.linalg.qr(heard_at(voice, len(seen), fps, lag))[0]
+        agree.append(float(((parts.T @ basis) ** 2).sum()))
+    return float(LAGS[int(np.argmax(agree))])
+
+
+def heard_at(voice: Floats, frames: int, fps: float, lag: float = 0.0) -> Floats:
+    """The voice [T, K] at the times of frames, `lag` seconds later."""
+    place = (np.arange(frames) / fps + LATE + lag) * RATE
+    return np.stack([np.interp(place, np.arange(len(voice)), column, left=0, right=0) for column in voice.T], 1)
+
+
+def in_turn(seen: Floats, ears: Floats, fps: float) -> float:
+    """How much better each half of the picture moves with the voice from its own side than with the other's.
+
+    Args:
+        seen: as `cells` gives them. ears: energy [N, bands, 2] of the voice at the two ears.
+
+    Returns:
+        The difference of correlations, -2 ... 2: above 0 where the right mouths move.
+    """
+    total = ears.sum(1)
+    balance = (total[:, 1] - total[:, 0]) / np.maximum(total.sum(1), 1e-9 * max(float(total.max()), 1e-30))
+    level = gaussian_filter1d(np.log10(total.sum(1) + 1e-4 * max(float(total.max()), 1e-30)), 0.03 * RATE)
+    voiced = np.maximum(level - np.log10(1e-3 * max(float(total.max()), 1e-30)), 0)
+    sides = heard_at(np.stack([voiced * (balance < 0), voiced * (balance > 0)], 1), len(seen), fps)
+    quick = np.abs(np.diff(seen, axis=0, prepend=seen[:1]))
+    half = seen.shape[2] // 2
+    busy = np.stack([_busiest(quick[:, :, :half]), _busiest(quick[:, :, half:])], 1)
+    busy = gaussian_filter1d(busy, 0.12 * fps, axis=0)
+    table = np.corrcoef(np.concatenate([busy, sides], 1).T)[:2, 2:]
+    table = np.nan_to_num(table)
+    return float(table[0, 0] + table[1, 1] - table[0, 1] - table[1, 0])
+
+
+def _busiest(quick: Floats) -> Floats:
+    """Change [T] of the dozen cells that change most."""
+    flat = quick.reshape(len(quick), -1)
+    return np.asarray(flat[:, np.argsort(-flat.std(0))[:12]].mean(1))
