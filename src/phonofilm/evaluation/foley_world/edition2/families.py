@@ -1,4 +1,7 @@
-"""Which family of scenes a picture shows and a sound is of, by what only that family has."""
+"""Which family of scenes a picture shows and a sound is of, by what only that family has.
+
+Scenes combine, so that more than one answer may be right (`asked.Asked.holds`): what is most striking is named.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,88 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from phonofilm.evaluation.foley_world.audio_events import Onset
+from phonofilm.evaluation.foley_world.audio_events import Onset, note
+from phonofilm.evaluation.foley_world.audio_events import spectrum_after as spectrum
+from phonofilm.evaluation.foley_world.detect import PITCHES
+from phonofilm.evaluation.foley_world.edition2.bodies import Track
+from phonofilm.evaluation.foley_world.edition2.hearing import decibels
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
+
+BARS = 5
+"""Bars that an instrument has at least."""
+FIRE = 0.04
+"""Share of the picture that is brighter with fire a fifth of a second after a flash."""
+MOVES, FALLS = 0.085, 0.15
+"""Share of the picture that moves where something passes; of its height that a body falls through."""
+HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
+"""dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
+SHARP, SUDDEN = 4.3, 3.5
+"""Strength of onsets of things that strike one another, and of a bang."""
 
 
 def of_picture(
-    frames: np.ndarray, fps: float, bars: int, flashes: Sequence[VisualEvent], moving: NDArray[np.float64]
+    frames: np.ndarray,
+    fps: float,
+    bars: Sequence[str],
+    flashes: Sequence[VisualEvent],
+    moving: NDArray[np.float64],
+    tracks: Sequence[Track],
 ) -> str:
-    return "strike"
+    """The family that frames uint8 [T, H, W, 3] show; the rest as `score.Seen` finds it."""
+    if len(bars) >= BARS:
+        return "strike"
+    still = np.median(frames[::4], axis=0).astype(np.float32) / 255
+    if any(_fire(frames[min(round((f.time + 0.2) * fps), len(frames) - 1)], still) > FIRE for f in flashes):
+        return "blast"
+    if _eaves(still):
+        return "rain"
+    if any(np.ptp(track.path[~np.isnan(track.path[:, 1]), 1]) > FALLS for track in tracks):
+        return "bounce"
+    return "pass" if moving.mean(1).max() > MOVES else "talk"
 
 
-def of_sound(effects: np.ndarray, speech: np.ndarray, sample_rate: int, onsets: Sequence[Onset]) -> str:
-    return "strike"
+def _fire(frame: np.ndarray, still: NDArray[np.float32]) -> float:
+    def burning(picture: NDArray[np.float32]) -> float:
+        red, green, blue = np.moveaxis(picture, -1, 0)
+        return float(((red > 0.85) & (red - blue > 0.3) & (green > 0.3)).mean())
+
+    return burning(frame.astype(np.float32) / 255) - burning(still)
+
+
+def _eaves(still: NDArray[np.float32]) -> bool:
+    """Red tiles from side to side at the top, and a gutter below them."""
+    top = still[: max(len(still) // 20, 1)]
+    rows = np.median(still[: len(still) // 8], axis=1)
+    even = float(np.abs(top - np.median(top, axis=1, keepdims=True)).max(-1).mean())
+    red = float(rows[: len(top), 0].mean() / max(float(rows[: len(top), 2].mean()), 1e-3))
+    edge = float(np.abs(np.diff(rows.mean(-1))).max(initial=0))
+    return even < 0.05 and red > 1.4 and edge > 0.08
+
+
+def of_sound(
+    effects: np.ndarray, speech: np.ndarray, sample_rate: int, ears: NDArray[np.float64], onsets: Sequence[Onset]
+) -> str:
+    """The family that effects and speech, each [C, N], are of.
+
+    Args:
+        ears: band energy of the effects, as `stems.ears` gives it. onsets: of the effects.
+    """
+    if decibels(effects) < NOTHING:
+        return "talk" if decibels(speech) > NOTHING else ""
+    bands = ears.sum(-1)
+    treble = bands[:, 2 * bands.shape[1] // 3 :].sum(1)
+    if 10 * np.log10(np.quantile(treble, 0.1) / bands.sum(1).max() + 1e-12) > HISS:
+        return "rain"
+    strengths = [onset.strength for onset in onsets]
+    if strengths and np.median(strengths) > SHARP:
+        tuned = [_in_tune(effects, sample_rate, onset.time) for onset in onsets]
+        return "strike" if np.mean(tuned) > 0.6 else "bounce"
+    steady = 10 * np.log10(np.quantile(bands.sum(1), 0.1) / bands.sum(1).max() + 1e-12) > LASTING
+    return "blast" if max(strengths, default=0) > SUDDEN and not steady else "pass"
+
+
+def _in_tune(waveform: np.ndarray, sample_rate: int, time: float) -> bool:
+    """The strongest partial is a note of the instrument."""
+    hertz, power = spectrum(waveform, sample_rate, time)
+    strongest = hertz[np.argmax(power * (hertz > 50))]
+    return bool(abs(strongest / PITCHES[note(waveform, sample_rate, time, PITCHES)] - 1) < 0.02)

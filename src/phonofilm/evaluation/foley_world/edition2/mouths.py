@@ -80,8 +80,7 @@ def in_turn(seen: Floats, ears: Floats, fps: float) -> float:
     half = seen.shape[2] // 2
     busy = np.stack([_busiest(quick[:, :, :half]), _busiest(quick[:, :, half:])], 1)
     busy = gaussian_filter1d(busy, 0.12 * fps, axis=0)
-    table = np.corrcoef(np.concatenate([busy, sides], 1).T)[:2, 2:]
-    table = np.nan_to_num(table)
+    table = _standard(busy).T @ _standard(sides)
     return float(table[0, 0] + table[1, 1] - table[0, 1] - table[1, 0])
 
 
@@ -89,3 +88,9 @@ def _busiest(quick: Floats) -> Floats:
     """Change [T] of the dozen cells that change most."""
     flat = quick.reshape(len(quick), -1)
     return np.asarray(flat[:, np.argsort(-flat.std(0))[:12]].mean(1))
+
+
+def _standard(columns: Floats) -> Floats:
+    """Columns [T, K] of mean 0 and length 1; 0 where nothing changes."""
+    out = columns - columns.mean(0)
+    return np.asarray(out / np.maximum(np.linalg.norm(out, axis=0), 1e-12))

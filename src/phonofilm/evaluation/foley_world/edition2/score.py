@@ -73,7 +73,7 @@ class Seen:
 
     @cached_property
     def family(self) -> str:
-        return families.of_picture(self.frames, self.fps, len(self.bars), self.flashes, self.moving)
+        return families.of_picture(self.frames, self.fps, self.bars, self.flashes, self.moving, self.tracks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class Heard:
 
     @cached_property
     def effects_ears(self) -> NDArray[np.float64]:
-        return stems.ears(self.effects, self.sample_rate).sum(1)
+        return stems.ears(self.effects, self.sample_rate)
 
     @cached_property
     def speech_ears(self) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ class Heard:
 
     @cached_property
     def family(self) -> str:
-        return families.of_sound(self.effects, self.speech, self.sample_rate, self.onsets)
+        return families.of_sound(self.effects, self.speech, self.sample_rate, self.effects_ears, self.onsets)
 
 
 def score_scene(clip: Clip, truth: Truth) -> dict[str, float]:
@@ -167,7 +167,7 @@ def _sync(seen: Seen, heard: Heard, asked: Asked) -> float | None:
     if asked.family == "pass":
         if asked.crossing != 1:
             return None
-        return float(abs(sweep.offset(seen.moving, heard.effects_ears, seen.fps)) <= within)
+        return float(abs(sweep.offset(seen.moving, heard.effects_ears.sum(1), seen.fps)) <= within)
     if asked.family == "talk":
         if "speech" in asked.silent:
             return None

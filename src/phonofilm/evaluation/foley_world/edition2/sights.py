@@ -69,8 +69,8 @@ def strikes(frames: np.ndarray, fps: float) -> list[VisualEvent]:
         level = np.median(frames[:, rows, inner].min(-1), axis=(1, 2)).astype(np.float64) / 255
         rise = np.diff(level, prepend=level[:1])
         # the light comes within one frame, or, where the shutter closes on it, within two
-        two = rise + np.maximum(np.append(rise[1:], 0.0), 0.0)
-        peak = (rise > 0.012) & (two > LIT) & (two == maximum_filter1d(two, 5))
+        two = np.where(rise > 0.012, rise + np.maximum(np.append(rise[1:], 0.0), 0.0), 0.0)
+        peak = (two > LIT) & (two == maximum_filter1d(two, 5))
         for frame in np.flatnonzero(peak):
             share = rise[frame] / max(two[frame], 1e-6)  # the less of it is in the first frame, the later it came
             x = (columns.start + columns.stop) / 2 / width

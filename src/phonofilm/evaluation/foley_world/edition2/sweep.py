@@ -19,10 +19,11 @@ LAGS = np.arange(-1.2, 1.2001, 0.02)
 
 
 def moving(frames: np.ndarray) -> Floats:
-    """Share of each column [T, W] that differs from the still picture."""
+    """Share of each column [T, W] that differs from the still picture, less what all do, as in lightning."""
     still = np.median(frames[::3], axis=0).astype(np.int16)
     apart = np.stack([(np.abs(frame.astype(np.int16) - still).max(-1) > APART).mean(0) for frame in frames])
-    return np.asarray(np.maximum(apart - np.quantile(apart, 0.2, axis=0), 0), np.float64)
+    apart = np.maximum(apart - np.quantile(apart, 0.2, axis=0), 0)
+    return np.asarray(np.maximum(apart - np.quantile(apart, 0.1, axis=1, keepdims=True), 0), np.float64)
 
 
 def offset(columns: Floats, ears: Floats, fps: float) -> float:
