@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_opening, find_objects, label, maximum_filter, maximum_filter1d, minimum_filter
+from scipy.ndimage import find_objects, label, maximum_filter, maximum_filter1d, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
 from phonofilm.evaluation.foley_world.edition2.sights import NAMES, colourful, nearest_hue, scaled
@@ -56,21 +56,22 @@ def tracks(frames: np.ndarray) -> list[Track]:
     tone[apart] = nearest_hue(picture[apart])
     found = []
     for index, name in enumerate(NAMES):
-        mask = binary_opening(tone == index, np.ones((1, 3, 3), bool))
+        mask = tone == index
         if np.median(mask.mean((1, 2))) > LEAST * 0.5:
             found += [Track(name, path) for path in _linked([_blobs(_filled(frame)) for frame in mask])]
     return found
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """Bands and lights on a body are filled."""
+    """Bands and lights on a body are filled; what is thinner than three pixels is left out."""
     reach = 2 * round(mask.shape[0] / 32) + 1
-    return np.asarray(minimum_filter(maximum_filter(mask.astype(np.uint8), reach), reach) > 0)
+    solid = maximum_filter(minimum_filter(mask.astype(np.uint8), 3), 3)
+    return np.asarray(minimum_filter(maximum_filter(solid, reach), reach) > 0)
 
 
 def _blobs(mask: np.ndarray) -> np.ndarray:
     """Centre x, y, lower edge and area [N, 4] of what hangs together."""
-    names, count = label(mask)
+    names, _ = label(mask)
     height, width = mask.shape
     rows = []
     for number, box in enumerate(find_objects(names), 1):
@@ -113,7 +114,7 @@ def _step(last: np.ndarray, found: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 KINK, DUST = 0.35, 1.0
-"""Change of speed, in heights of the picture a second, and rise of dust (`sights.dust`), that make an impact together."""
+"""Change of speed, in heights of the picture a second, and rise of dust (`sights.dust`): together an impact."""
 
 
 def impacts(bodies: list[Track], dust: np.ndarray, fps: float) -> list[VisualEvent]:

@@ -5,7 +5,7 @@ Scenes combine, so that more than one answer may be right (`asked.Asked.holds`):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from phonofilm.evaluation.foley_world.audio_events import Onset, note
 from phonofilm.evaluation.foley_world.audio_events import spectrum_after as spectrum
 from phonofilm.evaluation.foley_world.detect import PITCHES
 from phonofilm.evaluation.foley_world.edition2.bodies import Track
-from phonofilm.evaluation.foley_world.edition2.hearing import decibels
+from phonofilm.evaluation.foley_world.edition2.hearing import band_shares, decibels
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 
 BARS = 5
@@ -27,6 +27,8 @@ HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
 """dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
 SHARP, SUDDEN = 4.3, 3.5
 """Strength of onsets of things that strike one another, and of a bang."""
+DEEP = (0.15, 0.75)
+"""Share of a bang's power below 178 Hz."""
 
 
 def of_picture(
@@ -35,9 +37,9 @@ def of_picture(
     bars: Sequence[str],
     flashes: Sequence[VisualEvent],
     moving: NDArray[np.float64],
-    tracks: Sequence[Track],
+    tracks: Callable[[], Sequence[Track]],
 ) -> str:
-    """The family that frames uint8 [T, H, W, 3] show; the rest as `score.Seen` finds it."""
+    """The family that frames uint8 [T, H, W, 3] show; the rest as `score.Seen` finds it, tracks only where needed."""
     if len(bars) >= BARS:
         return "strike"
     still = np.median(frames[::4], axis=0).astype(np.float32) / 255
@@ -45,7 +47,7 @@ def of_picture(
         return "blast"
     if _eaves(still):
         return "rain"
-    if any(np.ptp(track.path[~np.isnan(track.path[:, 1]), 1]) > FALLS for track in tracks):
+    if any(np.ptp(track.path[~np.isnan(track.path[:, 1]), 1]) > FALLS for track in tracks()):
         return "bounce"
     return "pass" if moving.mean(1).max() > MOVES else "talk"
 
@@ -82,12 +84,22 @@ def of_sound(
     treble = bands[:, 2 * bands.shape[1] // 3 :].sum(1)
     if 10 * np.log10(np.quantile(treble, 0.1) / bands.sum(1).max() + 1e-12) > HISS:
         return "rain"
+    total = bands.sum(1)
+    steady = 10 * np.log10(np.quantile(total, 0.1) / total.max() + 1e-12) > LASTING
     strengths = [onset.strength for onset in onsets]
+    if not steady and max(strengths, default=0) > SUDDEN and _rumbles(effects, sample_rate, onsets):
+        return "blast"
     if strengths and np.median(strengths) > SHARP:
         tuned = [_in_tune(effects, sample_rate, onset.time) for onset in onsets]
         return "strike" if np.mean(tuned) > 0.6 else "bounce"
-    steady = 10 * np.log10(np.quantile(bands.sum(1), 0.1) / bands.sum(1).max() + 1e-12) > LASTING
-    return "blast" if max(strengths, default=0) > SUDDEN and not steady else "pass"
+    return "pass"
+
+
+def _rumbles(waveform: np.ndarray, sample_rate: int, onsets: Sequence[Onset]) -> bool:
+    """The loudest onset is a bang: neither without deep tones nor, like rubber, of deep tones alone."""
+    shares, power = zip(*(band_shares(waveform, sample_rate, onset.time) for onset in onsets), strict=True)
+    deep = float(np.exp(shares[int(np.argmax(power))][:2]).sum())
+    return DEEP[0] < deep < DEEP[1]
 
 
 def _in_tune(waveform: np.ndarray, sample_rate: int, time: float) -> bool:

@@ -32,7 +32,7 @@ def bangs(waveform: np.ndarray, sample_rate: int, onsets: list[Onset]) -> list[B
     """The loudest of `onsets`."""
     if not onsets:
         return []
-    shares, power = zip(*(_shares(waveform, sample_rate, onset.time) for onset in onsets), strict=True)
+    shares, power = zip(*(band_shares(waveform, sample_rate, onset.time) for onset in onsets), strict=True)
     found = []
     for onset, share, loud in zip(onsets, shares, power, strict=True):
         if loud > max(power) - NEAR_LOUDEST:
@@ -41,7 +41,7 @@ def bangs(waveform: np.ndarray, sample_rate: int, onsets: list[Onset]) -> list[B
     return found
 
 
-def _shares(waveform: np.ndarray, sample_rate: int, time: float) -> tuple[NDArray[np.float64], float]:
+def band_shares(waveform: np.ndarray, sample_rate: int, time: float) -> tuple[NDArray[np.float64], float]:
     """Log share of each band in what a sound adds in a tenth of a second, and log power of all."""
     hertz, added = spectrum_after(waveform, sample_rate, time - 0.006, 0.1)
     bands = np.array([added[(hertz >= a) & (hertz < b)].sum() for a, b in pairwise(EDGES)])

@@ -73,7 +73,7 @@ class Seen:
 
     @cached_property
     def family(self) -> str:
-        return families.of_picture(self.frames, self.fps, self.bars, self.flashes, self.moving, self.tracks)
+        return families.of_picture(self.frames, self.fps, self.bars, self.flashes, self.moving, lambda: self.tracks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +146,13 @@ def score_scene(clip: Clip, truth: Truth) -> dict[str, float]:
     return measures(Seen(clip.frames, float(clip.fps or 24)), Heard.of(clip), Asked.of(truth))
 
 
-def measures(seen: Seen, heard: Heard, asked: Asked) -> dict[str, float]:
-    """`score_scene` of what was looked at and listened to before, so that sounds can be exchanged cheaply."""
-    found = {name: measure(seen, heard, asked) for name, measure in MEASURES.items()}
+def measures(seen: Seen, heard: Heard, asked: Asked, only: Sequence[str] | None = None) -> dict[str, float]:
+    """`score_scene` of what was looked at and listened to before, so that sounds can be exchanged cheaply.
+
+    Args:
+        only: names of measures; None takes all.
+    """
+    found = {name: measure(seen, heard, asked) for name, measure in MEASURES.items() if only is None or name in only}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 

@@ -50,8 +50,8 @@ def ducking(speech: np.ndarray, music: np.ndarray, sample_rate: int) -> float | 
 
     What lies between words and silence, half a second after a word, counts as neither.
     """
-    voice = level(speech, sample_rate, 0.05)
-    words = voice > 10**-2.5 * voice.max()
+    voice = level(speech, sample_rate, 0.02)
+    words = voice > 10**-1.5 * voice.max()
     near = maximum_filter1d(words.astype(np.uint8), round(1.2 * RATE)) > 0
     bed = level(music, sample_rate, 0.02)
     if words.sum() < 0.3 * RATE or (~near).sum() < 0.3 * RATE:

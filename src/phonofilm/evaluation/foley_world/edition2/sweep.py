@@ -12,8 +12,8 @@ Floats = NDArray[np.float64]
 
 APART = 25
 """Levels of 255 at which a pixel is no part of the still picture."""
-LATE = WINDOW / 2 - 0.01
-"""Seconds from the middle of what a band's energy is of to its time, less half a shutter and the way of the sound."""
+LATE = WINDOW / 2 - 0.03
+"""Seconds from the middle of what a band's energy is of to its time, less what true clips are found to be late by."""
 LAGS = np.arange(-1.2, 1.2001, 0.02)
 """Seconds that sound is tried late."""
 
