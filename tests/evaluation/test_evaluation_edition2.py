@@ -29,10 +29,11 @@ def late(sound: np.ndarray, seconds: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def scenes():
-    """The first scene of each family that nothing is silent in."""
+    """A scene of each family that nothing is silent in, without music."""
     found = {}
     for family in FAMILIES:
-        truths = (world.sample(family, SEED + i, 4.0, music=0.0, edition=2) for i in range(50))
+        first = SEED + 15 if family == "talk" else SEED
+        truths = (world.sample(family, first + i, 4.0, music=0.0, edition=2) for i in range(50))
         truth = next(t for t in truths if wanted(t))
         found[family] = (world.clips([truth], 128, FPS, RATE)[0], truth)
     return found
@@ -242,3 +243,22 @@ def test_score_of_a_scene_and_of_many(scenes):
     assert table["order"].clips == 3
     mono = Clip(clip.frames, clip.fps, clip.waveform[:1], RATE)  # one channel, no stems
     assert score_scene(mono, truth)["sync"] > 0.9
+
+
+def test_speech_and_music_in_effects(scenes):
+    """A classifier that hears what is loud as speech."""
+
+    class Ear:
+        labels = ("Music", "Silence", "Speech")
+
+        def __call__(self, sound):
+            assert len(sound) == pytest.approx(4 * 16_000, abs=2)
+            return type("Found", (), {"scores": np.array([[0.1, 0.0, float(np.abs(sound).max() > 0.01)]] * 3)})
+
+    clip, truth = scenes["strike"]
+    score = score_scene(clip, truth, Ear())
+    assert (score["speech_in_effects"], score["music_in_effects"]) == (1.0, pytest.approx(0.1))
+    mute = clip.with_(stems={**clip.stems, "effects": np.zeros_like(clip.waveform)})
+    assert score_scene(mute, truth, Ear())["speech_in_effects"] == 0
+    with pytest.raises(PhonofilmError, match="lacks one"):
+        score_scene(Clip(clip.frames, clip.fps), truth)

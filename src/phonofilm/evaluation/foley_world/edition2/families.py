@@ -5,7 +5,8 @@ Scenes combine, so that more than one answer may be right (`asked.Asked.holds`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,16 @@ from phonofilm.evaluation.foley_world.audio_events import spectrum_after as spec
 from phonofilm.evaluation.foley_world.detect import PITCHES
 from phonofilm.evaluation.foley_world.edition2.bodies import Track
 from phonofilm.evaluation.foley_world.edition2.hearing import band_shares, decibels
+from phonofilm.evaluation.foley_world.edition2.sweep import direction
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 
 BARS = 5
 """Bars that an instrument has at least."""
 FIRE = 0.04
 """Share of the picture that is brighter with fire a fifth of a second after a flash."""
-MOVES, FALLS = 0.085, 0.15
-"""Share of the picture that moves where something passes; of its height that a body falls through."""
+MOVES, ONE_WAY, FALLS = 0.075, 0.5, 0.15
+"""Share of the picture that moves where something passes, and how strictly it goes one way (`sweep.direction`); share of
+its height that a body falls through."""
 HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
 """dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
 SHARP, SUDDEN = 4.3, 3.5
@@ -31,25 +34,42 @@ DEEP = (0.15, 0.75)
 """Share of a bang's power below 178 Hz."""
 
 
-def of_picture(
-    frames: np.ndarray,
-    fps: float,
-    bars: Sequence[str],
-    flashes: Sequence[VisualEvent],
-    moving: NDArray[np.float64],
-    tracks: Callable[[], Sequence[Track]],
-) -> str:
-    """The family that frames uint8 [T, H, W, 3] show; the rest as `score.Seen` finds it, tracks only where needed."""
-    if len(bars) >= BARS:
+class Look(Protocol):
+    """A picture, and what is seen in it when it is asked for: `score.Seen`."""
+
+    @property
+    def frames(self) -> np.ndarray: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def bars(self) -> Sequence[str]: ...
+    @property
+    def flashes(self) -> Sequence[VisualEvent]: ...
+    @property
+    def moving(self) -> NDArray[np.float64]: ...
+    @property
+    def tracks(self) -> Sequence[Track]: ...
+
+
+def of_picture(seen: Look) -> str:
+    """The family that a picture shows."""
+    if len(seen.bars) >= BARS:
         return "strike"
+    frames, last = seen.frames, len(seen.frames) - 1
     still = np.median(frames[::4], axis=0).astype(np.float32) / 255
-    if any(_fire(frames[min(round((f.time + 0.2) * fps), len(frames) - 1)], still) > FIRE for f in flashes):
+    if any(_fire(frames[min(round((f.time + 0.2) * seen.fps), last)], still) > FIRE for f in seen.flashes):
         return "blast"
     if _eaves(still):
         return "rain"
-    if any(np.ptp(track.path[~np.isnan(track.path[:, 1]), 1]) > FALLS for track in tracks()):
+    if any(_bounces(track.path[~np.isnan(track.path[:, 1]), 1], last + 1) for track in seen.tracks):
         return "bounce"
-    return "pass" if moving.mean(1).max() > MOVES else "talk"
+    crosses = seen.moving.mean(1).max() > MOVES or abs(direction(seen.moving)) > ONE_WAY
+    return "pass" if crosses else "talk"
+
+
+def _bounces(heights: np.ndarray, frames: int) -> bool:
+    """A body is there from the beginning to the end, and goes up or down; a bird comes and goes."""
+    return len(heights) > 0.85 * frames and float(np.ptp(heights)) > FALLS
 
 
 def _fire(frame: np.ndarray, still: NDArray[np.float32]) -> float:

@@ -15,11 +15,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.foley_world import audio_events
 from phonofilm.evaluation.foley_world.audio_events import Onset
 from phonofilm.evaluation.foley_world.detect import NOTE_OF, PITCHES
 from phonofilm.evaluation.foley_world.edition2 import bodies, families, hearing, mouths, sights, stems, sweep
 from phonofilm.evaluation.foley_world.edition2.asked import Asked
+from phonofilm.evaluation.foley_world.edition2.intruders import Classifier, intruders
 from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, pooled
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 from phonofilm.signals.onsets import band_energy
@@ -73,7 +75,7 @@ class Seen:
 
     @cached_property
     def family(self) -> str:
-        return families.of_picture(self.frames, self.fps, self.bars, self.flashes, self.moving, lambda: self.tracks)
+        return families.of_picture(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +134,22 @@ class Heard:
         return families.of_sound(self.effects, self.speech, self.sample_rate, self.effects_ears, self.onsets)
 
 
-def score_scene(clip: Clip, truth: Truth) -> dict[str, float]:
+def score_scene(clip: Clip, truth: Truth, classifier: Classifier | None = None) -> dict[str, float]:
     """Every measure that applies to a clip that was made from a scene's caption.
 
     Args:
         clip: frames and waveform, and stems where the system makes them.
         truth: the scene whose caption was given; its own picture and sound are not used.
+        classifier: YAMNet, to tell how much speech and music is in the effects too.
 
     Raises:
-        PhonofilmError: the truth is of another edition.
+        PhonofilmError: the truth is of another edition, or the clip has no picture or no sound.
     """
-    assert clip.frames is not None
-    return measures(Seen(clip.frames, float(clip.fps or 24)), Heard.of(clip), Asked.of(truth))
+    if clip.frames is None or clip.waveform is None:
+        raise PhonofilmError("a scene is scored by its picture and its sound: this clip lacks one of them")
+    heard = Heard.of(clip)
+    found = measures(Seen(clip.frames, float(clip.fps or 24)), heard, Asked.of(truth))
+    return found | (intruders(heard.effects, heard.sample_rate, classifier) if classifier else {})
 
 
 def measures(seen: Seen, heard: Heard, asked: Asked, only: Sequence[str] | None = None) -> dict[str, float]:
@@ -362,6 +368,6 @@ MEASURES: dict[str, Callable[[Seen, Heard, Asked], float | None]] = {
     "ducking": _ducking,
     "accents": _accents,
 }
-LOWER = frozenset({"negated_present"})
+LOWER = frozenset({"negated_present", "speech_in_effects", "music_in_effects"})
 UNITS = {"ducking": "dB", "accents": "dB"}
 """Measures that are no shares."""
