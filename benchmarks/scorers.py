@@ -69,8 +69,8 @@ def leaking(clip: Clip) -> Clip:
     return clip.with_(stems=parts)
 
 
-def fewer(truth: Truth) -> Clip:
-    """The scene without its last body, drawn and sounded anew."""
+def without_last(truth: Truth) -> Truth:
+    """A scene of bodies without the last of them."""
     scene = truth.details["scene"]
     lead = scene.lead
     last = len(lead.facts["objects"]) - 1
@@ -81,7 +81,12 @@ def fewer(truth: Truth) -> Clip:
         impacts=tuple(contact for contact in lead.impacts if last not in contact.bodies),
         hops=tuple(hop for hop in lead.hops if hop[1] != last),
     )
-    return world.clips([replace(truth, details={"scene": replace(scene, lead=left)})], 128, 24, 24_000)[0]
+    return replace(truth, details={"scene": replace(scene, lead=left)})
+
+
+def fewer(truth: Truth) -> Clip:
+    """The scene without its last body, drawn and sounded anew."""
+    return world.clips([without_last(truth)], 128, 24, 24_000)[0]
 
 
 def observed(clip: Clip) -> Look:

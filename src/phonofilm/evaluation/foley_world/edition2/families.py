@@ -24,8 +24,8 @@ BARS = 5
 FIRE = 0.04
 """Share of the picture that is brighter with fire a fifth of a second after a flash."""
 MOVES, ONE_WAY, FALLS = 0.075, 0.5, 0.15
-"""Share of the picture that moves where something passes, and how strictly it goes one way (`sweep.direction`); share of
-its height that a body falls through."""
+"""Share of the picture that moves where something passes; how strictly it goes one way (`sweep.direction`); share of
+the picture's height that a body falls through."""
 HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
 """dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
 SHARP, SUDDEN = 4.3, 3.5
