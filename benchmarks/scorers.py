@@ -62,6 +62,15 @@ def mirrored(clip: Clip) -> Clip:
     return clip.with_(frames=np.ascontiguousarray(clip.frames[:, :, ::-1]))
 
 
+def turned(clip: Clip) -> Clip:
+    """Picture and sound, left for right."""
+    assert clip.waveform is not None
+    return mirrored(clip).with_(
+        waveform=np.ascontiguousarray(clip.waveform[::-1]),
+        stems={name: np.ascontiguousarray(stem[::-1]) for name, stem in clip.stems.items()},
+    )
+
+
 def leaking(clip: Clip) -> Clip:
     """A tenth of the loudest stem in every other."""
     loudest = max(clip.stems, key=lambda name: float(np.square(clip.stems[name]).mean()))
@@ -101,7 +110,8 @@ def scored(looks: Sequence[tuple[Look, Asked]], only: Sequence[str]) -> Summary:
 FAULTS: dict[str, tuple[Callable[[Clip], Clip], tuple[str, ...]]] = {
     "sound 120 ms late": (late, ("sync",)),
     "colours exchanged": (recoloured, ("colour", "two_colours")),
-    "picture mirrored": (mirrored, ("pan_sign", "side", "way", "turns")),
+    "picture mirrored": (mirrored, ("pan_sign", "turns")),
+    "all mirrored": (turned, ("side", "way")),
     "stems leak": (leaking, ("stem_silent",)),
 }
 """A fault, and the measures that must see it."""
@@ -125,9 +135,9 @@ def faulty(scenes: Sequence[Scene], looks: Sequence[Look], applies: Sequence[str
                 names,
             )
     if "order" in applies:
-        turned = [(look, replace(a, melody=a.melody[::-1])) for look, a in zip(looks, wanted, strict=True)]
-        turned = [(look, a) for look, a in turned if a.melody != a.melody[::-1]]
-        add("order reversed", [look for look, _ in turned], [a for _, a in turned], ("order", "order_heard"))
+        uneven = [(look, a) for look, a in zip(looks, wanted, strict=True) if a.melody != a.melody[::-1]]
+        backwards = [replace(a, melody=a.melody[::-1]) for _, a in uneven]
+        add("order reversed", [look for look, _ in uneven], backwards, ("order", "order_heard"))
     if "count" in applies:
         many = [truth for _, truth in scenes if len(truth.params["objects"]) > 1]
         add("a body removed", [observed(fewer(t)) for t in many], [Asked.of(t) for t in many], ("count",))

@@ -41,6 +41,7 @@ def test_planted_faults(scorers):
     np.testing.assert_array_equal(later.stems["effects"], later.waveform)
     assert not later.waveform[:, :2880].any()
     np.testing.assert_array_equal(scorers.mirrored(clip).frames[:, :, 0], frames[:, :, -1])
+    np.testing.assert_array_equal(scorers.turned(clip).stems["effects"], sound[::-1])
     np.testing.assert_array_equal(scorers.recoloured(clip).frames[..., 0], frames[..., 1])
     np.testing.assert_allclose(scorers.leaking(clip).stems["speech"], 0.1 * sound)
 
