@@ -21,7 +21,7 @@ from phonofilm.evaluation.foley_world.edition2.asked import Asked
 from phonofilm.evaluation.foley_world.edition2.score import MEASURES, Heard, Seen, measures, summarise
 from phonofilm.evaluation.foley_world.metrics import Value
 from phonofilm.types import Clip
-from phonofilm.world.scene import Truth
+from phonofilm.world.common.scene import Truth
 
 FIRST_SEED = 81_000_000
 LATE = 0.12  # s

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.world.palette import COLOURS, MATERIALS
-from phonofilm.world.scene import Truth
+from phonofilm.world.common.palette import COLOURS, MATERIALS
+from phonofilm.world.common.scene import Truth
 
 STEMS = ("speech", "effects", "music")
 LISTED = 8

@@ -26,7 +26,7 @@ from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, po
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 from phonofilm.signals.onsets import band_energy
 from phonofilm.types import Clip
-from phonofilm.world.scene import Truth
+from phonofilm.world.common.scene import Truth
 
 TOLERANCE = {"bounce": 0.06, "strike": 0.06, "pass": 0.10, "blast": 0.06, "rain": 0.06, "talk": 0.0601}
 """Seconds within which sound and picture agree."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, maximum_filter1d, uniform_filter
 
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent, hue
-from phonofilm.world.palette import COLOURS
+from phonofilm.world.common.palette import COLOURS
 
 Picture = NDArray[np.float32]
 
