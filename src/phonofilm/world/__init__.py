@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from phonofilm.world.audio.synthesis import Score
 
-# each family and the module that makes it; seeds depend on the order, so new ones come last
+# each family and its module in `families`; seeds depend on the order, so new ones come last (docs/extending.md)
 FILES = {"bounce": "bounce", "strike": "strike", "pass": "passing", "blast": "blast", "rain": "rain", "talk": "talk"}
 FAMILIES = tuple(FILES)
 EDITIONS = (1, 2)
@@ -68,6 +68,8 @@ def sample(name: str, seed: int, seconds: float = 4.0, music: float | None = Non
     if edition == 2:
         from phonofilm.world.scenes import scene
 
+        if name not in scene.MADE:
+            raise PhonofilmError(f"{name} has no scenes of edition 2; choose edition 1, or {', '.join(scene.MADE)}")
         return scene.sample(name, number, seed, seconds, music)
     if edition not in EDITIONS:
         raise PhonofilmError(f"there is no edition {edition} of Foley World; choose from 1 and 2")
