@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,7 @@ from phonofilm.config import from_dict, merged, to_dict
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
+from phonofilm.training.conditions.registry import conditions_named, measured
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
 from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
@@ -47,6 +48,8 @@ class GeneratorRecipe:
         streams: which streams there are at all; the other one is None, to be told from one that is given or noise.
         prediction: what the network predicts (see `Denoiser`).
         chunks: how often, and how, attention is block-causal in training.
+        conditions: what the network is told besides the prompt, by the names of `training.conditions.registry`.
+        without_conditions: share of batches that are trained without them, so that they may be left out.
         sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
     """
@@ -62,6 +65,8 @@ class GeneratorRecipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     chunks: ChunkMixture = field(default_factory=ChunkMixture)
+    conditions: tuple[str, ...] = ()
+    without_conditions: float = 0.2
     loss: LossConfig = field(default_factory=LossConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
@@ -77,6 +82,12 @@ class GeneratorTask:
         self.recipe = recipe
         self.filename = f"{recipe.network}.safetensors"
         self.network, self.config = _network(recipe)
+        self.conditions = conditions_named(recipe.conditions)
+        if self.conditions:
+            if recipe.network != "transformer":
+                raise PhonofilmError(f"network = {recipe.network!r} takes no conditions; use transformer")
+            inputs = (*self.config.condition_inputs, *(one.input for one in self.conditions))
+            self.config = replace(self.config, condition_inputs=inputs)
         self.store = LatentStore(recipe.data.folder)
         if len(self.store) <= recipe.data.held_out:
             raise PhonofilmError(f"{len(self.store)} clips are too few to hold out {recipe.data.held_out} of them")
@@ -161,7 +172,8 @@ class GeneratorTask:
         if len(absent := {"video", "audio"} - batch.keys()) == 1:
             levels = Latents(**{name: _made(levels, name) for name in ("video", "audio") if name not in absent})
         isolated = draw_switches(noise.isolate, size, generator)
-        return self._loss(model, batch, levels, generator, ~isolated, silent)
+        told = bool(self.conditions) and float(torch.rand((), generator=generator)) >= self.recipe.without_conditions
+        return self._loss(model, batch, levels, generator, ~isolated, silent, told)
 
     def _loss(
         self,
@@ -171,8 +183,11 @@ class GeneratorTask:
         generator: torch.Generator,
         exchange: Tensor | None,
         silent: Tensor | None = None,
+        told: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         clean, text, options = self._inputs(batch, silent)
+        if told and self.conditions:
+            options["conditions"] = measured(self.conditions, clean)
         device = batch["text"].device
         noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
         return Denoiser(model, self.recipe.prediction).loss(
