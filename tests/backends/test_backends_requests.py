@@ -74,3 +74,16 @@ def test_devices_and_models_that_are_not_there():
         pick_device("gpu")
     with pytest.raises(PhonofilmError, match="no model 'nona'"):
         load("nona")
+
+
+def test_a_draft_is_for_our_own_models():
+    from phonofilm.backends.canvas.model_defaults import ModelDefaults
+    from phonofilm.backends.ltx2.fitting import fitted
+    from phonofilm.backends.wan.config import Settings
+    from phonofilm.backends.wan.fitting import check_task
+
+    request = Request("a ball", draft=True)
+    with pytest.raises(PhonofilmError, match="ask LTX-2 for fewer --steps"):
+        fitted(request, ModelDefaults())
+    with pytest.raises(PhonofilmError, match=r"ask wan2\.2 for fewer --steps"):
+        check_task(request, "wan2.2", Settings.__new__(Settings))

@@ -178,7 +178,7 @@ class NativeBackend:
 
     def _text_cache(self, request: Request, told: Prompts, away: Prompts) -> TextCache | None:
         """The prompts' keys and values, which no step changes, where memory has room and noise levels do not matter."""
-        network, trained = self.parts.transformer, self.parts.trained
+        network, trained = self.parts.transformer, self.parts.trained.asked(request)
         if network.config.text_modulation or (trained.student and request.negative):  # a student's passes are apart
             return None
         texts = told if trained.student else texts_of(trained.guidance_of(request), told[0], away[0], told[1], away[1])
