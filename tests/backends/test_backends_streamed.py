@@ -88,6 +88,18 @@ def test_only_the_first_window_is_looked_at_for_what_the_model_does_not_know(mod
     assert len(looked) == 2
 
 
+def test_a_picture_that_is_kept_is_not_decoded(model, tmp_path, monkeypatch):
+    film = film_of(tmp_path / "film.mkv", 3, fps=12)
+    clip = read_clip(film.path)
+    before = model.generate("x", seed=4, task="foley", source=clip)
+    monkeypatch.setattr("phonofilm.backends.native.decode_tiled", lambda *_: pytest.fail("a picture was decoded"))
+    again = model.generate("x", seed=4, task="foley", source=clip)
+    assert np.array_equal(again.waveform, before.waveform)
+    assert np.array_equal(again.frames, clip.frames)
+    with pytest.raises(pytest.fail.Exception, match="decoded"):
+        model.generate("x", seed=4, seconds=1)
+
+
 def test_a_stop_leaves_nothing(model, tmp_path):
     film = film_of(tmp_path / "film.mp4", 9)
     request = check_film(Request("x"), film, tmp_path / "out.mp4")

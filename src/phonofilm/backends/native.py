@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext
-from phonofilm.backends.canvas.canvas import MAKE
+from phonofilm.backends.canvas.canvas import KEEP, MAKE
 from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
@@ -202,11 +202,12 @@ class NativeBackend:
     def _decode(self, latents: Latents, part: Part) -> Made:
         """uint8 [T, H, W, 3] and float32 [S, 2, N], trimmed to the grid; silence for stems that are given whole.
 
-        A mix is limited to full scale here, and stems as a whole in the end (`canvas.tracks.mixed`).
+        A picture of which all is kept is not decoded. A mix is limited to full scale here, and stems as a whole in the
+        end (`canvas.tracks.mixed`).
         """
         frames = waveform = None
         grid = part.grid
-        if latents.video is not None:
+        if latents.video is not None and (part.canvas.frame_states[part.span.start : part.span.stop] != KEEP).any():
             frames = to_frames(decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames])
         if latents.audio is not None:
             made = np.flatnonzero((part.canvas.sample_states == MAKE).any(1)).tolist()
