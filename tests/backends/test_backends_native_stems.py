@@ -206,13 +206,24 @@ def test_one_mix_is_taken_for_one_stem_and_that_is_said(model, clip):
     assert sums(added)
 
 
-def test_a_voice_is_taken_for_speech(model):
-    from phonofilm.backends.canvas.tracks import has_voice
+def test_a_voice_is_taken_for_speech(monkeypatch):
+    from phonofilm.backends.canvas import tracks
+    from phonofilm.backends.canvas.tracks import has_voice, source_stems
     from phonofilm.media import read_clip
 
     folder = Path(__file__).parents[2] / "src/phonofilm/assets/speech"
     assert has_voice(read_clip(folder / "the-sound-is-in-the-picture.opus"))
-    assert not has_voice(Clip(waveform=tone(440), sample_rate=24_000))
+    assert has_voice(Clip(waveform=tone(440), sample_rate=24_000)) is False
+
+    def missing() -> None:
+        raise PhonofilmError("silero-vad is not installed")
+
+    monkeypatch.setattr(tracks.VoiceActivity, "load", missing)
+    sound = Clip(waveform=tone(440), sample_rate=24_000)
+    assert has_voice(sound) is None
+    assert list(source_stems(sound, None, prompt='A woman says "hello".')) == ["speech"]
+    assert list(source_stems(sound, None, prompt="A wood box bounces.")) == ["effects"]
+    assert list(source_stems(sound, "music", prompt="He speaks.")) == ["music"]
 
 
 def test_a_long_clip_goes_on_stem_by_stem(model):
@@ -248,6 +259,31 @@ def test_a_draft_is_smaller_and_takes_fewer_evaluations(model):
     own = backend.generate("x", seconds=0.25, draft=True, size=(96, 96), steps=2, progress=progress)
     assert (own.frames.shape[1:], set(steps)) == ((96, 96, 3), {2})
     assert (slow.asked(Request("x")), model.parts.trained.asked(Request("x", draft=True)).steps) == (slow, 3)
+
+
+def test_a_film_of_two_windows_has_one_sound(tiny_stems_model, tmp_path):
+    """Each window but the first stands on the stems of the one before."""
+    from phonofilm.app.jobs.runner import run
+    from phonofilm.app.jobs.spec import RequestSpec
+    from phonofilm.media import read_clip, write_clip
+
+    frames = np.random.default_rng(0).integers(0, 256, (36, 32, 32, 3), np.uint8)
+    film = write_clip(Clip(frames, 24), tmp_path / "film.mkv")
+    words = write_clip(Clip(waveform=tone(300, 1.5, level=0.05), sample_rate=24_000), tmp_path / "words.wav")
+    job = {"task": "foley", "source": str(film), "model": str(tiny_stems_model), "device": "cpu", "no": "music"}
+    job |= {"given_stems": {"speech": str(words)}, "stems": str(tmp_path / "parts"), "effects": "rain"}
+    facts = run(RequestSpec.from_json(job), tmp_path / "heard.mkv")
+    heard = {name: read_clip(file).waveform for name, file in facts["stems"].items()}
+    assert {sound.shape for sound in heard.values()} == {(2, 36_000)}
+    assert np.abs(sum(heard[name] for name in STEMS) - heard["mix"]).max() <= 1e-4
+    assert not heard["music"].any()
+    assert heard["effects"][:, 26_000:].std() > 0
+    windows = (heard["speech"][:, :20_000], heard["speech"][:, 26_000:])
+    levels = [part.std() / (0.05 / np.sqrt(2)) for part in windows]
+    shapes = [part / part.std() for part in windows]
+    expected = [tone(300, 1.5)[:, :20_000], tone(300, 1.5)[:, 26_000:]]
+    assert all(np.abs(got - want / want.std()).max() < 0.02 for got, want in zip(shapes, expected, strict=True))
+    assert all(0 < level <= 1.001 for level in levels)
 
 
 def test_smaller_sizes_and_rates_are_resized_down(model):

@@ -18,9 +18,9 @@ import numpy as np
 
 from phonofilm.backends.base import Backend, Cancel
 from phonofilm.backends.canvas.finite import check_finite
-from phonofilm.backends.canvas.fit import frame_indices, to_length
+from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
 from phonofilm.backends.canvas.stems import wanted
-from phonofilm.backends.canvas.tracks import length_notice
+from phonofilm.backends.canvas.tracks import FADE_SECONDS, length_notice
 from phonofilm.backends.canvas.windows import Window, windows
 from phonofilm.backends.requests import check
 from phonofilm.checkpoint import file_sha256
@@ -211,7 +211,10 @@ def _with_stems(request: Request, source: Clip, known: Clip, start: Fraction) ->
         assert part.waveform is not None
         assert part.sample_rate is not None
         stereo = resample_audio(mix(part.waveform, 2, part.layout), part.sample_rate, known.sample_rate)
-        stems[name] = np.float32(10 ** (request.gain.get(name, 0.0) / 20)) * to_length(stereo, length)
+        whole = np.float32(10 ** (request.gain.get(name, 0.0) / 20)) * to_length(stereo, length)
+        # what was written of it may be softer, with all else, than what is to come
+        keep = np.arange(length) < known.stems[name].shape[1]
+        stems[name] = crossfaded(stems[name], whole, keep, nearest(FADE_SECONDS * known.sample_rate))
     gain = {name: level for name, level in request.gain.items() if name in asked.made}
     source = source.with_(waveform=np.sum([*stems.values()], axis=0), stems=stems)
     return replace(request, only=asked.made, no=(), given_stems={}, gain=gain), source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -23,6 +24,8 @@ AGREE = 1e-3
 """How far the sum of a source's stems may be from its mix for them to be used."""
 VOICE_SECONDS = 0.25
 """So much voice makes a mix speech."""
+SPOKEN = re.compile(r"[\"“”]|\b(say|speak|talk|sing|tell|voice)s?\b", re.IGNORECASE)
+"""What a prompt says where somebody speaks in it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def tracks_of(
         return (Track("", 0, made, source),)
     if source.waveform is None:
         return tuple(_made_afresh(request, asked, names, made))
-    known = source_stems(source, request.mix_as, asked if request.only else None)
+    known = source_stems(source, request.mix_as, asked if request.only else None, request.prompt)
     if request.task == "animate":
         return tuple(Track(name, names.index(name), NOTHING, known[name]) for name in names if name in known)
     added = [name for name in asked.made if name not in known and name in (request.only or ())]
@@ -92,11 +95,12 @@ def _made_afresh(request: Request, asked: Wanted, names: tuple[Stem, ...], made:
     ]
 
 
-def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None) -> dict[Stem, Clip]:
+def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None, prompt: str = "") -> dict[Stem, Clip]:
     """The stems of a clip with sound; one mix is a single stem.
 
-    That stem is the one that `mix_as` names. Without it, it is speech if a voice is heard in the clip and effects
-    otherwise, or where these are what is asked for, one that is not.
+    That stem is the one that `mix_as` names. Without it, it is speech if a voice is heard in the clip (where Silero VAD
+    is not installed, if the prompt tells of somebody who speaks) and effects otherwise; or where these are what is
+    asked for, one that is not.
     """
     if source.waveform is None:
         return {}
@@ -108,23 +112,24 @@ def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None)
         and np.abs(np.sum([*stems.values()], axis=0) - source.waveform).max(initial=0) <= AGREE
     ):
         return {name: source.with_(waveform=stem, stems={}, frames=None, fps=None) for name, stem in stems.items()}
-    return {mix_as or _guess(source, asked): source.with_(stems={}, frames=None, fps=None)}
+    return {mix_as or _guess(source, asked, prompt): source.with_(stems={}, frames=None, fps=None)}
 
 
-def _guess(source: Clip, asked: Wanted | None) -> Stem:
-    guess: Stem = "speech" if has_voice(source) else "effects"
+def _guess(source: Clip, asked: Wanted | None, prompt: str) -> Stem:
+    heard = has_voice(source)
+    guess: Stem = "speech" if (SPOKEN.search(prompt) if heard is None else heard) else "effects"
     order: tuple[Stem, ...] = (guess, "effects", "speech", "music")
     return next((name for name in order if asked is None or name not in asked.made), guess)
 
 
-def has_voice(clip: Clip, seconds: float = 30.0) -> bool:
-    """Whether a voice is heard in the first seconds of a clip; never where Silero VAD is not installed."""
+def has_voice(clip: Clip, seconds: float = 30.0) -> bool | None:
+    """Whether a voice is heard in the first seconds of a clip; None where Silero VAD is not installed."""
     if clip.waveform is None or not clip.sample_rate or not clip.waveform.any():
         return False
     try:
         detector = VoiceActivity.load()
     except PhonofilmError:
-        return False
+        return None
     first = mix(clip.waveform[:, : int(seconds * clip.sample_rate)], 1, clip.layout)
     spans = detector.spans(resample_audio(first, clip.sample_rate, VoiceActivity.sample_rate)[0])
     return sum(span.end - span.start for span in spans) >= VOICE_SECONDS
