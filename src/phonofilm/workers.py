@@ -1,4 +1,4 @@
-"""Processes that work for one that listens: an interrupt is the parent's to handle, and it ends them quietly."""
+"""A pool of processes that ignore interrupts: the parent handles one, and ends them without a message."""
 
 from __future__ import annotations
 

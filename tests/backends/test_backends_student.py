@@ -69,5 +69,5 @@ def test_a_negative_prompt_costs_a_second_pass(model):
 
 def test_samplers_of_second_order_are_refused(model):
     backend, _ = model
-    with pytest.raises(PhonofilmError, match="leave --sampler away"):
+    with pytest.raises(PhonofilmError, match="omit --sampler"):
         backend.generate("a red ball", sampler="heun")

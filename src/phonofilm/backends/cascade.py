@@ -50,7 +50,7 @@ class Cascade:
     def generate(
         self, request: Request | str, progress: Progress | None = None, cancel: Cancel | None = None, **fields: Any
     ) -> Clip:
-        """See `Backend.generate`: first the film, then its sound, which alone hears `audio_seed`.
+        """See `Backend.generate`: first the film, then its sound; `audio_seed` applies to the sound only.
 
         The steps, the sampler and the scales of a request are for the picture; the sound has its model's own. Where
         the sound alone is to make, they are for the sound.

@@ -72,7 +72,7 @@ def _write(job: Job) -> int:
     if stems:
         parts = [clip.stems for clip in clips if clip.stems is not None]
         if len(parts) != len(clips):
-            raise PhonofilmError("these clips have no stems to keep: leave --stems away")
+            raise PhonofilmError("these clips have no stems to keep: omit --stems")
         tensors["stems"] = torch.cat([part.half() for part in parts])
     write_shard(folder, PREFIX, number, tensors, [record for clip in clips for record in clip.records])
     return len(rows)

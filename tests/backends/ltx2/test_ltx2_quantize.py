@@ -113,7 +113,7 @@ def test_a_wrong_choice_gets_one_line(tiny_ltx2, tmp_path, capsys):
         "phonofilm: quantize: 'int3' is not possible; choose one of int8, fp8, nf4"
     )
     assert main([*words, "int8", "--network", "diffusers"]) == 1
-    assert "leave --network diffusers away" in capsys.readouterr().err
+    assert "omit --network diffusers" in capsys.readouterr().err
     assert not list(tmp_path.glob("a*"))
 
 

@@ -72,7 +72,7 @@ class StemOutput:
                 f"{request.model} has one mix of sound: stems need a model with speech, effects and music apart"
             )
         if self and not wanted(request).stems:
-            raise PhonofilmError("there are no stems without sound; leave --stems and --stem-tracks away")
+            raise PhonofilmError("there are no stems without sound; omit --stems and --stem-tracks")
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class ModelDefaults:
         modality = request.modality_guidance or self.modality_guidance
         stg = (self.stg or (0.0, 0.0)) if request.stg is None else request.stg
         if any(stg) and not self.stg_blocks:
-            raise PhonofilmError(f"{request.model} has no blocks for spatio-temporal guidance; leave --stg away")
+            raise PhonofilmError(f"{request.model} has no blocks for spatio-temporal guidance; omit --stg")
         return Guidance(text, modality, self.rescale, stg, self.stg_blocks)
 
     def grid(self, frames: int) -> Grid:
@@ -124,7 +124,7 @@ class ModelDefaults:
         """
         sampler = request.sampler or self.sampler
         if self.student and sampler != "euler":
-            raise PhonofilmError(f"{request.model} takes a whole step at each evaluation; leave --sampler away")
+            raise PhonofilmError(f"{request.model} takes a whole step at each evaluation; omit --sampler")
         return sampler
 
     @property

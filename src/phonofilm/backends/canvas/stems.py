@@ -99,7 +99,7 @@ def _unknown(request: Request) -> Iterator[Fault]:
 
 def _of_the_task(request: Request) -> Iterator[Fault]:
     """What a task has no use for."""
-    task, own = request.task, "; leave it away"
+    task, own = request.task, "; omit it"
     if task in ("animate", "extend") and request.only is not None:
         makes = "the picture alone" if task == "animate" else "picture and sound go on as they are"
         yield Fault("only", f"{task}: {makes}{own}")
@@ -137,12 +137,12 @@ def _contradictions(request: Request) -> Iterator[Fault]:
         return
     for stem in PROMPTED:
         if getattr(request, stem) and stem not in found.made and request.task != "animate":
-            yield Fault(stem, f"there is a prompt for {stem}, which is not made; leave the prompt away, or make it")
+            yield Fault(stem, f"there is a prompt for {stem}, which is not made; omit the prompt, or make it")
     for stem in request.gain:
         if stem in STEMS and stem not in found.stems and request.task != "animate":
-            yield Fault(f"gain[{stem}]", f"there is no {stem} in what is made; leave its gain away")
+            yield Fault(f"gain[{stem}]", f"there is no {stem} in what is made; omit its gain")
     if request.image is not None and request.task == "generate" and not found.picture:
-        yield Fault("image", "an image is the beginning of a picture, and no picture is made; leave it away")
+        yield Fault("image", "an image is the beginning of a picture, and no picture is made; omit it")
 
 
 def needs_prompt(request: Request) -> bool:

@@ -75,7 +75,7 @@ class LTX2Backend:
             PhonofilmError: no such model or device, or files that are missing or do not belong together.
         """
         if quantize is not None and network == "diffusers":
-            raise PhonofilmError("--quantize goes with our own network; leave --network diffusers away")
+            raise PhonofilmError("--quantize goes with our own network; omit --network diffusers")
         folder, place = Folder.open(model, components), pick_device(device)
         lora = check_upsampler(folder) if upsample else None
         refining = None if lora is None else Lora(lora)

@@ -34,7 +34,7 @@ def load_network(folder: Folder, loras: Sequence[Lora] = (), network: NetworkNam
     """
     if network == "diffusers":
         if loras:
-            raise PhonofilmError("LoRA files go with our own network; leave --network diffusers away")
+            raise PhonofilmError("LoRA files go with our own network; omit --network diffusers")
         return _diffusers_network(folder)
     config = network_config(folder.configs["transformer"], str(folder.path / "transformer"))
     with torch.device("meta"):  # the initial weights would cost time and memory, and are thrown away
@@ -185,7 +185,7 @@ class DiffusersNetwork(nn.Module):
         """
         video, audio = latents.video, latents.audio
         if video is None or audio is None or sigma.video is None or sigma.audio is None or audio_text is None:
-            raise PhonofilmError("diffusers' network needs both streams; leave --network diffusers away")
+            raise PhonofilmError("diffusers' network needs both streams; omit --network diffusers")
         dtype, device = next(self.network.parameters()).dtype, video.device
         levels = noise_levels(sigma.video, tuple(video.shape[2:]), (1, 1, 1))
         steps = rearrange(video, "b c t h w -> b (t h w) c").shape[1]

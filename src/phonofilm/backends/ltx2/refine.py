@@ -45,7 +45,7 @@ def check_upsampler(folder: Folder) -> Path | None:
         PhonofilmError: a model that lacks the upsampler or that LoRA.
     """
     if UPSAMPLER not in folder.files:
-        raise PhonofilmError(f"{folder.path} lacks the folder {UPSAMPLER}; put it there, or leave --upsample away")
+        raise PhonofilmError(f"{folder.path} lacks the folder {UPSAMPLER}; put it there, or omit --upsample")
     if folder.distilled:
         return None
     found = sorted(folder.path.glob("*distilled-lora*.safetensors"))

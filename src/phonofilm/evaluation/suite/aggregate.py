@@ -194,7 +194,7 @@ def _bounds(metric: Metric) -> tuple[float, float] | None:
 
 
 def _strangers(clips: Sequence[ExtractedClip], seed: int) -> dict[str, ExtractedClip]:
-    """For each clip another one, in one random ring, so that nobody keeps its own sound."""
+    """The shuffled control: for each clip another one, whose sound it is scored with, by one random cycle of all."""
     if len(clips) < 2:
         return {}
     ring = np.random.default_rng(seed).permutation(len(clips))

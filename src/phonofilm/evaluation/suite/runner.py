@@ -41,8 +41,8 @@ class Settings:
         preset: "quick", "full", "javis" or "avbench"; `metrics` names single ones instead.
         cache: folder of features, None for the user's own. workers: processes that decode.
         weights: files or folders of published weights by network; those that were fetched are found without.
-        conditioned_on: networks that the generating system was conditioned on or trained with, which then judge
-            their own pupil.
+        conditioned_on: networks that the generating system was conditioned on or trained with, whose scores are
+            therefore circular.
         keep_mismatched: score clips of other rates or channels than the rest. seed: of control and intervals.
         device: where networks with published weights compute, as "cpu", "cuda", "cuda:1", "mps" or "auto".
     """

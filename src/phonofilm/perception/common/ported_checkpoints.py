@@ -1,4 +1,4 @@
-"""Published checkpoints into our own classes: strict, and deaf to anything that is not a tensor."""
+"""Published checkpoints into our own classes: strictly by name and shape; entries that are no tensors are ignored."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class RunConfig:
             if value is not None and value < lowest:
                 raise PhonofilmError(f"run.{name} = {value} is not possible; it starts at {lowest}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
-            raise PhonofilmError(f"run.max_minutes = {self.max_minutes:g} is not possible; leave it away for no limit")
+            raise PhonofilmError(f"run.max_minutes = {self.max_minutes:g} is not possible; omit it for no limit")
 
 
 class Recipe(Protocol):
