@@ -67,11 +67,11 @@ class Cue:
 EVENTS = Cue("events", 0.50, 0.75, 0.10, 0.0)
 ANYWHERE = Cue("events anywhere", 0.76, 0.76, 0.12, 0.0)
 SPARKS = Cue("sparks", 0.26, 0.60, 0.03, -2.0)
-TEXTURE = Cue("texture", 0.25, 0.25, 0.065, -10.0)
+TEXTURE = Cue("texture", 0.25, 0.25, 0.08, -10.0)
 LANDINGS = Cue("landings", 0.24, 0.24, 0.12, -25.0)
 COURSES = Cue("courses", 0.78, 0.78, 0.0, -22.0)
 
-VOICE, DROPS, LANDED = 0.2, (0.125, 0.22), 0.18
+VOICE, DROPS, LANDED = 0.2, (0.125, 0.21), 0.18
 """Shares of the time (`share_of_time`) in which something sets in: from which on a sound may be a voice, and between
 which it may be drops; and the least in which something grows brighter low in the picture. Where little happens, it fits
 by chance."""

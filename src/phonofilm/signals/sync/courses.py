@@ -35,7 +35,7 @@ WINDOW, HEARD = 0.128, (50.0, 5000.0)
 SPEEDS = np.concatenate([sign * np.geomspace(0.45, 2.0, 20) for sign in (1, -1)])
 """Halves of the picture's width a second."""
 
-LOUD, LASTING = 0.15, 0.35
+LOUD, LASTING = 0.15, 0.2
 """Level, as a share of the highest, from which on a spectrum counts in full, and share of the time in which it must:
 what knocks does not pass by."""
 
