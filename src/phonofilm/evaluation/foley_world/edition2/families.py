@@ -16,19 +16,17 @@ from phonofilm.evaluation.foley_world.audio_events import spectrum_after as spec
 from phonofilm.evaluation.foley_world.detect import PITCHES
 from phonofilm.evaluation.foley_world.edition2.bodies import Track
 from phonofilm.evaluation.foley_world.edition2.hearing import band_shares, decibels
-from phonofilm.evaluation.foley_world.edition2.sweep import direction
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 
 BARS = 5
 """Bars that an instrument has at least."""
 FIRE = 0.04
 """Share of the picture that is brighter with fire a fifth of a second after a flash."""
-MOVES, ONE_WAY, FALLS = 0.075, 0.5, 0.15
-"""Share of the picture that moves where something passes; how strictly it goes one way (`sweep.direction`); share of
-the picture's height that a body falls through."""
+WIDE, FALLS = 0.95, 0.2
+"""Share of the columns of the picture that what passes moves in; share of its height that a body falls through."""
 HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
 """dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
-SHARP, SUDDEN = 4.3, 3.5
+SHARP, SUDDEN = 3.3, 3.5
 """Strength of onsets of things that strike one another, and of a bang."""
 DEEP = (0.15, 0.75)
 """Share of a bang's power below 178 Hz."""
@@ -63,8 +61,8 @@ def of_picture(seen: Look) -> str:
         return "rain"
     if any(_bounces(track.path[~np.isnan(track.path[:, 1]), 1], last + 1) for track in seen.tracks):
         return "bounce"
-    crosses = seen.moving.mean(1).max() > MOVES or abs(direction(seen.moving)) > ONE_WAY
-    return "pass" if crosses else "talk"
+    most = seen.moving.max(0)
+    return "pass" if (most > 0.3 * np.quantile(most, 0.95)).mean() > WIDE else "talk"
 
 
 def _bounces(heights: np.ndarray, frames: int) -> bool:
@@ -126,4 +124,4 @@ def _in_tune(waveform: np.ndarray, sample_rate: int, time: float) -> bool:
     """The strongest partial is a note of the instrument."""
     hertz, power = spectrum(waveform, sample_rate, time)
     strongest = hertz[np.argmax(power * (hertz > 50))]
-    return bool(abs(strongest / PITCHES[note(waveform, sample_rate, time, PITCHES)] - 1) < 0.02)
+    return bool(abs(strongest / PITCHES[note(waveform, sample_rate, time, PITCHES)] - 1) < 0.007)
