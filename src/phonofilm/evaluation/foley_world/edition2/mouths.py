@@ -1,4 +1,4 @@
-"""Whether mouths move with voices: canonical correlation of small cells of the picture and bands of the voice."""
+"""Whether mouths move with voices: correlation of small cells of the picture with bands of the voice."""
 
 from __future__ import annotations
 
@@ -40,20 +40,23 @@ def bands(energy: Floats) -> Floats:
 def offset(seen: Floats, voice: Floats, fps: float) -> float:
     """Seconds by which the voice is late; NaN where nothing moves or nothing is heard.
 
-    At each lag the squared canonical correlations (Hotelling 1936) of the voice and of the picture's largest principal
-    components are added up.
+    At each lag two measures of agreement, each in terms of its spread over lags, are added up: the squared canonical
+    correlations (Hotelling 1936) of the voice with the picture's largest principal components, and its squared
+    covariances with all cells.
 
     Args:
         seen: as `cells` gives them. voice: as `bands` gives it.
     """
     if not seen.any() or not voice.any():
         return float("nan")
-    parts = np.linalg.svd(seen.reshape(len(seen), -1), full_matrices=False)[0][:, :PARTS]
-    agree = []
-    for lag in LAGS:
-        basis = np.linalg.qr(heard_at(voice, len(seen), fps, lag))[0]
-        agree.append(float(((parts.T @ basis) ** 2).sum()))
-    return float(LAGS[int(np.argmax(agree))])
+    flat = seen.reshape(len(seen), -1)
+    parts = np.linalg.svd(flat, full_matrices=False)[0][:, :PARTS]
+    agree = np.zeros((len(LAGS), 2))
+    for row, lag in zip(agree, LAGS, strict=True):
+        heard = heard_at(voice, len(seen), fps, lag)
+        row[0] = ((parts.T @ np.linalg.qr(heard)[0]) ** 2).sum()
+        row[1] = ((flat.T @ (heard / np.maximum(np.linalg.norm(heard, axis=0), 1e-9))) ** 2).sum()
+    return float(LAGS[int(np.argmax((agree / np.maximum(agree.std(0), 1e-12)).sum(1)))])
 
 
 def heard_at(voice: Floats, frames: int, fps: float, lag: float = 0.0) -> Floats:
