@@ -24,7 +24,7 @@ class Asked:
         family: of the scene. holds: all families that it may be taken for, since scenes combine.
         colours, materials: of bodies; of the one thing that passes. count: of bodies, 0 where there are none.
         melody: colours of struck bars in order, as many as the caption lists.
-        side: "left", "right" or "": where the one body, blast or speaker is. way: 1 to the right, -1 to the left, 0.
+        side: "left", "right" or "": where the one body, blast or speaker is. way: 1 to the right, -1 left, else 0.
         crossing: how many things cross the picture, trains apart, which fill it.
         speakers: who are seen. taking_turns: two of them speak.
         silent: stems that are asked to be silent. negated: what the caption says is not there.
@@ -65,7 +65,7 @@ class Asked:
             len(things),
             tuple(facts["colours"][:LISTED]) if truth.family == "strike" else (),
             _side(truth.caption) if _alone(truth.family, facts, len(seen)) else "",
-            int(movers[0]["facing"]) if one_passes else 0,
+            int(movers[0]["facing"]) if one_passes and movers[0]["kind"] != "train" else 0,
             len(movers) if truth.family == "pass" and movers[0]["kind"] != "train" else 0,
             len(seen),
             truth.family == "talk" and len(seen) == 2 and all(person["words"] for person in seen),

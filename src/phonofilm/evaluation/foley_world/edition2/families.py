@@ -24,6 +24,8 @@ FIRE = 0.04
 """Share of the picture that is brighter with fire a fifth of a second after a flash."""
 WIDE, FALLS = 0.95, 0.2
 """Share of the columns of the picture that what passes moves in; share of its height that a body falls through."""
+GLARE = 0.5
+"""Seconds that lightning lights things up."""
 HISS, LASTING, NOTHING = -28.0, -45.0, -60.0
 """dB: least level of rain's treble, and of what never falls silent, below the loudest moment; level of silence."""
 SHARP, SUDDEN = 3.3, 3.5
@@ -61,7 +63,10 @@ def of_picture(seen: Look) -> str:
         return "rain"
     if any(_bounces(track.path[~np.isnan(track.path[:, 1]), 1], last + 1) for track in seen.tracks):
         return "bounce"
-    most = seen.moving.max(0)
+    calm = np.ones(last + 1, bool)
+    for flash in seen.flashes:
+        calm[max(round((flash.time - 0.05) * seen.fps), 0) : round((flash.time + GLARE) * seen.fps)] = False
+    most = seen.moving[calm].max(0, initial=0)
     return "pass" if (most > 0.3 * np.quantile(most, 0.95)).mean() > WIDE else "talk"
 
 
