@@ -35,6 +35,7 @@ READERS = {
     "animate": f"animate MEDIA -o out.mp4 {FAKE}",
     "extend": f"extend MEDIA --seconds 1 -o out.mp4 {FAKE}",
     "retake": f"retake MEDIA --from 0 --to 1 -o out.mp4 {FAKE}",
+    "soundtrack": f"soundtrack MEDIA -o out.mp4 {FAKE}",
     "sheet": "sheet MEDIA -o out.png",
     "info": "info MEDIA",
     "distort": "study distort MEDIA --kind blur --level 2 -o out.mp4",
@@ -52,6 +53,7 @@ UNHEARD = {("info", "tail.mp4"), ("calibrate", "tail.mp4"), ("calibrate", "cut.m
 """The header, which is all that info reads, is whole; calibrate says first that so little is too short."""
 
 WRITERS = {name: f"{command} {FAKE}" for name, command in MAKERS.items()}
+WRITERS |= {"soundtrack": f"soundtrack film.mp4 {FAKE}"}
 WRITERS |= {"distort": "study distort film.mp4 --kind blur --level 2"}
 OUTPUTS = {
     "text.mp4/out.mp4": "text.mp4 is a file; name a folder",
@@ -165,6 +167,33 @@ ROWS = {
     "study distort film.mp4 --kind blur --level 1 -o link.mp4": "link.mp4 is read as film.mp4 and would be replaced",
     "evaluate clips --prompts batch/clips.csv -o batch": "batch/clips.csv is read and would be replaced",
     "compare list.json list.json --csv list.json": "list.json is read and would be replaced",
+    "generate 'A \"hi\"' --voice nobody -o out.mp4": "voices[0]: no voice named 'nobody'; there are heart, joe",
+    "generate x --voice fake -o out.mp4 --model fake": "a voice is given and nobody speaks",
+    "generate x --say hi@-2 -o out.mp4": "say[0]: 'hi@-2' cannot be said at -2 s; choose 0 or later, as in TEXT@1.5",
+    "generate x --say hi@9 --voice fake --seconds 2 -o out.mp4 --model fake": "'hi' at 9 s takes 0.1 s and the clip",
+    "generate 'A \"Привет\"' --voice fake -o out.mp4 --model fake": "does not know the letters П в е и р",
+    "generate 'A \"...\"' --voice fake -o out.mp4 --model fake": "'...' holds no words that can be spoken",
+    "generate 'A \"one two three four\"' --voice fake --seconds 0.5 -o out.mp4 --model fake": "use fewer words or a",
+    "generate x --say hi --only video -o out.mp4 --model fake": "there are words to say, and speech is not made",
+    "generate x --subtitles -o - --model fake": "--subtitles writes a file beside the clip",
+    "soundtrack film.mp4 -o out.gif": ".gif holds no sound",
+    "soundtrack sound.wav -o out.mp4": "sound.wav has none",
+    "soundtrack film.mp4 -o film.mp4": "film.mp4 is read and would be replaced",
+    "soundtrack film.mp4 --say hi@-1 -o out.mp4": "'hi@-1' cannot be said at -1 s",
+    "soundtrack film.mp4 --say hi@5 --voice fake -o out.mp4": "'hi' at 5 s takes 0.1 s and the clip ends at 2 s",
+    "soundtrack film.mp4 --say '!!!' --voice fake -o out.mp4": "'!!!' holds no words that can be spoken",
+    "soundtrack film.mp4 --say hi --voice emma -o out.mp4": "fetch it with: phonofilm weights get emma",
+    "soundtrack film.mp4 --voice fake -o out.mp4": "a voice is given and nobody speaks",
+    "soundtrack film.mp4 --say subtitles -o out.mp4": "film.mp4 has no subtitles: no track of text in it",
+    "soundtrack film.mp4 --say letter.srt -o out.mp4": "letter.srt is no subtitle file that can be read",
+    "soundtrack film.mp4 --say none.vtt -o out.mp4": "none.vtt is not there; check the path",
+    "soundtrack film.mp4 --say said.srt --voice fake --subtitles -o said.mp4 --keep --say hi": "choose one",
+    "soundtrack film.mp4 --keep -o out.mp4": "nothing is added to the film's own sound",
+    "soundtrack silent.mp4 --keep --say hi -o out.mp4": "silent.mp4 has no sound of its own to keep",
+    "soundtrack film.mp4 --music silent.mp4 -o out.mp4": "silent.mp4 has no sound, so it cannot be the music",
+    "soundtrack film.mp4 --loudness 5 -o out.mp4": "a loudness of 5 LUFS is not possible; choose -50 to -5",
+    "soundtrack film.mp4 -14 --loudness -20 -o out.mp4": "-14 and --loudness say the same",
+    "soundtrack film.mp4 --dry-run -o out.mp4": "--dry-run plans what generate and foley make",
     "sheet film.mp4 -o out.jpg": "out.jpg: a sheet is a picture; name it .png",
     "sheet film.mp4 -o text.mp4/out.png": "text.mp4 is a file; name a folder",
     "sheet film.mp4 -o folder.png": "folder.png is a folder; name a file to write",
@@ -262,6 +291,8 @@ def shop(tmp_path_factory, tiny_model) -> Path:
         "chess.toml": b'kind = "chess"',
         "codec.toml": b'kind = "video_vae"\n[run]\noutput = "run"\n[data]\nfolder = "nowhere"',
         "list.json": b"[1]",
+        "letter.srt": b"dear all,\nthis is a letter\n",
+        "said.srt": b"1\n00:00:00,500 --> 00:00:01,500\nhello\n",
     }.items():
         (folder / name).write_bytes(content)
     for name in ("folder.mp4", "folder.png", "nothing", "clips"):

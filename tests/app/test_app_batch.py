@@ -75,7 +75,7 @@ def test_a_line_may_have_any_task(capsys, folder):
 
 def test_every_option_of_generate_is_a_field_of_a_line():
     options = {field.name for field in fields(GenerationOptions)} - {"dry_run", "lora"} | {"loras"}
-    options |= {"prompt", "seconds", "size", "fps", "image"}
+    options |= {"prompt", "seconds", "size", "fps", "image", "say", "voices", "subtitles"}
     assert options <= set(READERS)
     assert {field.name for field in fields(RequestSpec)} == set(READERS)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from phonofilm.codecs.common.mel import MelConfig, log_mel
+from phonofilm.codecs.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.codecs.voice.bands import BandCorrection
 from phonofilm.codecs.voice.loss import pitch_of, targets, voice_loss

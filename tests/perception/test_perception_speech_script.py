@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phonofilm import PhonofilmError
-from phonofilm.perception.speech.plan import LOUDNESS, events, leveled, place, speak, stem
+from phonofilm.perception.speech.plan import LOUDNESS, after_one_another, events, leveled, place, speak, stem
 from phonofilm.perception.speech.registry import TextToSpeech
 from phonofilm.perception.speech.script import Line, Speaker, cast, given_line, quoted_lines, script
 
@@ -91,7 +91,8 @@ def test_lines_that_do_not_fit_are_one_line(lengths, asked, problem):
 
 def test_lines_become_one_stem_in_which_every_word_is_where_it_is_said():
     lines = script("", ["woman: hello you@0.5", "man: yes@1.5"])
-    placed = speak(lines, ["fake", "fake+5"], 3.0, 24_000, TextToSpeech())
+    placed = speak(lines, ["fake", "fake+5"], 3.0, TextToSpeech())
+    placed = tuple(one.at_rate(24_000) for one in placed)
     sound = stem(placed, 0, 72_000, 24_000)
     assert sound.dtype == np.float32
     assert sound.shape == (2, 72_000)
@@ -105,6 +106,12 @@ def test_lines_become_one_stem_in_which_every_word_is_where_it_is_said():
     assert not heard[round(1.0 * 24_000) : round(1.47 * 24_000)].any()
     # a part of a long film is the same samples
     assert np.array_equal(stem(placed, 20_000, 9_000, 24_000), sound[:, 20_000:29_000])
+
+
+def test_lines_of_subtitles_wait_for_one_another():
+    assert after_one_another([1.0, 1.0, 0.5], [0.5, 1.0, 4.0], 5.0) == pytest.approx([0.5, 1.55, 4.0])
+    with pytest.raises(PhonofilmError, match=r"'b' would end at 2.5 s, after the clip's end at 2 s"):
+        after_one_another([1.0, 1.0], [0.45, 1.0], 2.0, ["a", "b"])
 
 
 def test_every_voice_is_brought_to_one_loudness():

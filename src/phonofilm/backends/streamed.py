@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,6 +28,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media import FORMATS, check_output
 from phonofilm.media.film import Film, write_film
 from phonofilm.media.resample import mix, resample_audio
+from phonofilm.media.subtitles.cues import Cue
 from phonofilm.types import Clip, Progress, Request, nearest
 
 SOUNDLESS = ".gif"
@@ -71,6 +72,7 @@ def foley_film(
     cancel: Cancel | None = None,
     keep: Callable[[Clip], None] | None = None,
     stem_tracks: bool = False,
+    subtitles: Sequence[Cue] = (),
 ) -> Written:
     """Write a film with the sound that a model makes of it; its picture is copied where the file takes it.
 
@@ -79,6 +81,7 @@ def foley_film(
         progress: told of one stage, "making", over all windows.
         keep: shown each piece of the sound, mix and stems.
         stem_tracks: write the stems as tracks after the mix, which .mkv alone holds.
+        subtitles: a track of text, in .mkv and .webm.
 
     Raises:
         PhonofilmError: damage in the film, or a file that cannot be written.
@@ -96,7 +99,7 @@ def foley_film(
     mixes, *stems = tee(_shown(chain([first], made), keep), 1 + len(names))
     tracks = {name: _stem_pieces(pieces, name) for name, pieces in zip(names, stems, strict=True)}
     pieces = (clip.waveform for clip in mixes if clip.waveform is not None)
-    copied = write_film(film, output, pieces, first.sample_rate, metadata, stems=tracks)
+    copied = write_film(film, output, pieces, first.sample_rate, metadata, subtitles, tracks)
     samples = nearest(seconds * first.sample_rate)
     return Written(film, samples, len(first.waveform), first.sample_rate, copied, metadata)
 

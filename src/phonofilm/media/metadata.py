@@ -7,7 +7,7 @@ the comment is a sentence for people followed by one JSON object for programs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -39,8 +39,7 @@ def to_tags(clip: Clip, metadata: Mapping[str, str]) -> dict[str, str]:
         # some containers do not keep it, and some keep another one
         said["layout"] = "+".join(clip.layout)
     if clip.events:
-        events = [{k: v for k, v in asdict(event).items() if v is not None} for event in clip.events]
-        said["events"] = json.dumps(events, ensure_ascii=False)
+        said["events"] = events_text(clip.events)
     if not said:
         return {}
     body = json.dumps(said, ensure_ascii=False).replace("\x00", "")
@@ -48,6 +47,12 @@ def to_tags(clip: Clip, metadata: Mapping[str, str]) -> dict[str, str]:
     return (
         {"title": said["prompt"].replace("\x00", ""), "comment": comment} if "prompt" in said else {"comment": comment}
     )
+
+
+def events_text(events: Iterable[Event]) -> str:
+    """Events as the text that `to_events` reads."""
+    plain = [{k: v for k, v in asdict(event).items() if v is not None} for event in events]
+    return json.dumps(plain, ensure_ascii=False)
 
 
 def from_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -15,8 +15,11 @@ from phonofilm.app.cli.options import (
     Image,
     Output,
     Prompt,
+    Say,
     Size,
     StemOptions,
+    Subtitles,
+    Voice,
     expand_options,
 )
 from phonofilm.app.cli.output import destination, is_pipe
@@ -57,16 +60,20 @@ def generate(
         typer.Option(metavar="JSONL", help="Many jobs: one a line, a prompt or {prompt, name, task, seed, …}."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="With --prompts: keep what is there already.")] = False,
+    say: Say = None,
+    voice: Voice = None,
+    subtitles: Subtitles = False,
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
-    """Make a clip with sound from a prompt.
+    """Make a clip with sound from a prompt; words in quotes are spoken.
 
     [dim]$[/] phonofilm generate "a red ball bounces on wood" -o ball.mp4
     [dim]$[/] phonofilm generate "a mallet plays three notes" -o notes.webm --seconds 8 --size 320x320 --fps 24
     [dim]$[/] phonofilm generate "a blue box falls on stone" -o box.mp4 -n 4 --seed 7
     [dim]$[/] phonofilm generate "the ball falls" --image first.png -o falls.mkv
     [dim]$[/] phonofilm generate "rain" --only effects,music --stems parts -o rain.wav --model DIR
+    [dim]$[/] phonofilm generate 'A woman says "hello there", and a man answers "hi".' -o talk.mp4 --subtitles
     [dim]$[/] phonofilm generate --prompts jobs.jsonl -o clips/ --resume
     """
     with Session.of(ctx).report("generate") as report:
@@ -76,6 +83,7 @@ def generate(
             raise PhonofilmError("give the prompt once, as PROMPT or with -p")
         prompt = said if prompt is None else prompt
         given = parts.values() | {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
+        given |= {"say": say, "voices": voice, "subtitles": subtitles}
         if prompts is not None:
             if prompt is not None:
                 raise PhonofilmError("give one prompt or --prompts, not both")
@@ -95,6 +103,7 @@ def foley(
     output: Output,
     *,
     prompt: Prompt = "",
+    subtitles: Subtitles = False,
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
@@ -104,7 +113,7 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     """
-    _rework(ctx, "foley", video, output, options, parts, prompt=prompt)
+    _rework(ctx, "foley", video, output, options, parts, prompt=prompt, subtitles=subtitles)
 
 
 @expand_options
@@ -199,6 +208,8 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
         raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
     if count > 1 and is_pipe(output):
         raise PhonofilmError("standard output takes one clip; leave out -n, or name a file")
+    if fields.get("subtitles") and is_pipe(output):
+        raise PhonofilmError("--subtitles writes a file beside the clip; name a file in place of -")
     spec = RequestSpec.from_json(options.values() | fields)
     with destination(output, report) as target:
         paths = [check_not_read(check_output(path), spec.files) for path in numbered(target, count)]

@@ -15,7 +15,7 @@ from phonofilm.app.cli.command import complete, complete_model
 from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS, SAMPLERS, STEMS
 from phonofilm.errors import PhonofilmError
 
-SOUND, SAMPLING, MODEL = "Which parts of the film", "How to sample", "Which model, and where"
+SPEECH, SOUND, SAMPLING, MODEL = "What is said", "Which parts of the film", "How to sample", "Which model, and where"
 FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
 
 Output = Annotated[
@@ -25,6 +25,30 @@ Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="Wha
 Image = Annotated[Path | None, typer.Option(metavar="FILE", help="A picture that becomes the first frame.")]
 Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x180 or one side of a square.")]
 Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
+
+
+Say = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT[@S]",
+        help='Words that are said, at a time if one is given: "Hello@1.5", "man: Hi".',
+        rich_help_panel=SPEECH,
+    ),
+]
+Voice = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Whose voice: one for each who speaks (see phonofilm models).", rich_help_panel=SPEECH
+    ),
+]
+Subtitles = Annotated[
+    bool,
+    typer.Option(
+        "--subtitles",
+        help="Write what is said and heard beside it as .vtt, and into .mkv and .webm.",
+        rich_help_panel=SPEECH,
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.choices import STEMS
 from phonofilm.errors import PhonofilmError
+from phonofilm.media.subtitles.cues import Cue
 from phonofilm.types import Clip, Request
 
 MIX = "mix"
@@ -101,7 +102,7 @@ def stem_path(folder: Path, path: Path, stem: str) -> Path:
     return folder / f"{path.stem}-{stem}.wav"
 
 
-def write_outputs(clip: Clip, path: Path, output: StemOutput) -> dict[str, str]:
+def write_outputs(clip: Clip, path: Path, output: StemOutput, subtitles: Sequence[Cue] = ()) -> dict[str, str]:
     """Write a clip and its stems; returns the files of the stems by name.
 
     Raises:
@@ -114,7 +115,7 @@ def write_outputs(clip: Clip, path: Path, output: StemOutput) -> dict[str, str]:
         if output.folder is not None:
             for name, stem in parts.items():
                 write_clip(Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=clip.metadata), place(name))
-        write_clip(clip, path, stem_tracks=output.tracks)
+        write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles)
     return files(output.folder, path, parts)
 
 

@@ -10,8 +10,19 @@ from typing import Any
 from phonofilm.app.jobs.outputs import StemOutput, tapes, write_outputs
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.spec import RequestSpec
+from phonofilm.app.jobs.speech import (
+    check_subtitles,
+    check_words,
+    lines_told,
+    sounds_of,
+    spoken,
+    told,
+    with_speech,
+    write_subtitles,
+)
 from phonofilm.backends.base import Backend, JobContext
 from phonofilm.files import check_not_read
+from phonofilm.media.subtitles.cues import cues_of
 from phonofilm.types import Clip, Request
 
 
@@ -36,10 +47,15 @@ def run(
         check_not_read(path, request.files)
     output = StemOutput.of(request)
     output.check(path, request.files if isinstance(request, RequestSpec) else ())
+    if isinstance(request, RequestSpec) and request.subtitles:
+        check_subtitles(path, request.files)
     if isinstance(request, RequestSpec) and request.task == "foley":
         return _add_sound(request, path, output, job, pool)
-    loading = request.loading if isinstance(request, RequestSpec) else Loading(request.model)
+    loading, subtitles = Loading(request.model), False
+    say: tuple[str, ...] = ()
+    voices: tuple[str, ...] = ()
     if isinstance(request, RequestSpec):
+        loading, say, voices, subtitles = request.loading, request.say, request.voices, request.subtitles
         if request.source is not None or request.image is not None:
             job("reading", 0, 1)
         request = request.open()
@@ -47,13 +63,18 @@ def run(
         job.warn(said)
     with pool.use(loading, job) as backend:
         output.check_model(request, backend)
-        clip = backend.generate(request, job.progress, job.cancel)
+        words = spoken(request, say, voices, backend, job)
+        clip = backend.generate(with_speech(request, words, backend), job.progress, job.cancel)
+        clip = told(clip, words, backend, job)
     _tell(clip.metadata, job)
     for line in left_out(clip, path):
         job.warn(line)
     job("writing", 0, 1)
-    stems = write_outputs(clip, path, output)
-    return facts(clip, path, request.seed) | ({"stems": stems} if stems else {})
+    cues = cues_of(clip.events) if subtitles else ()
+    stems = write_outputs(clip, path, output, cues)
+    written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
+    written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}
+    return facts(clip, path, request.seed) | {name: value for name, value in written.items() if value}
 
 
 def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContext, pool: BackendPool) -> dict[str, Any]:
@@ -67,7 +88,9 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
     request = check_film(replace(spec.bare(), given_stems=spec.read_stems(read_clip)), film, path)
     with pool.use(spec.loading, job) as backend, tapes(output.folder, path) as tape:
         output.check_model(request, backend)
-        made = foley_film(backend, film, path, request, job.progress, job.cancel, tape.add, output.tracks)
+        spoken(request, (), (), backend, job)
+        cues = cues_of(sounds_of(film.path)) if spec.subtitles else ()
+        made = foley_film(backend, film, path, request, job.progress, job.cancel, tape.add, output.tracks, cues)
         stems = tape.write(made.sample_rate, made.metadata)
     _tell(made.metadata, job)
     known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
@@ -76,7 +99,11 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
         known |= {"frames": film.ticks, "width": width, "height": height, "fps": str(film.fps)}
         known |= {"picture": "copied" if made.copied else "encoded again"}
     known |= {"samples": made.samples, "channels": made.channels, "sample_rate": made.sample_rate}
-    return known | _origin(made.metadata) | ({"stems": stems} if stems else {})
+    written: dict[str, Any] = {
+        "stems": stems,
+        "subtitles": write_subtitles(cues, path, job) if spec.subtitles else None,
+    }
+    return known | _origin(made.metadata) | {name: value for name, value in written.items() if value}
 
 
 def check_job(spec: RequestSpec, backend: Backend) -> None:
@@ -88,6 +115,7 @@ def check_job(spec: RequestSpec, backend: Backend) -> None:
     request = spec.outline()
     StemOutput.of(spec).check_model(request, backend)
     backend.check(request)
+    check_words(request, spec.say, spec.voices)
 
 
 def facts(clip: Clip, path: Path, seed: int) -> dict[str, Any]:

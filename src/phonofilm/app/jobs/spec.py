@@ -34,6 +34,8 @@ from phonofilm.choices import (
     Task,
 )
 from phonofilm.errors import PhonofilmError
+from phonofilm.perception.speech.registry import split_name
+from phonofilm.perception.speech.script import given_line
 from phonofilm.types import Clip, Request, default_of, nearest
 
 DATA_URL = "data:image/png;base64,"
@@ -60,6 +62,9 @@ class RequestSpec:
         source: a file. given_stems: a file each.
         stems: a folder into which each stem is written too, as NAME-speech.wav and so on, and NAME-mix.wav.
         stem_tracks: the stems are further tracks of sound in an .mkv.
+        say: lines besides the words in quotes of the prompt, or when these are said, as "TEXT@1.5".
+        voices: of those who speak, in their order; usual ones for the rest.
+        subtitles: what is said and heard is also written beside the clip, and as a track where it takes one.
         device: "auto", "cpu", "cuda" or "mps".
         offload, network, loras, components, upsample, quantize: options of `backends.load`.
     """
@@ -92,6 +97,9 @@ class RequestSpec:
     draft: bool = False
     stems: str | None = None
     stem_tracks: bool = False
+    say: tuple[str, ...] = ()
+    voices: tuple[str, ...] = ()
+    subtitles: bool = False
     device: str = "auto"
     offload: Offload | None = None
     network: NetworkName | None = None
@@ -163,12 +171,26 @@ class RequestSpec:
             yield Fault("source", "generate takes no source clip; foley, animate, extend and retake do")
         if self.task in TASKS[1:] and not self.source:
             yield Fault("source", f"{self.task} needs a clip to work on; name its file")
+        yield from self._word_faults()
         if self.device.split(":")[0] not in DEVICES:
             yield Fault("device", f"unknown device {self.device!r}; choose one of {', '.join(DEVICES)}")
         choices = {"offload": OFFLOADS, "network": NETWORKS, "quantize": QUANTIZATIONS}
         for name, known in choices.items():
             if (value := getattr(self, name)) not in (None, *known):
                 yield Fault(name, f"{value!r} is not possible; choose one of {', '.join(known)}")
+
+    def _word_faults(self) -> Iterator[Fault]:
+        if self.task != "generate":
+            for name in ("say", "voices"):
+                if getattr(self, name):
+                    yield Fault(name, f"{self.task} says nothing; generate does, and soundtrack puts words into a film")
+            return
+        for name, read, values in (("say", given_line, self.say), ("voices", split_name, self.voices)):
+            for place, value in enumerate(values):
+                try:
+                    read(value)
+                except PhonofilmError as error:
+                    yield Fault(f"{name}[{place}]", str(error))
 
     @property
     def loading(self) -> Loading:

@@ -30,7 +30,7 @@ class Placed:
 
     Attributes:
         start: of its sound, in seconds.
-        waveform: float32 [N] at the rate of the clip.
+        waveform: float32 [N] at `sample_rate`.
         words: an `Event` of kind "word" each, in seconds of the clip.
     """
 
@@ -39,11 +39,17 @@ class Placed:
     start: float
     seconds: float
     waveform: np.ndarray
+    sample_rate: int
     words: tuple[Event, ...]
 
     @property
     def end(self) -> float:
         return self.start + self.seconds
+
+    def at_rate(self, rate: int) -> Placed:
+        """The same line at another sample rate."""
+        waveform = resample_audio(self.waveform[None], self.sample_rate, rate)[0]
+        return replace(self, waveform=waveform, sample_rate=rate)
 
     @property
     def event(self) -> Event:
@@ -52,28 +58,31 @@ class Placed:
 
 
 def speak(
-    lines: Sequence[Line], voices: Sequence[str], seconds: float, sample_rate: int, say: Speak
+    lines: Sequence[Line], voices: Sequence[str], seconds: float, say: Speak, moved: bool = False
 ) -> tuple[Placed, ...]:
     """Say lines within a clip.
 
     Args:
         voices: one for each speaker, in their order; usual ones for the rest.
         seconds: of the clip.
+        moved: a line whose time comes before the one before it ends waits for that, as subtitles may ask for.
 
     Returns:
-        The lines in order of time.
+        The lines in order of time, each at the rate of its voice.
 
     Raises:
         PhonofilmError: a voice that is missing, words that it cannot say, or lines that do not fit.
     """
     chosen = cast(lines, voices)
     spoken = [say(line.text, chosen[line.speaker]) for line in lines]
-    starts = place([one.seconds for one in spoken], [line.at for line in lines], seconds, [line.text for line in lines])
+    lengths, asked = [one.seconds for one in spoken], [line.at for line in lines]
+    texts = [line.text for line in lines]
+    starts = (after_one_another if moved else place)(lengths, asked, seconds, texts)
     made = []
     for line, one, start in zip(lines, spoken, starts, strict=True):
-        waveform = resample_audio(leveled(one.waveform, one.sample_rate)[None], one.sample_rate, sample_rate)[0]
+        waveform = leveled(one.waveform, one.sample_rate)
         words = tuple(replace(word, time=word.time + start, end=(word.end or word.time) + start) for word in one.words)
-        made.append(Placed(line, chosen[line.speaker], start, one.seconds, waveform, words))
+        made.append(Placed(line, chosen[line.speaker], start, one.seconds, waveform, one.sample_rate, words))
     return tuple(sorted(made, key=lambda placed: placed.start))
 
 
@@ -115,6 +124,27 @@ def place(
     raise PhonofilmError(f"the words take {needed:.1f} s and {room}; use fewer words or a longer clip (--seconds)")
 
 
+def after_one_another(
+    lengths: Sequence[float], asked: Sequence[float | None], seconds: float, texts: Sequence[str] = ()
+) -> list[float]:
+    """When each line starts: where it was asked for, or after the one before, where that still speaks.
+
+    Args: as for `place`.
+
+    Raises:
+        PhonofilmError: lines that go on after the end of the clip.
+    """
+    starts, now = [], 0.0
+    for number, (length, at) in enumerate(zip(lengths, asked, strict=True)):
+        start = max(now, at or 0.0)
+        if start + length > seconds + SLACK:
+            name = _short(texts[number]) if texts else f"line {number + 1}"
+            raise PhonofilmError(f"{name} would end at {start + length:.1f} s, after the clip's end at {seconds:g} s")
+        starts.append(start)
+        now = start + length + PAUSES[-1]
+    return starts
+
+
 def _placed(
     lengths: Sequence[float],
     asked: Sequence[float | None],
@@ -147,7 +177,11 @@ def leveled(waveform: np.ndarray, rate: int) -> np.ndarray:
 
 
 def stem(placed: Sequence[Placed], start: int, samples: int, rate: int) -> np.ndarray:
-    """The speech float32 [2, samples] of a clip from its sample `start` on: every voice in the middle."""
+    """The speech float32 [2, samples] of a clip from its sample `start` on: every voice in the middle.
+
+    Args:
+        placed: lines at `rate` (see `Placed.at_rate`).
+    """
     sound = np.zeros((2, samples), np.float32)
     for one in placed:
         first = round(one.start * rate) - start

@@ -137,9 +137,9 @@ def split_name(voice: str) -> tuple[str, int]:
     match = SHIFTED.fullmatch(voice)
     base, by = (match["base"], int(match["by"])) if match and voice not in VOICES else (voice, 0)
     if base not in VOICES and not base.endswith(".onnx"):
-        raise PhonofilmError(f"no voice named {voice!r}; there are {', '.join(n for n in VOICES if n != 'fake')}")
+        raise PhonofilmError(f"no voice named {voice[:60]!r}; there are {', '.join(n for n in VOICES if n != 'fake')}")
     if abs(by) > SEMITONES:
-        raise PhonofilmError(f"{voice}: a voice can be shifted by -{SEMITONES} to +{SEMITONES} semitones")
+        raise PhonofilmError(f"{voice[:60]!r}: a voice can be shifted by -{SEMITONES} to +{SEMITONES} semitones")
     return base, by
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.media.subtitles.cues import Cue
 from phonofilm.perception.speech.registry import MAN, USUAL, WOMAN
+from phonofilm.perception.speech.voice import words_of
 
 QUOTED = re.compile(
     r"""(?<![\w"])"(?P<straight>[^"\s](?:[^"]*[^"\s])?)"(?!\w)"""
@@ -33,6 +35,8 @@ AFTER = re.compile(
 """What follows a quote and tells who said it, and up to where it does."""
 PREFIX = re.compile(r"\s*(?P<who>[A-Za-z ]{1,30}?)\s*:\s+(?P<text>\S.*)", re.DOTALL)
 TIMED = re.compile(r"(?P<text>.*?)\s*@\s*(?P<time>[+-]?(?:\d+(?:\.\d*)?|\.\d+|inf|nan))", re.DOTALL | re.IGNORECASE)
+UNSAID = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|[♫♬]")
+NAMED = re.compile(r"^[A-Z][A-Z .'-]+:\s*")
 SHIFTS = (0, -3, 3, -5, 5)
 """Semitones by which the first, second, … person of the same kind speaks lower or higher than the voice."""
 
@@ -91,15 +95,15 @@ def given_line(said: str) -> Line:
     Raises:
         PhonofilmError: no text, or a time that no clip has.
     """
-    match = TIMED.fullmatch(said)
+    match, shown = TIMED.fullmatch(said), repr(said if len(said) <= 60 else said[:59] + "…")
     text, at = (match["text"], float(match["time"])) if match else (said, None)
     if at is not None and not (math.isfinite(at) and at >= 0):
-        raise PhonofilmError(f"{said!r} cannot be said at {at:g} s; choose 0 or later, as in TEXT@1.5")
+        raise PhonofilmError(f"{shown} cannot be said at {at:g} s; choose 0 or later, as in TEXT@1.5")
     speaker = Speaker()
     if (prefixed := PREFIX.fullmatch(text)) and (named := _speaker(prefixed["who"], [])) is not None:
         speaker, text = named, prefixed["text"]
     if not text.strip():
-        raise PhonofilmError(f"{said!r} says nothing; write the words, as in TEXT or TEXT@1.5")
+        raise PhonofilmError(f"{shown} says nothing; write the words, as in TEXT or TEXT@1.5")
     return Line(text.strip(), speaker, at)
 
 
@@ -150,6 +154,21 @@ def usual_voice(speaker: Speaker) -> str:
         who, place = speaker.who, speaker.number - 1
     shift = SHIFTS[place % len(SHIFTS)]
     return USUAL[who] + (f"{shift:+d}" if shift else "")
+
+
+def subtitle_lines(cues: Sequence[Cue]) -> tuple[Line, ...]:
+    """The words of subtitles, without the sounds in brackets, the notes of songs and the names of who speaks.
+
+    A dash begins the words of another person; names in capitals before a colon are left out.
+    """
+    lines: list[Line] = []
+    for cue in cues:
+        said = UNSAID.sub(" ", cue.text)
+        parts = [part.strip() for part in re.split(r"(?:^|\s)[-–—]\s?(?=\w)", said) if words_of(part)]
+        for number, part in enumerate(parts):
+            share = cue.start + (cue.end - cue.start) * number / len(parts)
+            lines.append(Line(" ".join(NAMED.sub("", part).split()), Speaker("", number + 1), share))
+    return tuple(line for line in lines if words_of(line.text))
 
 
 def _speaker(text: str, before: Sequence[Line]) -> Speaker | None:

@@ -1,1 +1,0 @@
-"""Layers and spectra that several codecs are built of."""
