@@ -10,9 +10,10 @@ from torch import Tensor
 
 from phonofilm.codecs.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
+from phonofilm.codecs.voice.attacks import envelope, limited
 from phonofilm.codecs.voice.bands import BandCorrection
 from phonofilm.codecs.voice.loss import pitch_of, targets, voice_loss
-from phonofilm.codecs.voice.pulses import envelope, pulse_train
+from phonofilm.codecs.voice.pulses import pulse_train
 from phonofilm.codecs.voice.tracker import Tracker, VoiceConfig
 
 MEL = MelConfig(sample_rate=24_000, hop=250, window=1536, bins=96, high=11_000.0)
@@ -81,13 +82,29 @@ def test_an_envelope_rises_with_the_sound_stays_up_and_falls() -> None:
     loudness[0, 10:12] = 0.25
     rising, _ = envelope(loudness, 125, 24_000)
     assert rising[0, : 10 * 125].max() < 2e-3
-    assert rising[0, 11 * 125 : 23 * 125].min() == pytest.approx(0.5, abs=0.01)
-    assert rising[0, 25 * 125 :].max() < 2e-3
+    assert rising[0, 11 * 125 : 16 * 125].min() == pytest.approx(0.25**0.75, abs=0.01)
+    assert rising[0, 17 * 125 :].max() < 2e-3
     past, parts = None, []
     for chunk in loudness.split([1, 10, 29], dim=1):
         part, past = envelope(chunk, 125, 24_000, past)
         parts.append(part)
     assert torch.equal(torch.cat(parts, 1), rising)
+
+
+def test_what_sounds_before_an_attack_is_turned_down_and_the_attack_is_not() -> None:
+    """Noise at .1 throughout, where there should be .001 for 20 updates and then .1; in one go and in chunks."""
+    sound = 0.1 * torch.randn(1, 2, 40 * 125, generator=torch.Generator().manual_seed(0))
+    loudness = torch.full((1, 46), 0.001)
+    loudness[:, 20:] = 0.1
+    whole, _ = limited(sound, loudness, 125)
+    assert whole[..., 250 : 18 * 125].square().mean().sqrt() < 0.0025
+    assert torch.equal(whole[..., 20 * 125 :], sound[..., 20 * 125 :])
+    state, parts = None, []
+    for number, (first, last) in enumerate([(0, 0), (0, 12), (12, 40)]):
+        known = loudness[:, [0, 6, 18][number] : [6, 18, 46][number]]
+        part, state = limited(sound[..., first * 125 : last * 125], known, 125, state)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, -1), whole)
 
 
 @pytest.mark.parametrize("hertz", [75.3, 118.0, 217.7, 431.0])

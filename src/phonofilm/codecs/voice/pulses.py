@@ -1,4 +1,4 @@
-"""A train of pulses at a pitch that glides, all overtones equally loud and in phase; and how it begins."""
+"""A train of pulses at a pitch that glides: all overtones up to a limit, equally loud and in phase."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from typing import NamedTuple
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn import functional as F
-
-HELD = 0.0625
-"""s for which an envelope stays up after a peak: it shapes attacks, and not what follows."""
-QUIET = 1e-6
 
 
 class PulseState(NamedTuple):
@@ -43,19 +38,3 @@ def pulse_train(
     inside = torch.where(sine.abs() < 1e-6, whole, ((2 * whole + 1) * half).sin() / (2 * sine + 1e-12) - 0.5)
     inside = inside + (count - whole) * (2 * (whole + 1) * half).cos()
     return (inside / count.sqrt()).float(), PulseState(phase[:, -1], hertz[:, -1])
-
-
-def envelope(loudness: Tensor, step: int, sample_rate: int, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """How a train rises with the sound, [B, T·step], from the loudness [B, T] of every `step` samples; and its memory.
-
-    The square root, and held for a while: with all of the loudness in it speech is rough, with none of it words begin
-    as much too early as the mel's window is long.
-    """
-    count = round(HELD * sample_rate / step)
-    if past is None:
-        past = loudness.new_zeros(len(loudness), count)
-    joined = torch.cat([past, loudness], dim=1)
-    held = F.max_pool1d(joined[:, None], count, 1)[:, 0]
-    before, after = held[:, :-1, None], held[:, 1:, None]
-    way = torch.arange(1, step + 1, device=held.device, dtype=held.dtype) / step
-    return rearrange((before + (after - before) * way + QUIET).sqrt(), "b t n -> b (t n)"), joined[:, -count:].clone()

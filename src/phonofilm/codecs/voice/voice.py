@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from phonofilm.codecs.convnext import Pasts
 from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.voice.attacks import LimitState, envelope, limited
 from phonofilm.codecs.voice.bands import BandCorrection, BandState
-from phonofilm.codecs.voice.pulses import PulseState, envelope, pulse_train
+from phonofilm.codecs.voice.pulses import PulseState, pulse_train
 from phonofilm.codecs.voice.tracker import Tracker, VoiceConfig
 
 
@@ -31,6 +32,7 @@ class VoiceState(NamedTuple):
     pulses: PulseState | None = None
     loudness: Tensor | None = None  # of the last updates, [B, n]
     bands: BandState | None = None
+    limit: LimitState | None = None
 
 
 class Voice(nn.Module):
@@ -69,6 +71,8 @@ class Voice(nn.Module):
         train, pulses = pulse_train(
             heard.hertz.to(exact), self.mel.hop, self.mel.sample_rate, self.config.top, state.pulses
         )
-        rising, past = envelope(loudness, train.shape[1] // loudness.shape[1], self.mel.sample_rate, state.loudness)
+        step = train.shape[1] // loudness.shape[1]
+        rising, past = envelope(loudness, step, self.mel.sample_rate, state.loudness)
         sound, bands = self.bands(bank, (train * rising)[:, None], heard.mel, heard.share, state.bands)
-        return sound, state._replace(pulses=pulses, loudness=past, bands=bands)
+        sound, limit = limited(sound, loudness, step, state.limit)
+        return sound, state._replace(pulses=pulses, loudness=past, bands=bands, limit=limit)
