@@ -11,6 +11,7 @@ from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
+from phonofilm.codecs.voice.loss import pitch_of
 from phonofilm.data.clips import to_model_frames, to_model_samples
 from phonofilm.types import Geometry, Grid
 from phonofilm.weights import codecs_folder
@@ -60,3 +61,18 @@ def test_stems_are_kept_and_silence_is_silent():
     loud, silent = again.square().mean(dim=(1, 2)).sqrt().tolist()
     assert silent < loud * 10 ** (-30 / 20)
     assert loud / float(sounds[0].square().mean().sqrt()) == pytest.approx(1, abs=0.3)
+
+
+def test_speech_keeps_its_pitch_and_is_voiced():
+    """Of the frames that are clearly voiced nine of ten keep their pitch to a semitone, as clear as it was."""
+    audio, vocoder = load(AudioVAE, "audio_vae"), load(Vocoder, "vocoder")
+    mel, voice = audio.config.mel, vocoder.config.voice
+    made = world.render([world.sample("talk", SEED, 4.0)], size=32, fps=12, sample_rate=24_000)
+    sound = to_model_samples(made.waveform, 380 * mel.hop)
+    with torch.no_grad():
+        again = vocoder(audio.decode(audio.encode(log_mel(sound, mel))[0])[0])[0]
+    (before, clear), (after, clear_after) = (pitch_of(x.mean(1), mel, voice) for x in (sound, again))
+    voiced = clear > 0.85
+    assert voiced.sum() > 40
+    assert ((after / before).log2().abs() < 1 / 12)[voiced].float().mean() > 0.9
+    assert clear_after[voiced].mean() > clear[voiced].mean() - 0.05

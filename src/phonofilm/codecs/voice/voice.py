@@ -14,6 +14,9 @@ from phonofilm.codecs.voice.bands import BandCorrection, BandState
 from phonofilm.codecs.voice.pulses import PulseState, pulse_train
 from phonofilm.codecs.voice.tracker import Tracker, VoiceConfig
 
+SHARES = 0.25, 0.75
+"""Shares, as the tracker gives them, up to which a band is all the bank's, and from which it is all the voice's."""
+
 
 class Heard(NamedTuple):
     """What the tracker says of T frames, all of which it has seen the `ahead` frames after."""
@@ -56,7 +59,8 @@ class Voice(nn.Module):
         skipped = min(max(0, ahead - done), mel.shape[-1])
         frames = mel if state is None else torch.cat([state.waiting, mel], dim=-1)
         count = mel.shape[-1] - skipped
-        heard = Heard(frames[..., :count], self.tracker.hertz(pitch[:, skipped:]), share[:, skipped:].sigmoid())
+        shares = ((share[:, skipped:].sigmoid() - SHARES[0]) / (SHARES[1] - SHARES[0])).clamp(0, 1)
+        heard = Heard(frames[..., :count], self.tracker.hertz(pitch[:, skipped:]), shares)
         after = VoiceState(pasts, frames[..., count:].clone(), done + mel.shape[-1])
         return heard, after if state is None else state._replace(
             pasts=after.pasts, waiting=after.waiting, frames=after.frames
