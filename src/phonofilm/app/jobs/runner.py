@@ -21,6 +21,8 @@ from phonofilm.app.jobs.speech import (
     write_subtitles,
 )
 from phonofilm.backends.base import Backend, JobContext
+from phonofilm.backends.requests import beyond_end
+from phonofilm.backends.streamed import check_film, foley_film
 from phonofilm.files import check_not_read
 from phonofilm.media.subtitles.cues import cues_of
 from phonofilm.types import Clip, Request
@@ -39,7 +41,6 @@ def run(
         PhonofilmError: the request, or the writing, is not possible; nothing is left half-written.
         Cancelled: `job` said so.
     """
-    from phonofilm.backends.requests import beyond_end
     from phonofilm.media import check_output, left_out
 
     job, pool, path = job or JobContext(), pool or BackendPool(), check_output(path)
@@ -79,7 +80,6 @@ def run(
 
 def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContext, pool: BackendPool) -> dict[str, Any]:
     """The sound of a film of any length, read and written window by window."""
-    from phonofilm.backends.streamed import check_film, foley_film
     from phonofilm.media import read_clip
     from phonofilm.media.film import Film
 

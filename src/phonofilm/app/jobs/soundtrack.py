@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from phonofilm import __version__
 from phonofilm.app.jobs.pool import BackendPool
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.app.jobs.speech import (
@@ -29,18 +30,23 @@ from phonofilm.app.jobs.speech import (
 )
 from phonofilm.backends.base import Backend, JobContext
 from phonofilm.backends.canvas.stems import stems_of
+from phonofilm.backends.streamed import check_film, sound_of
 from phonofilm.choices import Part, Stem
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
+from phonofilm.media import provenance
+from phonofilm.media.film import Film, write_film
+from phonofilm.media.metadata import events_text
+from phonofilm.media.sound.loudness import loudness
+from phonofilm.media.sound.reading import has_sound, sound_pieces
+from phonofilm.media.subtitle_files import read_subtitles, subtitles_of
+from phonofilm.media.subtitles.cues import cues_of
 from phonofilm.perception.speech.plan import Placed, events, speak, stem
 from phonofilm.perception.speech.registry import TextToSpeech
 from phonofilm.perception.speech.script import Line, script, subtitle_lines
 from phonofilm.signals.ducking import Ducked, Ducking, ducking_gain
 from phonofilm.signals.limiting import limited
 from phonofilm.types import Clip, Event, Request, nearest
-
-if TYPE_CHECKING:
-    from phonofilm.media.film import Film
 
 FILM, WEB = -23.0, -14.0
 """LUFS of films (EBU R128) and of what is heard on the web."""
@@ -90,9 +96,6 @@ def make_soundtrack(
         PhonofilmError: a film, words, a voice or a file that cannot be had; nothing is left half-written.
         Cancelled: `job` said so.
     """
-    from phonofilm.backends.streamed import check_film
-    from phonofilm.media.film import Film, write_film
-    from phonofilm.media.subtitles.cues import cues_of
 
     job, pool = job or JobContext(), pool or BackendPool()
     if not (math.isfinite(spec.loudness) and LOUDNESS[0] <= spec.loudness <= LOUDNESS[1]):
@@ -136,7 +139,6 @@ def is_subtitle_file(said: str) -> bool:
 
 
 def _check_sound(spec: SoundtrackSpec, film: Film) -> None:
-    from phonofilm.media.sound.reading import has_sound
 
     if spec.keep and not has_sound(film.path):
         raise PhonofilmError(f"{film.path} has no sound of its own to keep; leave out --keep")
@@ -148,7 +150,6 @@ def _check_sound(spec: SoundtrackSpec, film: Film) -> None:
 
 def _spoken(spec: SoundtrackSpec, film: Path, seconds: float, job: JobContext) -> tuple[Placed, ...]:
     """All lines on the film's clock; nothing has been computed yet when one cannot be said."""
-    from phonofilm.media.subtitle_files import read_subtitles, subtitles_of
 
     if not spec.say:
         if spec.voices:
@@ -185,8 +186,6 @@ def _bed(
     pool: BackendPool,
 ) -> Iterator[tuple[np.ndarray, int, Mapping[str, str]]]:
     """All that gives way to words, as [N, 2] on disk, its rate, and the metadata of the model's part."""
-    from phonofilm.backends.streamed import sound_of
-    from phonofilm.media.sound.reading import sound_pieces
 
     with tempfile.TemporaryDirectory(prefix="phonofilm-") as folder:
         file = Path(folder) / "sound"
@@ -270,7 +269,6 @@ def _reader(sound: np.ndarray, decibels: float) -> Any:
 
 def _leveled(sound: np.ndarray, rate: int, wanted: float, job: JobContext) -> tuple[float, float | None]:
     """The gain in dB that brings a sound to a loudness with its peaks limited, and the loudness that it has then."""
-    from phonofilm.media.sound.loudness import loudness
 
     job("measuring", 0, 1)
     blocks = (np.ascontiguousarray(sound[start : start + 2**18].T) for start in range(0, len(sound), 2**18))
@@ -300,9 +298,6 @@ def _metadata(
     reached: float | None,
     known: Sequence[Event],
 ) -> dict[str, str]:
-    from phonofilm import __version__
-    from phonofilm.media import provenance
-    from phonofilm.media.metadata import events_text
 
     metadata = dict(made)
     if not metadata and placed:

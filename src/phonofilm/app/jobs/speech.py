@@ -15,6 +15,8 @@ from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.backends.streamed import window_of
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_file, check_not_read, write_bytes
+from phonofilm.media import read_metadata
+from phonofilm.media.metadata import to_events
 from phonofilm.media.subtitles.cues import Cue, webvtt
 from phonofilm.perception.speech.plan import Placed, events, speak, stem
 from phonofilm.perception.speech.registry import TextToSpeech
@@ -140,8 +142,6 @@ def lines_told(words: Iterable[Placed]) -> list[dict[str, Any]]:
 
 def sounds_of(path: Path) -> tuple[Event, ...]:
     """What is heard in a film that Phonofilm made, by the events written into it, without what is said."""
-    from phonofilm.media import read_metadata
-    from phonofilm.media.metadata import to_events
 
     return tuple(event for event in to_events(read_metadata(path)) if event.kind not in ("word", "line", "phoneme"))
 
