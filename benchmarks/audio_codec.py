@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
-from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.data.clips import STEMS, RawStore, to_model_samples
 from phonofilm.errors import PhonofilmError

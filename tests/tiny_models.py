@@ -10,7 +10,7 @@ import torch
 
 from phonofilm.checkpoint import save_module
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.mel import MelConfig
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.model.transformer import PRESETS, AVTransformer

@@ -18,7 +18,7 @@ from phonofilm.backends.canvas.layout import lay_out, work_out
 from phonofilm.backends.canvas.loop import Part
 from phonofilm.backends.native import NativeBackend
 from phonofilm.choices import STEMS
-from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.types import Request
 
 

@@ -5,7 +5,7 @@ import torch
 
 from phonofilm.codecs.audio_loss import audio_vae_loss
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.mel import MelConfig
 
 CONFIG = AudioVAEConfig(mel=MelConfig(bins=16), latents=8, width=32)
 

@@ -8,7 +8,7 @@ import torch
 from phonofilm import world
 from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_vae import AudioVAE
-from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.codecs.voice.loss import pitch_of

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from phonofilm.codecs.mel import (
+from phonofilm.codecs.common.mel import (
     MelConfig,
     band_edges,
     denormalise,

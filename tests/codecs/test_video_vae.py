@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonofilm.checkpoint import load_module, save_module
-from phonofilm.codecs.causal import CausalConv1d, CausalConv3d
+from phonofilm.codecs.common.causal import CausalConv1d, CausalConv3d
 from phonofilm.codecs.tiling import decode_tiled, fades, places
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.types import Geometry, Grid

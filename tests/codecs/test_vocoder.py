@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.codecs.audio_loss import frequency_targets, spectral_distance, vocoder_loss
-from phonofilm.codecs.mel import MelConfig, denormalise, filterbank, log_mel, mel_to_hertz
+from phonofilm.codecs.common.mel import MelConfig, denormalise, filterbank, log_mel, mel_to_hertz
 from phonofilm.codecs.vocoder import Controls, Vocoder, VocoderConfig
 
 RATE = 16_000

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from phonofilm.codecs.mel import MelConfig, log_mel
+from phonofilm.codecs.common.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.codecs.voice.attacks import envelope, limited
 from phonofilm.codecs.voice.bands import BandCorrection

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig, log_mel
+from phonofilm.codecs.common.mel import MelConfig, log_mel
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.data import precompute
 from phonofilm.data.building import read_facts

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from phonofilm.checkpoint import load_module, load_tensors, save_module
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.mel import MelConfig
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.config import load_toml, read_toml

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from phonofilm.checkpoint import load_module, save_module
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.mel import MelConfig
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.codecs.voice.pulses import pulse_train
 from phonofilm.data.manifest import ClipRecord, write_manifest

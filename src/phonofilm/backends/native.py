@@ -24,7 +24,7 @@ from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import available
 from phonofilm.backends.requests import as_request, check
 from phonofilm.choices import Stem
-from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.model.block import TextCache

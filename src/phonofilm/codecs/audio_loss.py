@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.common.mel import causal_frames, hertz_to_mel, log_mel
 from phonofilm.codecs.kept import Kept
-from phonofilm.codecs.mel import causal_frames, hertz_to_mel, log_mel
 from phonofilm.codecs.vocoder import Vocoder
 
 Metrics = dict[str, Tensor]

@@ -13,9 +13,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from phonofilm.codecs.causal import CausalConv1d
-from phonofilm.codecs.convnext import CausalStack, ConvNeXtBlock, Pasts
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.causal import CausalConv1d
+from phonofilm.codecs.common.convnext import CausalStack, ConvNeXtBlock, Pasts
+from phonofilm.codecs.common.mel import MelConfig
 
 
 @dataclass(frozen=True)

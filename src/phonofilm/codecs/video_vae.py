@@ -17,7 +17,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.codecs.causal import CausalConv3d
+from phonofilm.codecs.common.causal import CausalConv3d
 
 Past = tuple[Tensor, ...]
 """What the causal layers of a network remember, in the order in which they run."""

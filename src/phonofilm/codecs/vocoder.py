@@ -23,9 +23,9 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from phonofilm.codecs.causal import CausalConv1d
-from phonofilm.codecs.convnext import CausalStack, ConvNeXtBlock, Pasts
-from phonofilm.codecs.mel import MelConfig, band_edges, denormalise, hertz_to_mel, interpolation, mel_to_hertz
+from phonofilm.codecs.common.causal import CausalConv1d
+from phonofilm.codecs.common.convnext import CausalStack, ConvNeXtBlock, Pasts
+from phonofilm.codecs.common.mel import MelConfig, band_edges, denormalise, hertz_to_mel, interpolation, mel_to_hertz
 from phonofilm.codecs.voice.tracker import VoiceConfig
 from phonofilm.codecs.voice.voice import Voice, VoiceState
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phonofilm.checkpoint import file_sha256, load_module
 from phonofilm.codecs.audio_vae import AudioVAE
-from phonofilm.codecs.mel import log_mel
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.data.clips import STEMS, ClipBatch, ClipSource, to_model_frames, to_model_samples
 from phonofilm.data.manifest import ClipRecord

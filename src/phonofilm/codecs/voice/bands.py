@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.codecs.mel import MelConfig, band_edges, denormalise, filterbank, hertz_to_mel, interpolation
+from phonofilm.codecs.common.mel import MelConfig, band_edges, denormalise, filterbank, hertz_to_mel, interpolation
 
 LEAST = 1e-12
 """Power below which a band is silent."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from phonofilm.codecs.mel import MelConfig, denormalise, log_mel
+from phonofilm.codecs.common.mel import MelConfig, denormalise, log_mel
 from phonofilm.codecs.voice.tracker import VoiceConfig
 from phonofilm.codecs.voice.voice import Voice
 

@@ -16,9 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.codecs.causal import CausalConv1d
-from phonofilm.codecs.convnext import CausalStack, ConvNeXtBlock, Pasts
-from phonofilm.codecs.mel import MelConfig, band_edges, log_mel, mel_to_hertz
+from phonofilm.codecs.common.causal import CausalConv1d
+from phonofilm.codecs.common.convnext import CausalStack, ConvNeXtBlock, Pasts
+from phonofilm.codecs.common.mel import MelConfig, band_edges, log_mel, mel_to_hertz
 from phonofilm.codecs.voice.pulses import pulse_train
 
 COMPARED = 1_600.0

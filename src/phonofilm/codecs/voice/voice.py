@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from phonofilm.codecs.convnext import Pasts
-from phonofilm.codecs.mel import MelConfig
+from phonofilm.codecs.common.convnext import Pasts
+from phonofilm.codecs.common.mel import MelConfig
 from phonofilm.codecs.voice.attacks import LimitState, envelope, limited
 from phonofilm.codecs.voice.bands import BandCorrection, BandState
 from phonofilm.codecs.voice.pulses import PulseState, pulse_train

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from phonofilm.codecs.audio_vae import AudioVAE
+from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.loading import load_codecs
-from phonofilm.codecs.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from phonofilm.checkpoint import load_module
 from phonofilm.codecs.audio_loss import audio_vae_loss, vocoder_loss
 from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
-from phonofilm.codecs.mel import MelConfig, log_mel
+from phonofilm.codecs.common.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.codecs.voice.loss import voice_loss
 from phonofilm.codecs.voice.voice import Voice

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from phonofilm.codecs.causal import CausalConv1d
+from phonofilm.codecs.common.causal import CausalConv1d
 
 Pasts = tuple[Tensor, ...]
 

@@ -1,0 +1,1 @@
+"""Layers and spectra that several codecs are built of."""
