@@ -201,7 +201,7 @@ def report_command(
     [dim]$[/] phonofilm study report study/ -o report.html
     [dim]$[/] phonofilm study report study/ -o report.html --metrics scores.csv --json
     """
-    from phonofilm.app.study.report import interval_text
+    from phonofilm.app.reports.intervals import interval_text
     from phonofilm.app.study.report import report as write
 
     with Session.of(ctx).report("study report") as report:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.app.reports.evaluation.table import ARROWS, number
+from phonofilm.app.reports.intervals import interval_text
 
 SYSTEMS = {"generate": "joint", "cascaded": "cascaded"}
 """Folders of clips, and what their column is called."""
@@ -52,7 +53,12 @@ def systems_table(systems: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for row in joint["rows"]:
         unit = f"{row['unit']} {ARROWS[row['better']]}".strip()
-        cells = [_interval(row), _interval(others.get(row["name"])), number(row["reference"]), number(row["control"])]
+        cells = [
+            interval_text(row, number),
+            interval_text(others.get(row["name"]), number),
+            number(row["reference"]),
+            number(row["control"]),
+        ]
         yield f"| {row['name']} | {unit} | {' | '.join(cells)} |"
     yield ""
     if joint["missing"]:
@@ -68,14 +74,6 @@ def scores_table(results: dict[str, Any]) -> Iterator[str]:
         cells = []
         for folder in SYSTEMS:
             value = results[folder]["scores"]["all"].get(name)
-            known = value is not None and value["value"] == value["value"]
-            cells.append(f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]" if known else "no event")
+            cells.append(interval_text(value, absent="no event"))
         yield f"| {name} | {' | '.join(cells)} |"
     yield ""
-
-
-def _interval(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "–"
-    ends = "" if row["low"] is None else f" [{number(row['low'])}, {number(row['high'])}]"
-    return number(row["value"]) + ends

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.app.experiments.joint_vs_cascade import scores_table, systems_table
+from phonofilm.app.reports.intervals import interval_text
 
 Table = dict[str, dict[str, float]]
 
@@ -80,9 +81,7 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
 
 def show(value: dict[str, float] | None) -> str:
     """Value and interval; nothing was seen or heard where there is none."""
-    if value is None or value["value"] != value["value"]:
-        return "no event"
-    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+    return interval_text(value, absent="no event")
 
 
 def codec_table(gate: dict[str, Any]) -> Iterator[str]:

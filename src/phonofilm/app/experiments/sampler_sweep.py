@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonofilm.app.experiments.results import FAMILIES
+from phonofilm.app.reports.intervals import interval_text
 from phonofilm.choices import SAMPLERS, SamplerName
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Request
@@ -118,7 +119,7 @@ def table(results: Iterable[tuple[Setting, Sequence[Row]]]) -> Iterator[str]:
         for metric, family in wanted:
             counts = [tuple(row["counts"][metric]) for row in rows if family in ("all", row["family"])]
             value = pooled([(part, whole) for part, whole in counts if whole > 0])
-            cells.append("-" if not value.clips else f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]")
+            cells.append(interval_text(value.as_dict() if value.clips else None, absent="-"))
         said = [setting.sampler, setting.steps, f"{setting.guidance:g}", f"{setting.modality:g}", setting.evaluations]
         seconds = sorted(row["seconds"] for row in rows)[len(rows) // 2]
         yield "| " + " | ".join(map(str, [*said, *cells, f"{seconds:.1f}"])) + " |"

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from phonofilm import strict_json
+from phonofilm.app.reports.intervals import interval_text
 from phonofilm.app.study.plots import dots, scatter, shares
 from phonofilm.config import to_dict
 from phonofilm.errors import PhonofilmError
@@ -208,7 +209,7 @@ def _differences(study: Study, found: Mapping[str, Any]) -> Iterator[str]:
         [
             row["scale"],
             f"{row['first']} − {row['second']}",
-            f"{row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]",
+            interval_text(row, "{:+.2f}"),
             _p(row["p"]),
             _p(row["holm"]),
         ]
@@ -386,16 +387,6 @@ def _table(
         rows.append(f"<tr{tone}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>")
     heads = "".join(f"<th scope=col>{escape(h)}</th>" for h in head)
     return f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-
-
-def interval_text(row: Mapping[str, Any] | None, form: str = "{:.2f}") -> str:
-    """A value with its limits; with their number where few equal values have no limits."""
-    if row is None:
-        return "–"
-    value = form.format(row["value"])
-    if row.get("low") is not None:
-        return f"{value} [{form.format(row['low'])}, {form.format(row['high'])}]"
-    return f"{value} (n = {row['n']})" if "n" in row else value
 
 
 def _maybe(value: float | None, form: str) -> str:

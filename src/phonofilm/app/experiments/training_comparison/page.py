@@ -11,6 +11,7 @@ import numpy as np
 
 from phonofilm.app.experiments.training_comparison.analysis import SHOWN
 from phonofilm.app.experiments.training_comparison.plan import LEADER
+from phonofilm.app.reports.intervals import interval_text
 from phonofilm.app.reports.score_table import TITLES
 from phonofilm.files import write_bytes
 
@@ -131,11 +132,8 @@ def _validation(systems: dict[str, Any]) -> Iterator[str]:
 
 
 def _interval(value: dict[str, float | None], sign: str = "") -> str:
-    """ "value [low, high]"."""
-    if value["value"] is None or value["low"] is None or value["high"] is None:
-        return "no event"
-    shown = [f"{part:{sign}.2f}".replace("-", "−") for part in (value["value"], value["low"], value["high"])]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+    known = value if value["low"] is not None and value["high"] is not None else None
+    return interval_text(known, lambda part: f"{part:{sign}.2f}".replace("-", "−"), "no event")
 
 
 def _number(value: float | None) -> str:
