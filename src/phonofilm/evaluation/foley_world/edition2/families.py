@@ -76,7 +76,7 @@ def _bounces(heights: np.ndarray, frames: int) -> bool:
 
 
 def _fire(frame: np.ndarray, still: NDArray[np.float32]) -> float:
-    def burning(picture: NDArray[np.float32]) -> float:
+    def burning(picture: NDArray[np.floating]) -> float:
         red, green, blue = np.moveaxis(picture, -1, 0)
         return float(((red > 0.85) & (red - blue > 0.3) & (green > 0.3)).mean())
 
