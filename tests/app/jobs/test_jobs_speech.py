@@ -71,6 +71,11 @@ def test_words_in_quotes_are_given_to_a_model_as_its_speech():
     assert json.loads(clip.metadata["said"]) == facts["said"]
 
 
+def test_a_few_words_do_not_make_a_clip_shorter():
+    run(RequestSpec('A woman says "hi".', model="fake", voices=("fake",)), "whole.mkv")
+    assert read_clip("whole.mkv").seconds == pytest.approx(4.0, abs=0.1)
+
+
 def test_say_places_a_quote_and_words_take_the_place_that_is_left():
     spec = RequestSpec(TALK, model="fake", seconds=2, voices=("fake", "fake"), say=("yes@0.1",))
     starts = {line["text"]: line["start"] for line in run(spec, "talk.wav")["said"]}

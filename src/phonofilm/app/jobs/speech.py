@@ -73,17 +73,19 @@ def spoken(
             job.warn("words in quotes are spoken by generate and soundtrack; here they only describe what is heard")
         return ()
     job("speaking", 0, 1)
-    seconds = float(window_of(backend).seconds if request.seconds is None else request.seconds)
-    return speak(lines, voices, seconds, TextToSpeech())
+    return speak(lines, voices, _seconds(request, backend), TextToSpeech())
+
+
+def _seconds(request: Request, backend: Backend) -> float:
+    """How long the clip will be: as asked for, or the model's own length."""
+    return float(window_of(backend).seconds if request.seconds is None else request.seconds)
 
 
 def with_speech(request: Request, words: Sequence[Placed], backend: Backend) -> Request:
     """The request with the words as its speech, where the model has one."""
     if not words or "speech" not in stems_of(backend):
         return request
-    seconds = max(one.end for one in words)
-    if request.seconds is not None:
-        seconds = max(seconds, request.seconds)
+    seconds = max([_seconds(request, backend), *(one.end for one in words)])
     rate = rate_of(backend)
     given = Clip(waveform=speech_stem(words, seconds, rate), sample_rate=rate)
     return replace(request, given_stems={**request.given_stems, "speech": given})
