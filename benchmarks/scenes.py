@@ -35,10 +35,9 @@ def draw(family: str, seed: int) -> tuple[Clip, Truth]:
 
 def made(model: NativeBackend, task: str, clip: Clip, truth: Truth, seed: int) -> Clip:
     """What the model makes of a scene's caption."""
-    given: dict[str, Any] = {"prompt": truth.caption, "seed": seed}
     if task == "generate":
-        return model.generate(seconds=4.0, **given)
-    return model.generate(task=task, source=clip, **given)
+        return model.generate(truth.caption, seconds=4.0, seed=seed)
+    return model.generate(truth.caption, task=task, source=clip, seed=seed)
 
 
 def row(name: str, scored: list[dict[str, float]], measures: list[str]) -> str:

@@ -23,6 +23,7 @@ class Watched(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network, self.config, self.seen = network, network.config, []
+        self.text_cache, self.text_cache_bytes = network.text_cache, network.text_cache_bytes
 
     def forward(self, latents: Latents, sigma: Latents, *rest: Any, **options: Any) -> Latents:
         def state(level: Tensor | None) -> str:
@@ -55,7 +56,7 @@ def test_systems_stand_beside_each_other_with_truth_and_chance() -> None:
     joint = {"protocol": "quick", "scored": 64, "rows": [row], "missing": {"FVD": "no weights"}}
     cascaded = {**joint, "rows": [{**row, "value": 0.3, "low": None, "high": None}]}
     text = "\n".join(systems_table({"joint": joint, "cascaded": cascaded}))
-    assert "| AV-Align | ↑ | 0.500 [0.400, 0.600] | 0.300 | 0.900 | 0.100 |" in text
+    assert "| AV-Align | ↑ | 0.500 [0.400, 0.600] | 0.300 (n = 64) | 0.900 | 0.100 |" in text
     assert "FVD (no weights)" in text
 
 

@@ -453,7 +453,7 @@ def test_help_shows_how(command):
         (["new", "x", "-o", "s", "--rule", "catch=1"], "unknown setting rule catch"),
         (["serve", "nowhere"], "holds no study"),
         (["report", "nowhere", "-o", "r.html"], "holds no study"),
-        (["power", "--systems", "1"], "2 systems"),
+        (["power", "--systems", "1"], "it must be 2 or more"),
         (["distort", "a.mp4", "-o", "b.xyz", "--kind", "noise", "--level", "3"], "unknown output format"),
     ],
 )

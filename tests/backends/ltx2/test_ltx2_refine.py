@@ -175,7 +175,7 @@ def test_the_plan_has_both_stages(two_stage):
 
 
 def test_what_is_lacking_gets_one_line(two_stage, tiny_ltx2, tmp_path):
-    with pytest.raises(PhonofilmError, match="lacks the folder latent_upsampler; put it there, or leave --upsample"):
+    with pytest.raises(PhonofilmError, match="lacks the folder latent_upsampler; put it there, or omit --upsample"):
         phonofilm.load(str(tiny_ltx2), device="cpu", upsample=True)
     bare = Path(shutil.copytree(two_stage, tmp_path / "bare"))
     next(bare.glob("*lora*")).unlink()
