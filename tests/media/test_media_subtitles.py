@@ -56,7 +56,11 @@ def test_files_of_others(tmp_path, name, content, cues):
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.srt", b"hello world\nthis is a letter\n", "a.srt is no subtitle file that can be read; use .vtt or .srt"),
+        (
+            "a.srt",
+            b"hello world\nthis is a letter\n",
+            "a.srt is no subtitle file that can be read; check that it has times and text",
+        ),
         ("a.vtt", b"", "is no subtitle file"),
         ("a.vtt", bytes(range(256)) * 40, "is no subtitle file"),
         ("a.vtt", b"WEBVTT\n\nx --> y\nhello\n", "holds no line of subtitles"),
@@ -113,3 +117,8 @@ def test_what_is_said_and_heard_becomes_cues():
         Cue(0.2, 1.2, "Hello there"), Cue(0.4, 2.0, "[thud]"), Cue(2.0, 5.0, "[thunder]"), Cue(4.0, 5.0, "[thud]"),
     )  # fmt: skip
     assert cues_of([Event(1.0, "word", end=1.5, label="hi")]) == (Cue(1.0, 1.5, "hi"),)
+
+
+def test_cues_end_with_the_clip() -> None:
+    found = cues_of([Event(3.5, "blast"), Event(4.2, "blast")], 4.0)
+    assert [(cue.start, cue.end) for cue in found] == [(3.5, 4.0)]

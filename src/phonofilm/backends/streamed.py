@@ -55,7 +55,7 @@ def check_film(request: Request, film: Film, output: Path) -> Request:
     check_output(output)
     if output.suffix.lower() == SOUNDLESS:
         holding = " ".join(suffix for suffix in FORMATS if suffix != SOUNDLESS)
-        raise PhonofilmError(f"{output.name}: {SOUNDLESS} holds no sound, and sound is what foley makes; use {holding}")
+        raise PhonofilmError(f"{output.name}: {SOUNDLESS} holds no sound, and sound is made here; use {holding}")
     width, height = film.size
     frames = np.broadcast_to(np.zeros(3, np.uint8), (film.ticks, height, width, 3))
     request = replace(request, task="foley", source=Clip(frames, film.fps))

@@ -54,7 +54,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         what = "is not a store of clips" if folder.exists() else "is not there"
         how = f"python -m phonofilm.data.precompute latents --world bounce,strike -n 12000 -o {folder}"
-        raise PhonofilmError(f"{folder} {what}; write one first, for a generator for instance: {how}") from error
+        others = "other recipes say at their head what they need"
+        raise PhonofilmError(f"{folder} {what}; write one first, for nano: {how}; {others}") from error
     if not isinstance(facts, dict):
         raise PhonofilmError(f"{folder / FACTS} is damaged: it is no JSON object; write the store again")
     count = facts.get("count", 0)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -118,7 +119,7 @@ def probe(path: str | Path) -> Info:
         return Info(
             path=path,
             format=container.format.name,
-            seconds=float(declared_seconds(container, video, audio) or 0),
+            seconds=float(declared_seconds(container, video, audio) or Fraction(container.duration or 0, av.time_base)),
             size=(video.codec_context.width, video.codec_context.height) if video else None,
             fps=next(iter(hints(video)), Fraction(1)) if video else None,
             video_codec=video.codec_context.name if video else None,

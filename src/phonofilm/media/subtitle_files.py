@@ -32,7 +32,8 @@ def read_subtitles(path: str | Path) -> tuple[Cue, ...]:
         with _opened(path) as container:
             cues = _cues(container)
     except DECODER_ERRORS as error:
-        raise PhonofilmError(f"{path} is no subtitle file that can be read; use .vtt or .srt") from error
+        how = "check that it has times and text" if path.suffix.lower() in SUFFIXES else "use .vtt or .srt"
+        raise PhonofilmError(f"{path} is no subtitle file that can be read; {how}") from error
     except OSError as error:
         raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
     if cues is None:

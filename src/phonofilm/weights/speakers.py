@@ -27,7 +27,7 @@ class Speaker(Published):
 def _speaker(name: str, who: str, variety: str, file: str, size: int, sha256: str) -> Speaker:
     return Speaker(
         name=name,
-        title=f"hibari-tts {name}, a {variety} {who}",
+        title=f"hibari-tts {name}, {variety} {who}",
         pinned=(Pinned(file, f"{_HUB}/resolve/main/voices/{file}", sha256, size),),
         gigabytes=size / 1e9,
         license="Apache-2.0",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from phonofilm import PhonofilmError
+from phonofilm.app.jobs.batch import read_items
 from phonofilm.app.jobs.pool import BackendPool
 from phonofilm.app.jobs.runner import check_job, run
 from phonofilm.app.jobs.soundtrack import SoundtrackSpec, make_soundtrack
@@ -181,3 +182,32 @@ def test_a_late_sound_and_its_gap_are_silence(tmp_path):
     early = np.concatenate(list(sound_pieces("sound.wav", 16_000, Fraction(-1), Fraction(2))), axis=1)
     assert not early[:, :16_000].any()
     assert np.array_equal(early[:, 16_000:], whole[:, :16_000])
+
+
+def test_the_subtitles_of_a_film_that_is_read_are_not_replaced(tmp_path):
+    source = film("own.mp4", 1.0, tone(200, 1.0, 24_000))
+    Path("own.vtt").write_text("WEBVTT\n\n00:00:00.100 --> 00:00:00.900\nMy own words.\n")
+    spec = SoundtrackSpec(
+        RequestSpec("", "foley", model="fake", source=source), make=False, keep=True, say=("Other@0.1",),
+        voices=("fake",), subtitles=True,
+    )  # fmt: skip
+    with pytest.raises(PhonofilmError, match="is read and would be replaced"):
+        make_soundtrack(spec, Path("own.mkv"))
+    assert "My own words." in Path("own.vtt").read_text()
+    assert not Path("own.mkv").exists()
+
+
+def test_words_that_nobody_says_are_told_of():
+    notes: list[str] = []
+    run(RequestSpec(TALK, model="fake", seconds=1, only=("video",)), "mute.mp4", JobContext(tell=notes.append))
+    assert any("words in quotes are not spoken" in note for note in notes)
+
+
+def test_two_clips_of_a_batch_do_not_share_a_file_of_subtitles(tmp_path):
+    lines = tmp_path / "lines.jsonl"
+    names = ("words", "words.mkv", "others.mkv")
+    lines.write_text("".join(json.dumps({"prompt": "a", "name": name, "subtitles": True}) + "\n" for name in names))
+    items, faults = read_items(lines, RequestSpec("", model="fake"), tmp_path / "out")
+    assert [item.path.name for item in items] == ["words.mp4", "others.mkv"]
+    assert len(faults) == 1
+    assert "'words.vtt' is the name of line 1 already" in faults[0]

@@ -27,7 +27,7 @@ def world(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first clip of each family.")] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that draw.")] = 1,
     edition: Annotated[
-        int, typer.Option(metavar="N", help="1: flat, one family a clip, as nano-64 learnt; 2: lit, families combine.")
+        int, typer.Option(metavar="N", help="1: flat, one family a clip, as nano learnt; 2: lit, families combine.")
     ] = 1,
     mp4: Annotated[bool, typer.Option("--mp4", help="Write films to look at instead of shards to train on.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,9 @@ from phonofilm.app.cli.options import GenerationOptions, Output, Say, Subtitles,
 from phonofilm.app.cli.output import destination, is_pipe
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
+
+FILE = re.compile(r"\.[A-Za-z0-9]{2,4}")
+"""The ending of a name of a file, which no description of music has."""
 
 
 @expand_options
@@ -53,6 +57,8 @@ def soundtrack(
         if subtitles and is_pipe(output):
             raise PhonofilmError("--subtitles writes a file beside the film; name a file in place of -")
         file = music if music is not None and Path(music).is_file() else None
+        if music is not None and file is None and FILE.fullmatch(Path(music).suffix):
+            raise PhonofilmError(f"--music {music}: there is no such file; check the path, or describe the music")
         asked: dict[str, Any] = {"task": "foley", "source": str(video), "prompt": effects or ""}
         asked |= {"music": music or ""} if file is None else {}
         spec = SoundtrackSpec(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm import strict_json
-from phonofilm.app.jobs.outputs import StemOutput
+from phonofilm.app.jobs.outputs import MIX, StemOutput
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
@@ -162,6 +162,13 @@ def _possible(items: Sequence[Item], pool: BackendPool, report: Report) -> tuple
     return possible, faults
 
 
+def _writes(item: Item) -> list[str]:
+    """Names of the files that a clip of a batch is written to: itself, its subtitles and its stems."""
+    beside = [item.path.with_suffix(".vtt").name] if item.spec.subtitles else []
+    stems = [] if item.spec.stems is None else [f"{item.spec.stems}/{item.path.stem}-{MIX}.wav"]
+    return [item.path.name, *beside, *stems]
+
+
 def read_items(path: Path, base: RequestSpec, folder: Path, count: int = 1) -> tuple[list[Item], list[str]]:
     """The clips of a JSONL file, and one line for each line of it that is no job.
 
@@ -175,10 +182,11 @@ def read_items(path: Path, base: RequestSpec, folder: Path, count: int = 1) -> t
         where = f"{path} line {line}"
         try:
             made = _items(_parsed(text), where, f"{number:04d}", base, folder, count)
-            for item in made:
-                if (other := taken.get(item.path.name.casefold())) is not None:
-                    raise PhonofilmError(f"name: {item.path.name!r} is the name of {other} already")
-            taken |= {item.path.name.casefold(): f"line {line}" for item in made}
+            writes = [file for item in made for file in _writes(item)]
+            for file in writes:
+                if (other := taken.get(file.casefold())) is not None:
+                    raise PhonofilmError(f"name: {file!r} is the name of {other} already")
+            taken |= {file.casefold(): f"line {line}" for file in writes}
             items += made
         except InvalidRequest as error:
             faults += [f"{where}: {fault}" for fault in error.faults]

@@ -71,7 +71,7 @@ def run(
     for line in left_out(clip, path):
         job.warn(line)
     job("writing", 0, 1)
-    cues = cues_of(clip.events) if subtitles else ()
+    cues = cues_of(clip.events, clip.seconds) if subtitles and clip.waveform is not None else ()
     stems = write_outputs(clip, path, output, cues)
     written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
     written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}

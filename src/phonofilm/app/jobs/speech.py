@@ -71,6 +71,8 @@ def spoken(
             raise PhonofilmError("a voice is given and nobody speaks; write the words in quotes, or give --say")
         if request.task in ("foley", "extend", "retake") and quoted_lines(request.prompt):
             job.warn("words in quotes are spoken by generate and soundtrack; here they only describe what is heard")
+        elif request.task == "generate" and "speech" not in request.given_stems and quoted_lines(request.prompt):
+            job.warn("words in quotes are not spoken, since no speech is made")
         return ()
     job("speaking", 0, 1)
     return speak(lines, voices, _seconds(request, backend), TextToSpeech())
@@ -152,9 +154,10 @@ def check_subtitles(path: Path, read: Iterable[str | Path | None] = ()) -> Path:
     """The file of subtitles beside a film, once it is known that it can be written.
 
     Raises:
-        PhonofilmError: it cannot, or is a file that is read.
+        PhonofilmError: it cannot, or it is a file that is read, or the subtitles of one.
     """
-    return check_not_read(check_file(path.with_suffix(".vtt")), read)
+    files = [Path(one) for one in read if one]
+    return check_not_read(check_file(path.with_suffix(".vtt")), [*files, *(file.with_suffix(".vtt") for file in files)])
 
 
 def write_subtitles(cues: Sequence[Cue], path: Path, job: JobContext) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phonofilm.types import Event
 
@@ -32,8 +33,12 @@ class Cue:
     text: str
 
 
-def cues_of(events: Iterable[Event]) -> tuple[Cue, ...]:
-    """What is said (events of kind "line", or else single words) and, in brackets, what is heard; in order of time."""
+def cues_of(events: Iterable[Event], seconds: float = math.inf) -> tuple[Cue, ...]:
+    """What is said (events of kind "line", or else single words) and, in brackets, what is heard; in order of time.
+
+    Args:
+        seconds: of the clip, at which the last ones end.
+    """
     known = sorted(events, key=lambda event: event.time)
     kind = "line" if any(event.kind == "line" for event in known) else "word"
     said = [Cue(event.time, event.end or event.time, event.label or "") for event in known if event.kind == kind]
@@ -48,7 +53,8 @@ def cues_of(events: Iterable[Event]) -> tuple[Cue, ...]:
         else:
             told.append(Cue(event.time, end, f"[{name}]"))
     heard = [cue for told in sounds.values() for cue in told]
-    return tuple(sorted((cue for cue in (*said, *heard) if cue.text), key=lambda cue: (cue.start, cue.end)))
+    shown = [replace(cue, end=min(cue.end, seconds)) for cue in (*said, *heard) if cue.text and cue.start < seconds]
+    return tuple(sorted(shown, key=lambda cue: (cue.start, cue.end)))
 
 
 def webvtt(cues: Sequence[Cue]) -> str:

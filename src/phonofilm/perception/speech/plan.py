@@ -108,7 +108,7 @@ def place(
         if end > seconds + SLACK:
             raise PhonofilmError(
                 f"{name} at {start:g} s takes {end - start:.1f} s and the clip ends at {seconds:g} s; "
-                "say it earlier, in fewer words, or ask for a longer clip"
+                "say it earlier, in fewer words, or make the clip longer where it is made"
             )
     for (start, end, name), (later, _, other) in itertools.pairwise(fixed):
         if later < end - SLACK:

@@ -102,7 +102,7 @@ def given_line(said: str) -> Line:
     speaker = Speaker()
     if (prefixed := PREFIX.fullmatch(text)) and (named := _speaker(prefixed["who"], [])) is not None:
         speaker, text = named, prefixed["text"]
-    if not text.strip():
+    if not text.strip() or (text.strip().endswith(":") and _speaker(text.strip()[:-1], []) is not None):
         raise PhonofilmError(f"{shown} says nothing; write the words, as in TEXT or TEXT@1.5")
     return Line(text.strip(), speaker, at)
 
