@@ -23,8 +23,9 @@ demo: $(CORE)
 	$(BIN)/phonofilm generate "$(PROMPT)" -o out/demo.mp4
 	$(BIN)/phonofilm sheet out/demo.mp4 -o out/demo.png
 
+# a process for each of two cores, with one thread each: two threads in one process mostly wait for one another
 test: $(DEV)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow

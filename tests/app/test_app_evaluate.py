@@ -114,7 +114,8 @@ def test_a_clip_without_a_known_offset_is_ranked_by_what_is_known():
     assert ("offset", 90.0) in [part[:2] for part in bad[1].why]
 
 
-def test_compare_says_who_is_better(place, capsys):
+def test_compare_says_who_is_better(place, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # no name is folded
     files = [str(place / name / "results.json") for name in ("out", "ref")]
     files += ["--cache", str(place / "cache")]
     assert main(["compare", *files, "--csv", str(place / "pairs.csv")]) == 0
