@@ -113,12 +113,16 @@ def ringing(waveform: np.ndarray, sample_rate: int, time: float) -> float:
     return (level(0.02) - level(0.11)) / 0.09
 
 
-def material(waveform: np.ndarray, sample_rate: int, time: float) -> str:
-    """rubber (low thud), wood (short knock), metal (long ring) or glass (high tinkle)."""
+def material(waveform: np.ndarray, sample_rate: int, time: float, limits: tuple[float, float] = (220.0, 1450.0)) -> str:
+    """rubber (low thud), wood (short knock), metal (long ring) or glass (high tinkle).
+
+    Args:
+        limits: Hz of the strongest frequency, below which it is rubber and above which glass; large bodies sound low.
+    """
     frequency, power = spectrum_after(waveform, sample_rate, time, 0.1)
     strongest = frequency[np.argmax(power * (frequency > 50))]
-    if strongest < 220:
+    if strongest < limits[0]:
         return "rubber"
-    if strongest > 1450:
+    if strongest > limits[1]:
         return "glass"
     return "wood" if ringing(waveform, sample_rate, time) > 150 else "metal"

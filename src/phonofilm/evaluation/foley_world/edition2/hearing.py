@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from phonofilm.evaluation.foley_world.audio_events import Onset, ringing, spectrum_after
+from phonofilm.evaluation.foley_world import audio_events
+from phonofilm.evaluation.foley_world.audio_events import Onset, spectrum_after
 
 EDGES = np.geomspace(50, 8000, 9)
 """Hz of the bands by which a bang is told dull or bright."""
@@ -49,14 +50,8 @@ def band_shares(waveform: np.ndarray, sample_rate: int, time: float) -> tuple[ND
 
 
 def material(waveform: np.ndarray, sample_rate: int, time: float) -> str:
-    """rubber (low thud), wood (short knock), metal (long ring) or glass (high tinkle), of bodies as large as here."""
-    hertz, power = spectrum_after(waveform, sample_rate, time, 0.1)
-    strongest = hertz[np.argmax(power * (hertz > 50))]
-    if strongest < 180:
-        return "rubber"
-    if strongest > 1100:
-        return "glass"
-    return "wood" if ringing(waveform, sample_rate, time) > 150 else "metal"
+    """`audio_events.material` of bodies as large as here."""
+    return audio_events.material(waveform, sample_rate, time, limits=(180.0, 1100.0))
 
 
 def decibels(waveform: np.ndarray) -> float:
