@@ -76,3 +76,29 @@ def test_the_noisiest_level_of_each_chunk():
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5]]))
     found = noisiest(torch.tensor([[0.1, 0.5, 0.2]]), torch.tensor([0, 0, 0, 0, 1, 1]))
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.2]]))
+
+
+def test_a_head_with_a_slope_looks_at_its_own_moment(tiny, build):
+    """Scores fall by the slope with each second; a head without one, and no slopes at all, leave them as they are."""
+    _, _, positions = inputs(1.0)
+    model = build(replace(tiny, audio=replace(tiny.audio, stems=3), exchange_slopes=(12.0, 0.0)))
+    video, audio = model.places(positions)
+    times = positions.video[:, 0].mean(-1), np.tile(positions.audio[:, 0].mean(-1), 3)
+    expected = torch.from_numpy(-12.0 * np.abs(times[0][:, None] - times[1])).float()
+    torch.testing.assert_close(video.exchange_bias[0], expected)
+    torch.testing.assert_close(audio.exchange_bias[0], expected.T)
+    assert not video.exchange_bias[1].any()
+    assert build(replace(tiny, audio=replace(tiny.audio, stems=3))).places(positions)[0].exchange_bias is None
+
+
+def test_slopes_keep_chunks_causal(tiny, build, text):
+    config = replace(tiny, video=replace(tiny.video, patch=(2, 4, 4)), audio=replace(tiny.audio, stems=3))
+    test_the_beginning_of_a_film_comes_out_as_it_would_alone(
+        build(replace(config, exchange_slopes=(5.0, 1.0))).double(), text
+    )
+
+
+@pytest.mark.parametrize("slopes", [(1.0,), (1.0, -1.0)])
+def test_slopes_are_one_for_each_head(tiny, slopes):
+    with pytest.raises(ValueError, match="2 numbers from 0 up"):
+        replace(tiny, exchange_slopes=slopes)

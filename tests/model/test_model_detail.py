@@ -1,4 +1,4 @@
-"""The head that refines a picture's prediction: local, one time step at a time, zero at first."""
+"""What convolutions add on the way in and out: local, one time step at a time, nothing at first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from phonofilm.model import AVTransformer
-from phonofilm.model.detail import DetailHead
+from phonofilm.model.detail import DetailEntry, DetailHead
+from phonofilm.model.tokens import patchify
 
 
 @pytest.fixture
@@ -59,3 +60,34 @@ def _patches(model, draw, seed):
     text = replace(inputs.text, states=inputs.text.states.double())
     made = model(latents, sigma, text, inputs.positions).video
     return made.unfold(3, 4, 4).unfold(4, 4, 4).permute(0, 2, 3, 4, 1, 5, 6).flatten(0, 3).flatten(1)
+
+
+def test_the_entry_changes_the_tokens_of_its_own_moment_alone():
+    torch.manual_seed(0)
+    entry = DetailEntry(4, (2, 8, 8), (6, 7, 8), 16).double()
+    latents = torch.randn(2, 4, 5, 16, 24).double()
+    latents[:, :, :1] = 0
+    moved = latents.clone()
+    moved[1, 2, 3, 12, 20] += 1  # the third token of time, the second row, the third column
+    with torch.no_grad():
+        before, after = entry(latents), entry(moved)
+    linear = (patchify(latents, (2, 8, 8)) != patchify(moved, (2, 8, 8))).any(-1)
+    changed = (before != after).any(-1)
+    assert before.shape == (2, 3 * 2 * 3, 16)
+    assert linear.nonzero().tolist() == [[1, 12 + 3 + 2]]
+    assert changed[linear].all()
+    assert not changed[0].any()
+    assert not changed[1, :12].any()
+
+
+def test_a_fresh_entry_adds_nothing(tiny, draw):
+    latents = draw().latents
+    torch.manual_seed(0)
+    model = AVTransformer(replace(tiny, video=replace(tiny.video, entry=(4, 6, 8))))
+    assert not model.video.entry(latents.video).any()
+    assert model.video.entry.fine.weight.any()
+
+
+def test_an_entry_needs_patches_in_fours(tiny):
+    with pytest.raises(ValueError, match="in fours"):
+        replace(tiny.video, patch=(1, 2, 2), entry=(4, 6, 8))

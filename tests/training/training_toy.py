@@ -54,6 +54,7 @@ class ToyTask:
     Recipe = ToyRecipe
     filename = "toy.safetensors"
     free_at_resume = frozenset({"model.note"})
+    may_be_fresh = ()
 
     def __init__(self, folder: Path, on_batch: Callable[[int], None] | None = None, **settings: Any) -> None:
         optim = settings.pop("optim", OptimConfig(warmup=3))

@@ -29,7 +29,7 @@ class AVCrossAttention(NamedTuple):
         gate: [B, 1, 1, D], from the noise level of the other stream.
         on: [B, 1, 1], 0 where a sample's exchange is switched off, or None where all are on.
         rotary: positions of the stream's tokens in time.
-        bias: [N, M] to add to the scores of its N tokens at the other stream's M, or None.
+        bias: [N, M] or [H, N, M] to add to the scores of its N tokens at the other stream's M, or None.
     """
 
     levels: Tensor

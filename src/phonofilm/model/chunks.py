@@ -31,6 +31,17 @@ def causal_bias(own: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(hidden.shape, device=own.device, dtype=dtype).masked_fill_(hidden, MASKED)
 
 
+def distance_bias(own: np.ndarray, other: np.ndarray, slopes: tuple[float, ...], dtype: torch.dtype) -> Tensor:
+    """[H, N, M] to add to the scores of N tokens that ask M: minus a head's slope times the seconds between them.
+
+    Args:
+        own, other: float64 [N, 2] and [M, 2], start and end of each token in seconds.
+        slopes: of H heads, per second.
+    """
+    apart = np.abs(own.mean(1)[:, None] - other.mean(1))
+    return torch.from_numpy(-np.array(slopes)[:, None, None] * apart).to(dtype)
+
+
 def noisiest(levels: Tensor, chunks: Tensor) -> Tensor:
     """[B, K] the highest noise level of each chunk, from S levels [B, S] of N tokens, in runs, of chunks [N]."""
     spelled_out = levels.repeat_interleave(len(chunks) // levels.shape[1], 1)

@@ -28,6 +28,8 @@ class StreamConfig:
             model of one mix has 1 and no embedding.
         detail: features for, and width of, the convolutions that refine a picture's prediction (see `DetailHead`),
             or None for none.
+        entry: widths of three convolutions that read a picture's latents beside the linear layer (see `DetailEntry`),
+            or None for none.
     """
 
     channels: int
@@ -41,6 +43,7 @@ class StreamConfig:
     text_projection: bool = True
     stems: int = 1
     detail: tuple[int, int] | None = None
+    entry: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -49,6 +52,8 @@ class StreamConfig:
             raise ValueError(f"patch {self.patch} and extent {self.extent} must have the same axes")
         if self.detail is not None and len(self.patch) != 3:
             raise ValueError("detail is for pictures: sound has no convolutions at its end")
+        if self.entry is not None and (len(self.patch) != 3 or any(size % 4 for size in self.patch[1:])):
+            raise ValueError(f"entry is for pictures whose patches have a height and width in fours, not {self.patch}")
 
     @property
     def head_width(self) -> int:
@@ -86,6 +91,9 @@ class TransformerConfig:
         video, audio: the streams.
         exchange_heads: heads of the attention between the streams.
         exchange_head_width: channels of such a head.
+        exchange_slopes: for each such head, what its scores fall by with each second between the tokens (Press et
+            al., 2108.12409), so that it looks at what happens at the same moment from the first step on; none for
+            heads that look anywhere, as all of LTX-2's do.
         feed_forward: hidden width of the feed-forward layers over the width of the stream.
         bias: whether the linear layers of the blocks have biases, which cost a pass over memory each.
         gated_attention: a learned gate for each head of every attention (LTX-2.3).
@@ -104,6 +112,7 @@ class TransformerConfig:
     audio: StreamConfig
     exchange_heads: int
     exchange_head_width: int
+    exchange_slopes: tuple[float, ...] = ()
     feed_forward: float = 4.0
     bias: bool = True
     gated_attention: bool = False
@@ -116,6 +125,13 @@ class TransformerConfig:
     eps: float = 1e-6
     condition_inputs: tuple[ConditionInput, ...] = ()
     RENAMED: ClassVar[Mapping[str, str]] = {"doors": "condition_inputs"}
+
+    def __post_init__(self) -> None:
+        slopes = self.exchange_slopes
+        if slopes and (len(slopes) != self.exchange_heads or min(slopes) < 0):
+            raise ValueError(
+                f"exchange_slopes {slopes} must be {self.exchange_heads} numbers from 0 up, one for a head"
+            )
 
     @property
     def layers(self) -> int:

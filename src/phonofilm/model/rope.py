@@ -33,7 +33,7 @@ class Places(NamedTuple):
         stems: numbers of the stems that the sound has; its N tokens are those of the first stem, then of the next.
         chunks: int64 [N], the chunk of each token where attention is block-causal, or None where all see each other.
         alone_bias: [N, N] to add to the scores of the self-attention, or None.
-        exchange_bias: [N, M] of the attention to the M tokens of the other stream, or None.
+        exchange_bias: [N, M] or [H, N, M] of the attention to the M tokens of the other stream, or None.
     """
 
     alone: Rotary

@@ -36,8 +36,8 @@ class Rows:
         return table[self.start : self.stop]
 
     def of_bias(self, bias: Tensor | None) -> Tensor | None:
-        """Of what is added to scores [N, M], for those that ask."""
-        return None if bias is None else bias[self.start : self.stop]
+        """Of what is added to scores [N, M] or [H, N, M], for those that ask."""
+        return None if bias is None else bias[..., self.start : self.stop, :]
 
     def of_levels(self, levels: Tensor) -> Tensor:
         """Of what has one row for each noise level along axis 1: S rows for `total` tokens, in runs."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from phonofilm.model.block import AVCrossAttention, Conditioning, StreamText
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
-from phonofilm.model.detail import DetailHead
+from phonofilm.model.detail import DetailEntry, DetailHead
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
@@ -58,6 +58,7 @@ class Stream(nn.Module):
         size = stream.channels * math.prod(stream.patch)
         placed = config.absolute_space and name == "video"
         self.patchify = nn.Linear(size, width)
+        self.entry = DetailEntry(stream.channels, stream.patch, stream.entry, width) if stream.entry else None
         self.space = nn.Linear(4 * SPACE_FREQUENCIES, width) if placed else None
         self.stems = nn.Parameter(torch.zeros(stream.stems, width)) if stream.stems > 1 else None
         self.text = TextProjection(stream.text_width, width) if stream.text_projection else None
@@ -82,6 +83,7 @@ class Stream(nn.Module):
     def start_as_zero(self) -> None:
         """Predict zero, whatever comes in; conditions add nothing."""
         last = [] if self.detail is None else [self.detail.leave]
+        last += [] if self.entry is None else [self.entry.leave]
         for layer in (self.out, self.token_conditions, self.modulation_conditions, *last):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
@@ -104,6 +106,8 @@ class Stream(nn.Module):
             raise ValueError(
                 f"latents of {shape} make {tokens.shape[1]} tokens, not {len(places.space)} as the positions"
             )
+        if self.entry is not None:
+            tokens = tokens + self.entry(latents.to(dtype))
         if self.space is not None:
             tokens = tokens + self.space(places.space)
         tokens = self._with_stems(tokens, places.stems)

@@ -22,7 +22,7 @@ def patchify(latents: Tensor, patch: tuple[int, ...]) -> Tensor:
     steps, *sizes = latents.shape[-3:]
     if (steps - 1) % patch[0] or any(size % step for size, step in zip(sizes, patch[1:], strict=True)):
         raise ValueError(f"latents of {(steps, *sizes)} do not divide into patches of {patch}")
-    latents = _filled_up(latents, patch[0])
+    latents = filled_up(latents, patch[0])
     pt, ph, pw = patch
     return rearrange(latents, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
 
@@ -54,11 +54,11 @@ def noise_levels(sigma: Tensor, shape: tuple[int, ...], patch: tuple[int, ...]) 
     if sigma[0, 0].numel() == 1:
         return sigma.flatten(1)
     if sigma[0, 0].numel() == sigma.shape[2]:
-        return reduce(_filled_up(sigma, patch[0]), "b 1 (t p) 1 1 -> b t", "max", p=patch[0])
+        return reduce(filled_up(sigma, patch[0]), "b 1 (t p) 1 1 -> b t", "max", p=patch[0])
     return patchify(sigma.expand(-1, -1, *shape), patch).amax(-1)
 
 
-def _filled_up(x: Tensor, step: int) -> Tensor:
+def filled_up(x: Tensor, step: int) -> Tensor:
     """x [B, C, T, H, W] with zeros before its first time step, so that this one fills a patch of `step` alone."""
     return F.pad(x, (0, 0, 0, 0, step - 1, 0)) if step > 1 else x
 

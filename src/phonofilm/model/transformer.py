@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.model.block import Block, StreamBlock, StreamText, TextCache
-from phonofilm.model.chunks import causal_bias, chunk_numbers
+from phonofilm.model.chunks import causal_bias, chunk_numbers, distance_bias
 from phonofilm.model.config import PRESETS, StreamConfig, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN
 from phonofilm.model.rope import Places, Rotary, fourier, rotary
@@ -73,10 +73,13 @@ class AVTransformer(nn.Module):
 
         def one(bounds: np.ndarray, other: np.ndarray, stream: StreamConfig, stems: tuple[int, ...] = (0,)) -> Places:
             hidden: dict[str, Tensor] = {}
+            if config.exchange_slopes:
+                near = distance_bias(bounds[:, 0], other[:, 0], config.exchange_slopes, dtype).to(device)
+                hidden = {"exchange_bias": near}
             if chunk is not None:
                 mine, others = (chunk_numbers(b[:, 0], chunk).to(device) for b in (bounds, other))
-                hidden = {"alone_bias": causal_bias(mine, mine, dtype)}
-                hidden |= {"exchange_bias": causal_bias(mine, others, dtype), "chunks": mine}
+                between = causal_bias(mine, others, dtype) + hidden.get("exchange_bias", 0.0)
+                hidden = {"alone_bias": causal_bias(mine, mine, dtype), "exchange_bias": between, "chunks": mine}
             return Places(
                 alone=tables(bounds, stream.extent, stream.heads, stream.head_width),
                 exchange=tables(bounds[:, :1], seconds, config.exchange_heads, config.exchange_head_width),

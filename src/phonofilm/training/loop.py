@@ -94,7 +94,7 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | No
     model = task.build()
     saved = Checkpoint.read(path, type(task.recipe)) if path.exists() else None
     if saved is None and run.init is not None:
-        load_weights(model, load_tensors(run.init)[0], str(run.init))
+        load_weights(model, {**_untrained(model, task), **load_tensors(run.init)[0]}, str(run.init))
     elif saved is not None:
         saved.check(task)  # before its tensors are tried
     learner = Learner(task, model, device)
@@ -104,6 +104,12 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | No
     learner.load(saved.tensors)
     learner.init = saved.recipe.run.init
     return learner, replace(saved.progress), replace(saved, tensors={})
+
+
+def _untrained(model: torch.nn.Module, task: Task) -> dict[str, torch.Tensor]:
+    """Fresh weights of the parts that weights to begin with may lack, since they serve training alone or are zero."""
+    names = tuple(task.may_be_fresh)
+    return {name: value for name, value in model.state_dict().items() if name.startswith(names)}
 
 
 def pick_device(name: str) -> torch.device:

@@ -63,6 +63,7 @@ class _SoundTask:
     Recipe: ClassVar[type[Any]]
     filename: ClassVar[str]
     free_at_resume: ClassVar[frozenset[str]] = frozenset()
+    may_be_fresh: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: Any) -> None:
         self.recipe = recipe

@@ -98,6 +98,8 @@ class Task(Protocol):
     recipe: Any
     free_at_resume: ClassVar[frozenset[str]]
     """Settings (dotted, a section stands for all in it) besides those of `run` that training does not depend on."""
+    may_be_fresh: ClassVar[tuple[str, ...]]
+    """Beginnings of the names of weights that those of `run.init` may lack."""
 
     @property
     def filename(self) -> str:

@@ -18,6 +18,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.conditions.registry import conditions_named, measured
 from phonofilm.training.optim.optimizers import OptimConfig
+from phonofilm.training.tasks.alignment import AlignmentConfig, SoundFromPicture, tokens_after
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
 from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
 from phonofilm.training.tasks.noise import NoiseConfig, draw_levels, draw_switches
@@ -50,6 +51,7 @@ class GeneratorRecipe:
         chunks: how often, and how, attention is block-causal in training.
         conditions: what the network is told besides the prompt, by the names of `training.conditions.registry`.
         without_conditions: share of batches that are trained without them, so that they may be left out.
+        alignment: an auxiliary loss that asks the picture's tokens for the sound.
         sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
     """
@@ -68,6 +70,7 @@ class GeneratorRecipe:
     conditions: tuple[str, ...] = ()
     without_conditions: float = 0.2
     loss: LossConfig = field(default_factory=LossConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
 
@@ -77,6 +80,7 @@ class GeneratorTask:
 
     Recipe: ClassVar[type[Any]] = GeneratorRecipe
     free_at_resume: ClassVar[frozenset[str]] = frozenset({"sampling", "samples"})
+    may_be_fresh: ClassVar[tuple[str, ...]] = ("alignment.", "video.entry.")
 
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
@@ -100,9 +104,28 @@ class GeneratorTask:
         if (has := getattr(self.config.audio, "stems", 1)) != self.stems:
             raise PhonofilmError(f"the latents have {self.stems} stems, the network {has}: set model.audio.stems")
         self.positions = self.grid.positions(tuple(range(self.stems)))
+        self._check_alignment()
 
     def build(self) -> nn.Module:
-        return self.network(self.config)
+        model = self.network(self.config)
+        if (align := self.recipe.alignment).weight:
+            video, sound = self.config.video, self.config.audio
+            part = SoundFromPicture(align, video.width, self.stems, sound.channels, video.patch[0])
+            model.add_module("alignment", part)
+        return model
+
+    def _check_alignment(self) -> None:
+        align = self.recipe.alignment
+        if not align.weight:
+            return
+        if self.recipe.network != "transformer" or self.recipe.streams != "both":
+            raise PhonofilmError("alignment needs the transformer with both streams: set alignment.weight = 0")
+        if (found := self.grid.video_shape[0]) != (sound := self.grid.audio_length):
+            raise PhonofilmError(f"alignment needs as many latents of sound, {sound}, as of picture, {found}")
+        if not align.blocks or not set(align.blocks) <= set(range(self.config.layers)):
+            raise PhonofilmError(
+                f"alignment.blocks = {list(align.blocks)}: name blocks from 0 to {self.config.layers - 1}"
+            )
 
     def batch(self, step: int) -> Batch:
         """What `read` gives, with some prompts empty, and how the batch is seen.
@@ -190,16 +213,25 @@ class GeneratorTask:
             options["conditions"] = measured(self.conditions, clean)
         device = batch["text"].device
         noise = clean.map(lambda v: torch.randn(v.shape, generator=generator).to(device, non_blocking=True))
-        return Denoiser(model, self.recipe.prediction).loss(
-            clean,
-            noise,
-            self._present(levels).map(lambda level: level.to(device)),
-            text,
-            self._positions(batch),
-            self.recipe.loss,
-            exchange=None if exchange is None else exchange.to(device),
-            **options,
-        )
+        levels = self._present(levels).map(lambda level: level.to(device))
+        asked = getattr(model, "alignment", None) if clean.video is not None and clean.audio is not None else None
+        blocks = self.recipe.alignment.blocks if asked is not None else ()
+        with tokens_after(model, blocks) as tokens:
+            loss, parts = Denoiser(model, self.recipe.prediction).loss(
+                clean,
+                noise,
+                levels,
+                text,
+                self._positions(batch),
+                self.recipe.loss,
+                exchange=None if exchange is None else exchange.to(device),
+                **options,
+            )
+        if asked is not None:
+            stems = batch["stems"].tolist() if "stems" in batch else list(range(self.stems))
+            aligned = asked.loss(tokens, clean.audio, levels, stems)
+            loss, parts = loss + self.recipe.alignment.weight * aligned, {**parts, "alignment": aligned.detach()}
+        return loss, parts
 
     def _inputs(self, batch: Batch, silent: Tensor | None = None) -> tuple[Latents, Text, dict[str, Any]]:
         """Clean latents (silence for stems that are `silent` [B, S]), the prompts, and options for the network."""
@@ -240,14 +272,16 @@ class GeneratorTask:
                 levels = Latents(torch.full((len(rows), 1, 1, 1, 1), video), torch.full((len(rows), 1, 1, 1), audio))
                 generator = generator_for("validation", start, name)
                 for stream, value in self._loss(model, batch, levels, generator, None)[1].items():
-                    if getattr(levels, stream).any():
+                    if stream == "alignment" or getattr(levels, stream).any():
                         found.setdefault(f"{name}_{stream}", []).append(float(value))
         if self.recipe.samples.count:
             write_samples(self, model, folder / f"{step:07d}")
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     def finish(self, model: nn.Module) -> None:
-        """Nothing: latents are normalised by their codecs."""
+        """Leave out what was there for training alone."""
+        if hasattr(model, "alignment"):
+            del model.alignment
 
     def compile(self, model: nn.Module) -> None:
         model.compile()

@@ -86,6 +86,7 @@ class SyncTask:
     Recipe = SyncRecipe
     filename: ClassVar[str] = "syncnet.safetensors"
     free_at_resume: ClassVar[frozenset[str]] = frozenset({"data.held_out", "data.attribution"})
+    may_be_fresh: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: SyncRecipe) -> None:
         self.recipe = recipe

@@ -40,6 +40,7 @@ class VideoVAETask:
     Recipe = VideoVAERecipe
     filename = "video_vae.safetensors"
     free_at_resume: ClassVar[frozenset[str]] = frozenset()
+    may_be_fresh: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: VideoVAERecipe) -> None:
         if recipe.data.window % recipe.model.time != 1:
