@@ -3,6 +3,7 @@
 python -m phonofilm.data.precompute raw --families bounce,strike -n 4000 -o data/raw
 python -m phonofilm.data.precompute film FILM.mp4 --seconds 6 --fps 25 --start 0 --stop 480 -o data/film
 python -m phonofilm.data.precompute latents --raw data/raw -o data/latents
+python -m phonofilm.data.precompute latents --raw data/raw --mirror --without strike -o data/mirrored
 python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights/ -o data/latents
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from phonofilm.data.clips import ClipSource, RawStore, WorldSource
 from phonofilm.data.films import FilmSource
+from phonofilm.data.mirror import Mirrored
 from phonofilm.data.raw import write_raw
 from phonofilm.errors import PhonofilmError
 
@@ -62,6 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--world", metavar="FAMILIES", help="draw clips of these families on the fly")
     latents.add_argument("--codecs", default="nano", help="those that ship, by name, or a folder of your own")
     latents.add_argument("--stems", action="store_true", help="encode speech, effects and music apart")
+    latents.add_argument(
+        "--mirror", action="store_true", help="encode the raw clips seen in a mirror, with left and right exchanged"
+    )
+    latents.add_argument(
+        "--without",
+        default="",
+        metavar="FAMILIES",
+        help="with --mirror: not these families (strike: bars lie in order)",
+    )
     latents.add_argument("--shard", type=int, default=1000, help="clips to a file")
     latents.add_argument("--device", default="cpu")
     latents.set_defaults(run=_latents)
@@ -105,8 +116,14 @@ def _latents(given: argparse.Namespace) -> None:
     from phonofilm.data.encoder import Encoder
     from phonofilm.data.latents import write_latents
 
+    if given.mirror and given.raw is None:
+        raise PhonofilmError("--mirror needs --raw: clips that are drawn on the fly can be drawn anew")
+    if given.without and not given.mirror:
+        raise PhonofilmError("--without goes with --mirror")
     if given.raw is not None:
         source: ClipSource = RawStore(given.raw)
+        if given.mirror:
+            source = Mirrored.of(source, tuple(name for name in given.without.split(",") if name))
         count = _count(given.n, len(source))
     else:
         source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed, edition=given.edition)
