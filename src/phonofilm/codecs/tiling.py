@@ -11,7 +11,7 @@ from phonofilm.codecs.video_vae import Past, VideoVAE
 
 
 @torch.no_grad()
-def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: int = 8, chunk: int = 8) -> Tensor:
+def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: int = 8, chunk: int = 16) -> Tensor:
     """Frames [B, 3, 1 + 2·n, H, W] in [-1, 1] from latents [B, C, 1 + n, h, w] of any size.
 
     Beside the result itself, memory is that of decoding `chunk` latents of one tile. Time is exact, as
@@ -21,7 +21,7 @@ def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: i
     Args:
         tile: side of a tile, in latents.
         overlap: latents that neighbouring tiles share; about the decoder's reach in space is enough.
-        chunk: latents decoded at once, along time.
+        chunk: latents decoded at once, along time; on a CPU 16 take two thirds of the time of twice 8.
 
     Raises:
         ValueError: sizes that do not fit together, or no latents.
