@@ -150,8 +150,22 @@ def test_an_image_is_a_hint_for_the_first_frame():
     assert canvas.frame_states[0] != MAKE
     assert (canvas.frame_states[1:] == MAKE).all()
     canvas.write(range(48), np.full((48, 64, 64, 3), 255, np.uint8), None)
-    # what the codec makes of it is shown, lest the first frame look unlike the others
     assert (canvas.frames == 255).all()
+
+
+def test_a_film_begins_with_the_given_picture_and_goes_over_into_what_the_codec_holds_of_it():
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (64, 64, 3), np.uint8)
+    job = work_out(Request("x", image=image), TRAINED)
+    canvas = lay_out(job, TRAINED)
+    made_of_it = np.full((48, 64, 64, 3), 128, np.uint8)
+    canvas.write(range(48), made_of_it.copy(), None)
+    frames = deliver(job, canvas).frames.astype(float)
+    assert (frames[0] == image).all()
+    left = np.abs(frames - 128).mean((1, 2, 3)) / np.abs(image - 128.0).mean()
+    lasts = 0.25 * 12
+    np.testing.assert_allclose(left[:5], np.maximum(0, 1 - np.arange(5) / lasts), atol=0.01)
+    assert (frames[5:] == 128).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -28,6 +28,7 @@ from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.model.block import TextCache
+from phonofilm.precision import native_bfloat16
 from phonofilm.sampling import (
     SAMPLERS,
     Denoise,
@@ -58,7 +59,8 @@ class NativeBackend:
         name: the model's name, or that of its folder, as results give it.
         parts: the networks, and what their weights say of their training.
         device: where they are.
-        dtype: what the transformer computes in; float32, or bfloat16 by autocast.
+        dtype: what the transformer and the video codec compute in; float32, or bfloat16 by autocast. Sound is always
+            float32.
         heeds: whether it looks at prompts and pictures for what it does not know, to say so.
     """
 
@@ -69,15 +71,19 @@ class NativeBackend:
     heeds: bool = True
 
     @staticmethod
-    def load(model: str | Path = "nano", device: str = "auto", dtype: torch.dtype = torch.float32) -> NativeBackend:
+    def load(model: str | Path = "nano", device: str = "auto", dtype: torch.dtype | None = None) -> NativeBackend:
         """Read all parts of a model.
+
+        Args:
+            dtype: None takes bfloat16 where the device multiplies it in hardware, as in training, else float32.
 
         Raises:
             PhonofilmError: no such model or device, or weights that are missing, corrupt, of another
                 network, or that do not belong together.
         """
         place = pick_device(device)
-        return NativeBackend(Path(model).name, Parts.load(model, place), place, dtype)
+        fast = torch.bfloat16 if native_bfloat16(place) else torch.float32
+        return NativeBackend(Path(model).name, Parts.load(model, place), place, dtype or fast)
 
     @property
     def window(self) -> Window:
@@ -190,7 +196,8 @@ class NativeBackend:
         grid = part.grid
 
         def see(frames: np.ndarray) -> Tensor:
-            return self.parts.video_vae.encode(from_frames(frames, self.device))[0]
+            with self._autocast():
+                return self.parts.video_vae.encode(from_frames(frames, self.device))[0].float()
 
         def hear(waveform: np.ndarray) -> Tensor:
             sound = torch.from_numpy(waveform).to(self.device)
@@ -208,7 +215,9 @@ class NativeBackend:
         frames = waveform = None
         grid = part.grid
         if latents.video is not None and (part.canvas.frame_states[part.span.start : part.span.stop] != KEEP).any():
-            frames = to_frames(decode_tiled(self.parts.video_vae, latents.video)[0, :, : grid.frames])
+            with self._autocast():
+                pixels = decode_tiled(self.parts.video_vae, latents.video)
+            frames = to_frames(pixels[0, :, : grid.frames])
         if latents.audio is not None:
             made = np.flatnonzero((part.canvas.sample_states == MAKE).any(1)).tolist()
             waveform = np.zeros((latents.audio.shape[1], 2, grid.samples), np.float32)

@@ -52,3 +52,16 @@ def crossfaded(kept: np.ndarray, made: np.ndarray, keep: np.ndarray, ramp: int) 
             part = weight[edge + 1 : edge + 1 + ramp]
             np.minimum(part, fade[: len(part)], out=part)
     return (weight * kept + (1 - weight) * made).astype(np.float32)
+
+
+def begun_from(first: np.ndarray, made: np.ndarray, frames: float) -> np.ndarray:
+    """uint8 [T, H, W, 3]: `made`, whose first frame becomes `first` to the last pixel.
+
+    What the model's codec could not hold of the given picture fades over so many frames, so that nothing pops.
+    """
+    count = min(len(made), max(1, math.ceil(frames)))
+    lost = first.astype(np.float32) - made[0]
+    fade = np.maximum(0.0, 1 - np.arange(count, dtype=np.float32) / max(frames, 1))[:, None, None, None]
+    out = made.copy()
+    out[:count] = np.clip(np.rint(made[:count] + fade * lost), 0, 255)
+    return out

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from phonofilm.backends.canvas.canvas import HINT, KEEP, MAKE, Canvas
-from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
+from phonofilm.backends.canvas.fit import begun_from, crossfaded, frame_indices, to_length
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.stems import Wanted, check_stems, wanted
 from phonofilm.backends.canvas.tracks import (
@@ -27,6 +27,10 @@ from phonofilm.backends.canvas.tracks import (
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Request, nearest
+
+
+PICTURE_FADE = 0.25
+"""Seconds over which a given first frame goes over into what the model's codec makes of it."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,10 @@ def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:
     indices = frame_indices(job.frames, job.fps, len(canvas.frames), canvas.fps)
     made = _stretched(canvas.frames[indices[fresh]], job.size)
     if source is None:
-        return made
+        image = job.request.image
+        if image is None or not len(made):
+            return made
+        return begun_from(_stretched(image[None], job.size)[0], made, PICTURE_FADE * float(job.fps))
     return np.concatenate([source[: fresh.start], made, source[fresh.stop :]])
 
 
