@@ -28,7 +28,6 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
 from phonofilm.types import Clip, Request, nearest
 
-
 PICTURE_FADE = 0.25
 """Seconds over which a given first frame goes over into what the model's codec makes of it."""
 
