@@ -120,6 +120,31 @@ def test_resume_makes_only_what_is_missing(capsys, monkeypatch):
     assert run(capsys, "--resume")["outputs"] == []
 
 
+def test_resume_tells_what_is_kept_made_and_refused(capsys):
+    run(capsys)
+    jobs = Path("jobs.jsonl").read_text(encoding="utf-8").rstrip("\n")
+    refused = json.dumps({"prompt": "x", "task": "foley", "source": "no.mp4"})
+    Path("jobs.jsonl").write_text(
+        f'{jobs}\n"one more"\n{{"prompt": "x", "seconds": -1}}\n{refused}\n', encoding="utf-8"
+    )
+    arguments = [
+        "generate",
+        "--prompts",
+        "jobs.jsonl",
+        "-o",
+        "clips/",
+        "--model",
+        "fake",
+        "--seconds",
+        "0.5",
+        "--resume",
+    ]
+    assert main(arguments) == 1
+    assert "note: 3 clips are there already and kept, 1 to be made, 2 refused" in capsys.readouterr().err
+    assert main(arguments) == 1
+    assert "note: 4 clips are there already and kept, 0 to be made, 2 refused" in capsys.readouterr().err
+
+
 def test_a_changed_option_is_another_clip(capsys):
     run(capsys)
     assert len(run(capsys, "--resume", "--steps", "7")["outputs"]) == 3

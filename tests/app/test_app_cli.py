@@ -278,3 +278,10 @@ def test_the_shell_completes_commands_options_and_their_values(monkeypatch, caps
         monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
         code, out, _ = ran(capsys)
         assert (code, out.split()) == (0, [found])
+
+
+@pytest.mark.parametrize(("command", "offered"), [("generate", True), ("foley", False), ("soundtrack", False)])
+def test_a_gif_is_offered_where_no_sound_is_made(command, offered):
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160"})
+    assert (".gif" in result.output) is offered
+    assert ".webm" in result.output

@@ -210,6 +210,14 @@ def test_the_world_is_drawn_by_row(tmp_path: Path) -> None:
     torch.testing.assert_close(store.waveforms([0]), batch.waveform[1:], atol=1e-3, rtol=1e-2)
 
 
+def test_a_finished_store_is_named_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pymunk", reason="Foley World needs pymunk")
+    sizes = ["--seconds", "0.5", "--size", "32", "--fps", "8"]
+    assert precompute.main(["raw", "--families", "strike", "-n", "1", *sizes, "-o", str(tmp_path / "raw")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'raw'}\n"
+    assert len(RawStore(tmp_path / "raw")) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -225,7 +233,7 @@ def test_bad_commands_are_one_clear_line(
 ) -> None:
     assert precompute.main([*arguments, "-o", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err.strip()
-    assert said.startswith("error: ")
+    assert said.startswith("phonofilm: ")
     assert "\n" not in said
 
 

@@ -1,4 +1,4 @@
-"""What is not media and yet comes from elsewhere: prompts, batches, recipes, manifests, studies and weights."""
+"""What is not media and yet comes from elsewhere: prompts, subtitles, batches, recipes, manifests, studies, weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from fuzz.damage import damaged
 from fuzz.runner import Target
 from fuzz.structured import json_damaged, lines_damaged, tensors_damaged, toml_damaged, toml_lines
 from phonofilm.config import to_dict
@@ -29,6 +30,16 @@ def use_prompts(path: Path) -> None:
     from phonofilm.evaluation.prompts import read_prompts
 
     (read_scenes if path.name.startswith("scenes") else read_prompts)(path)
+
+
+def use_subtitles(path: Path) -> None:
+    """The cues, and the lines that are said of them, as `soundtrack --say FILE` takes them."""
+    from phonofilm.media.subtitle_files import read_subtitles
+    from phonofilm.perception.speech.script import subtitle_lines
+
+    cues = read_subtitles(path)
+    assert all(0 <= cue.start < cue.end for cue in cues), cues
+    assert all(line.text and line.at is not None for line in subtitle_lines(cues))
 
 
 def use_batch(path: Path) -> None:
@@ -157,6 +168,24 @@ def _prompts() -> dict[str, bytes]:
     }
 
 
+def _subtitles() -> dict[str, bytes]:
+    said = [
+        ("Where were you?", "00:00:01.000", "00:00:02.500"),
+        ("- At home.\n- <i>All</i> night?", "00:00:03.000", "00:00:05.250"),
+    ]
+    said += [("[thunder] ANNA: ¿Quién? ♪ la la ♪", "00:01:00.000", "00:01:04.000")]
+    vtt = "WEBVTT\n\nNOTE of the maker\n\n" + "".join(
+        f"{start} --> {end} line:0\n{text}\n\n" for text, start, end in said
+    )
+    srt = "".join(
+        f"{number}\n{start} --> {end}\n{text}\n\n".replace(".000", ",000")
+        .replace(".500", ",500")
+        .replace(".250", ",250")
+        for number, (text, start, end) in enumerate(said, start=1)
+    )
+    return {"said.vtt": vtt.encode(), "said.srt": srt.encode(), "old.srt": srt.replace("♪", "").encode("cp1252")}
+
+
 def _batch() -> dict[str, bytes]:
     jobs: list[Any] = ["a red ball bounces", {"prompt": "a bell", "seed": 3, "seconds": 2.5, "size": "128x64"}]
     jobs += [{"prompt": "a mallet", "name": "third", "fps": "25", "steps": 8, "guidance": [2.0, 1.5], "count": 2}]
@@ -239,8 +268,6 @@ def _by_suffix(content: bytes, generator: Any, others: Any = ()) -> bytes:
         return json_damaged(content, generator, others)
     if content.startswith((b"{", b'"')):
         return lines_damaged(content, generator, others)
-    from fuzz.damage import damaged
-
     return damaged(content, generator, others)
 
 
@@ -251,6 +278,7 @@ def target(name: str) -> Target:
 
 _TARGETS: dict[str, tuple[Callable[[], dict[str, bytes]], Callable[[Path], None], Any]] = {
     "prompts": (_prompts, use_prompts, _by_suffix),
+    "subtitles": (_subtitles, use_subtitles, damaged),
     "batches": (_batch, use_batch, lines_damaged),
     "recipes": (_recipes, use_recipe, toml_damaged),
     "manifests": (_manifests, use_manifest, _by_suffix),

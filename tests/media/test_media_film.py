@@ -150,7 +150,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film\n" * 100)
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])
     cases = {
-        "sound.wav": "foley needs a picture",
+        "sound.wav": "has no picture to make sound for",
         "empty.mp4": "is empty",
         "text.mp4": "text.mp4",
         "cut.mp4": "cut.mp4",

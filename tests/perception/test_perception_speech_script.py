@@ -41,13 +41,21 @@ def test_a_given_line_says_when_and_who():
     assert given_line("hello") == Line("hello")
     assert given_line("hello @ 1.5") == Line("hello", at=1.5)
     assert given_line("second woman: hello@2") == Line("hello", Speaker("woman", 2), 2.0)
+    assert given_line("hello@5e-1") == Line("hello", at=0.5)
     assert given_line("write to me@home") == Line("write to me@home")
     assert given_line("Note: be careful") == Line("Note: be careful")
 
 
 @pytest.mark.parametrize(
     ("said", "problem"),
-    [("hi@-1", "-1 s; choose 0 or later"), ("hi@inf", "inf s"), ("@2", "says nothing"), ("  ", "says nothing")],
+    [
+        ("hi@-1", "-1 s; choose 0 or later"),
+        ("hi@inf", "inf s"),
+        ("hi@1e400", "inf s"),
+        ("@2", "says nothing"),
+        ("@x", "says nothing"),
+        ("  ", "says nothing"),
+    ],
 )
 def test_a_line_that_cannot_be_said(said, problem):
     with pytest.raises(PhonofilmError, match=problem):

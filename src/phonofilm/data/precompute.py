@@ -17,21 +17,19 @@ from phonofilm.data.clips import ClipSource, RawStore, WorldSource
 from phonofilm.data.films import FilmSource
 from phonofilm.data.mirror import Mirrored
 from phonofilm.data.raw import write_raw
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import PhonofilmError, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a precomputation; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except PhonofilmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"stopped; {_kept(given.output)}", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: _run(given), lambda: _kept(given.output))
+
+
+def _run(given: argparse.Namespace) -> None:
+    """What was asked for, and the folder that now holds it on standard output."""
+    given.run(given)
+    print(given.output)
 
 
 def _kept(folder: Path) -> str:

@@ -94,7 +94,7 @@ class Film:
         with opened(path) as container:
             video, _ = streams(container)
             if video is None:
-                raise PhonofilmError(f"foley needs a picture, and {path} has none; try animate for sound alone")
+                raise PhonofilmError(f"{path} has no picture to make sound for; animate makes a picture for a sound")
             said = from_tags(dict(container.metadata))
             rates = [*_written(said), *hints(video)]
             declared, unit = declared_seconds(container, video, None), video.time_base

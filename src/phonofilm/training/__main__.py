@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import exit_code
 from phonofilm.training import train
 
 
@@ -16,15 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a setting")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run's folder")
     given = parser.parse_args(arguments)
-    try:
-        print(train(given.recipe, given.set, given.resume))
-    except PhonofilmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: stopped before the first step was done", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(
+        lambda: print(train(given.recipe, given.set, given.resume)), lambda: "no step was done yet, so nothing is kept"
+    )
 
 
 if __name__ == "__main__":

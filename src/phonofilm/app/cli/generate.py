@@ -17,6 +17,7 @@ from phonofilm.app.cli.options import (
     Prompt,
     Say,
     Size,
+    SoundingOutput,
     StemOptions,
     Subtitles,
     Voice,
@@ -100,7 +101,7 @@ def generate(
 def foley(
     ctx: typer.Context,
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A film, silent or not, of any length and size.")],
-    output: Output,
+    output: SoundingOutput,
     *,
     prompt: Prompt = "",
     subtitles: Subtitles = False,

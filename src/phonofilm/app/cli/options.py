@@ -16,10 +16,15 @@ from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS,
 from phonofilm.errors import PhonofilmError
 
 SPEECH, SOUND, SAMPLING, MODEL = "What is said", "Which parts of the film", "How to sample", "Which model, and where"
-FORMATS_HELP = ".mp4 .webm .mkv (lossless) .mov .m4v .wav .gif"
+SOUNDING_FORMATS = ".mp4 .webm .mkv (lossless) .mov .m4v .wav"
+FORMATS_HELP = f"{SOUNDING_FORMATS} .gif"
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help=f"What to write: {FORMATS_HELP}; - is standard output.")
+]
+SoundingOutput = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="FILE", help=f"What to write: {SOUNDING_FORMATS}; - is standard output."),
 ]
 Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What is seen and heard, in prose.")]
 Image = Annotated[Path | None, typer.Option(metavar="FILE", help="A picture that becomes the first frame.")]

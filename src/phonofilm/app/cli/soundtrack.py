@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import GenerationOptions, Output, Say, Subtitles, Voice, expand_options
+from phonofilm.app.cli.options import GenerationOptions, Say, SoundingOutput, Subtitles, Voice, expand_options
 from phonofilm.app.cli.output import destination, is_pipe
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
@@ -21,7 +21,7 @@ FILE = re.compile(r"\.[A-Za-z0-9]{2,4}")
 def soundtrack(
     ctx: typer.Context,
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A film, silent or not, of any length and size.")],
-    output: Output,
+    output: SoundingOutput,
     *,
     effects: Annotated[str | None, typer.Option(metavar="TEXT", help="What the picture sounds like, in prose.")] = None,
     music: Annotated[

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from phonofilm.app.experiments.results import FAMILIES
 from phonofilm.app.reports.intervals import interval_text
 from phonofilm.choices import SAMPLERS, SamplerName
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import PhonofilmError, exit_code
 from phonofilm.types import Request
 
 if TYPE_CHECKING:
@@ -137,17 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--modality", default="1,1.5,2,3")
     parser.add_argument("--work", type=Path, default=Path("out/sweep"), help="folder of what was scored so far")
     given = parser.parse_args(arguments)
-    try:
-        settings = chosen(given.samplers, given.steps, given.guidance, given.modality)
-        if given.clips < 1:
-            raise PhonofilmError(f"{given.clips} clips a setting are too few; choose --clips 1 or more")
-        for line in run(given.model, settings, given.clips, given.work):
-            print(line)
-    except PhonofilmError as error:
-        parser.exit(1, f"phonofilm: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "phonofilm: interrupted; the same command goes on from here\n")
-    return 0
+    return exit_code(lambda: sweep(given), lambda: "run the same command again to go on")
+
+
+def sweep(given: argparse.Namespace) -> None:
+    """All that was asked for, and its table on standard output."""
+    settings = chosen(given.samplers, given.steps, given.guidance, given.modality)
+    if given.clips < 1:
+        raise PhonofilmError(f"{given.clips} clips a setting are too few; choose --clips 1 or more")
+    for line in run(given.model, settings, given.clips, given.work):
+        print(line)
 
 
 def chosen(samplers: str, steps: str, guidance: str, modality: str) -> list[Setting]:

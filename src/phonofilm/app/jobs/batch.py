@@ -77,7 +77,8 @@ def run_batch(
     for fault in faults:
         report.error(fault)
     if kept:
-        report.warn(f"{len(kept)} of {len(items)} clips are there already and kept")
+        refused_too = f", {len(faults)} refused" if faults else ""
+        report.warn(f"{len(kept)} clips are there already and kept, {len(wanted)} to be made{refused_too}")
     made = _make(wanted, folder, pool, report) if wanted else []
     there |= {Path(facts["path"]) for facts in made}
     rows = [_row(item) + "\n" for item in items if item.path in there]

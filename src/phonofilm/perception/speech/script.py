@@ -34,7 +34,11 @@ AFTER = re.compile(
 )
 """What follows a quote and tells who said it, and up to where it does."""
 PREFIX = re.compile(r"\s*(?P<who>[A-Za-z ]{1,30}?)\s*:\s+(?P<text>\S.*)", re.DOTALL)
-TIMED = re.compile(r"(?P<text>.*?)\s*@\s*(?P<time>[+-]?(?:\d+(?:\.\d*)?|\.\d+|inf|nan))", re.DOTALL | re.IGNORECASE)
+TIMED = re.compile(
+    r"(?P<text>.*?)\s*@\s*(?P<time>[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf|nan))", re.DOTALL | re.IGNORECASE
+)
+"""Words and their time: what follows the last @ is a time where it is a number, and words where it is not."""
+WORDLESS = re.compile(r"\s*@\s*\S*\s*")
 UNSAID = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|[♫♬]")
 NAMED = re.compile(r"^[A-Z][A-Z .'-]+:\s*")
 SHIFTS = (0, -3, 3, -5, 5)
@@ -92,6 +96,8 @@ def quoted_lines(prompt: str) -> tuple[Line, ...]:
 def given_line(said: str) -> Line:
     """One line from "TEXT", "TEXT@SECONDS" or "WHO: TEXT@SECONDS" with WHO as "woman", "man" or "second man".
 
+    An @ that no number follows is said: "write to me@home".
+
     Raises:
         PhonofilmError: no text, or a time that no clip has.
     """
@@ -102,7 +108,11 @@ def given_line(said: str) -> Line:
     speaker = Speaker()
     if (prefixed := PREFIX.fullmatch(text)) and (named := _speaker(prefixed["who"], [])) is not None:
         speaker, text = named, prefixed["text"]
-    if not text.strip() or (text.strip().endswith(":") and _speaker(text.strip()[:-1], []) is not None):
+    if (
+        not text.strip()
+        or WORDLESS.fullmatch(text)
+        or (text.strip().endswith(":") and _speaker(text.strip()[:-1], []) is not None)
+    ):
         raise PhonofilmError(f"{shown} says nothing; write the words, as in TEXT or TEXT@1.5")
     return Line(text.strip(), speaker, at)
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from phonofilm.config import from_dict, read_toml
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import PhonofilmError, exit_code
 from phonofilm.training.grow.recipe import GrowRecipe
 
 RECIPE = Path("recipes") / "nano_gpu.toml"
@@ -21,15 +21,7 @@ RECIPE = Path("recipes") / "nano_gpu.toml"
 def main(arguments: list[str] | None = None) -> int:
     """Run a stage; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except PhonofilmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: given.run(given), lambda: "run the same command again to go on")
 
 
 def _parser() -> argparse.ArgumentParser:

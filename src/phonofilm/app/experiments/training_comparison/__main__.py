@@ -19,7 +19,7 @@ from phonofilm.app.experiments.training_comparison.analysis import Seen, analyse
 from phonofilm.app.experiments.training_comparison.making import Making, clip_path, look, make
 from phonofilm.app.experiments.training_comparison.page import write_page
 from phonofilm.app.experiments.training_comparison.plan import Plan, prepare
-from phonofilm.errors import PhonofilmError
+from phonofilm.errors import exit_code
 from phonofilm.evaluation.foley_world.detect import Observation
 from phonofilm.training.loop import fit
 from phonofilm.workers import Workers
@@ -28,15 +28,7 @@ from phonofilm.workers import Workers
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        compare(given)
-    except PhonofilmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; what is done is kept, run the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: compare(given), lambda: "what is done is kept, run the same command again to go on")
 
 
 def compare(given: argparse.Namespace) -> None:
