@@ -22,6 +22,7 @@ RANKS = {
     "__init__": 0.2,
     "files": 0.2,
     "config": 0.2,
+    "device": 0.2,
     "precision": 0.2,
     "mel": 0.2,
     "workers": 0.2,

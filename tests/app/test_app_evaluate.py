@@ -148,7 +148,7 @@ def test_json_is_one_object(place, capsys):
         (["{late}", "--prompts", "none.csv"], "cannot be read"),
         (["{late}", "--workers", "-1"], "--workers -1 is not possible; it must be 0 or more"),
         (["{late}", "-o", "{late}/00.mkv/out"], "is a file"),
-        (["{late}", "--device", "abacus"], "no device 'abacus'"),
+        (["{late}", "--device", "abacus"], "unknown device 'abacus'"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing(place, arguments, message, capsys, tmp_path, monkeypatch):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from phonofilm import Clip, PhonofilmError, Request
-from phonofilm.backends.device import pick_device
 from phonofilm.backends.registry import load
 from phonofilm.backends.requests import as_request, check
+from phonofilm.device import pick_device
 
 FILM = Clip(
     frames=np.zeros((24, 16, 16, 3), np.uint8), fps=12, waveform=np.zeros((2, 32_000), np.float32), sample_rate=16_000
@@ -72,6 +72,8 @@ def test_devices_and_models_that_are_not_there():
     assert pick_device("cpu").type == "cpu"
     with pytest.raises(PhonofilmError, match="unknown device 'gpu'"):
         pick_device("gpu")
+    with pytest.raises(PhonofilmError, match="no device 'cuda:99' for torch; choose cpu or auto"):
+        pick_device("cuda:99")
     with pytest.raises(PhonofilmError, match="no model 'nona'"):
         load("nona")
 

@@ -291,7 +291,9 @@ def test_an_interrupted_store_says_what_it_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(precompute, "_raw", interrupted)
     command = ["raw", "-n", "2", "-o", str(tmp_path)]
     assert precompute.main(command) == 130
-    assert capsys.readouterr().err == "stopped; no file of clips was complete yet, so the same command begins again\n"
+    assert capsys.readouterr().err == (
+        "phonofilm: stopped; no file of clips was complete yet, so the same command begins again\n"
+    )
     (tmp_path / "clips-00000.safetensors").touch()
     assert precompute.main(command) == 130
     assert "1 complete file of clips kept" in capsys.readouterr().err

@@ -17,7 +17,6 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.windows import Window
-from phonofilm.backends.device import pick_device
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
@@ -27,6 +26,7 @@ from phonofilm.choices import Stem
 from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
+from phonofilm.device import pick_device
 from phonofilm.model.block import TextCache
 from phonofilm.precision import native_bfloat16
 from phonofilm.sampling import (

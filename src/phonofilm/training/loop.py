@@ -17,6 +17,7 @@ import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
 from phonofilm.config import portable, to_dict
+from phonofilm.device import pick_device
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
 from phonofilm.training.logging import VALIDATION, RunLog
@@ -89,7 +90,7 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | No
     path = run.output / CHECKPOINT
     if path.exists() and not resume:
         raise PhonofilmError(f"{run.output} already holds a run; go on with --resume, or choose another run.output")
-    device = pick_device(run.device)
+    device = pick_device(run.device, ("cuda", "cpu"))
     torch.manual_seed(run.seed)
     model = task.build()
     saved = Checkpoint.read(path, type(task.recipe)) if path.exists() else None
@@ -110,21 +111,6 @@ def _untrained(model: torch.nn.Module, task: Task) -> dict[str, torch.Tensor]:
     """Fresh weights of the parts that weights to begin with may lack, since they serve training alone or are zero."""
     names = tuple(task.may_be_fresh)
     return {name: value for name, value in model.state_dict().items() if name.startswith(names)}
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else the CPU.
-
-    Raises:
-        PhonofilmError: a device this machine does not have.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise PhonofilmError(f"device {name!r} is not usable here; try device=cpu") from error
-    return torch.device(name)
 
 
 def _save(learner: Learner, progress: Progress) -> None:

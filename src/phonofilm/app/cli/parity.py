@@ -27,7 +27,7 @@ def parity(
     Exits with 1 if any difference passes its tolerance, if a fixture is damaged, or if none could be checked.
     Networks that Phonofilm has no port of are listed, and fail nothing.
     """
-    from phonofilm.backends.device import pick_device
+    from phonofilm.device import pick_device
     from phonofilm.parity import ltx2
     from phonofilm.parity.fixtures import check_folder, fixtures_of
     from phonofilm.parity.runners import RUNNERS

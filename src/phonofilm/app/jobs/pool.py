@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from phonofilm.backends.base import Backend, JobContext
-from phonofilm.backends.device import pick_device
 from phonofilm.backends.registry import load
+from phonofilm.device import pick_device
 
 WAIT_SECONDS = 0.1
 """A job that waits for its device looks this often whether it was cancelled."""

@@ -19,7 +19,6 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
-from phonofilm.backends.device import pick_device
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
@@ -36,6 +35,7 @@ from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check
 from phonofilm.choices import NetworkName, Offload, Quantization
+from phonofilm.device import pick_device
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch, euler

@@ -18,7 +18,6 @@ from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
-from phonofilm.backends.device import pick_device
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import pick_offload
 from phonofilm.backends.published.store import Store
@@ -33,6 +32,7 @@ from phonofilm.backends.wan.parts import WanParts, component_bytes
 from phonofilm.backends.wan.text import Tokens, cleaned, states_of
 from phonofilm.choices import Offload, Quantization
 from phonofilm.codecs.pixels import from_frames
+from phonofilm.device import pick_device
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guidance, Guided, Watch
 from phonofilm.types import Clip, Grid, Latents, Progress, Request, Text
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from phonofilm.device import pick_device
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.dataset import Folder, scan
 from phonofilm.evaluation.features.cache import default_cache
@@ -83,7 +84,7 @@ def evaluate(
     blocked = {m.name: reason for m in metrics if (reason := _blocked(m, given, given_weights))}
     ready = [metric for metric in metrics if metric.name not in blocked]
     features = sorted({"facts", *(name for metric in ready for name in metric.features)})
-    plan = Plan.of(features, settings.cache or default_cache(), given_weights, pick_device(settings.device))
+    plan = Plan.of(features, settings.cache or default_cache(), given_weights, str(pick_device(settings.device)))
     takings = [
         extract_all(folder.clips, plan, settings.workers, progress, stage)
         for folder, stage in zip(folders, ("generated", "reference"), strict=False)
@@ -144,24 +145,6 @@ def _measured(
     for metric in left:
         results.put(metric, fresh[metric.name])
     return {metric.name: (kept | fresh)[metric.name] for metric in metrics}
-
-
-def pick_device(name: str) -> str:
-    """The device of that name; "auto" takes a GPU where there is one.
-
-    Raises:
-        PhonofilmError: there is no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    # a name that torch does not know, a build without CUDA, a build without MPS: each has an error of its own
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise PhonofilmError(f"this machine has no device {name!r}; take cpu, cuda, cuda:1, mps or auto") from error
-    return name
 
 
 def _weights(metrics: Sequence[Metric], given: Mapping[str, Path]) -> dict[str, Path]:

@@ -83,17 +83,36 @@ def _mover(
     up = ear + width * float(rng.uniform(0.12, 0.42)) if kind == "bird" else 0.0
     ahead = KINDS[kind].behind * facing
     start = np.array((float(rng.uniform(-0.1, 0.1)) * width + ahead, up, depth)) - velocity * middle
+    return mover_facts(rng, kind, facing, speed, start, velocity, span_in_view(middle, width, speed, seconds))
+
+
+def span_in_view(middle: float, width: float, speed: float, seconds: float) -> tuple[float, float]:
+    """Seconds between which a mover calls: while it is in the picture, `width` m wide."""
+    half = 0.42 * width / speed
+    return max(0.2, middle - half), min(seconds - 0.2, middle + half)
+
+
+def mover_facts(
+    rng: np.random.Generator,
+    kind: str,
+    facing: float,
+    speed: float,
+    start: np.ndarray,
+    velocity: np.ndarray,
+    calling: tuple[float, float],
+    **more: Any,
+) -> dict[str, Any]:
+    """Plain facts of a mover whose way is known: its colour, its motor, and when it calls (`calling`: from, to)."""
     colour = str(rng.choice([*BIRDS, *COLOURS])) if kind == "bird" else str(rng.choice(list(COLOURS)))
     call = call_of(kind, colour)
     number = int(rng.choice(len(KINDS[kind].calls), p=KINDS[kind].calls))
-    half = 0.42 * width / speed  # it calls while it is in the picture
-    step = call.lasting + 0.2
-    slots = np.arange(max(0.2, middle - half), min(seconds - 0.2, middle + half) - call.lasting, step)
+    slots = np.arange(calling[0], calling[1] - call.lasting, call.lasting + 0.2)
     calls = np.sort(rng.choice(slots, min(number, len(slots)), replace=False)) if len(slots) else slots
     return {
         "kind": kind,
         "colour": colour,
         "facing": facing,
+        **more,
         "speed": speed,
         "start": [float(v) for v in start],
         "velocity": [float(v) for v in velocity],

@@ -10,13 +10,20 @@ import numpy as np
 
 from phonofilm.types import Event
 from phonofilm.world.audio.synthesis import Bed, Room, Score, control_times
-from phonofilm.world.audio.vehicle_sounds import MOTORS, call_of, signal, sounds
+from phonofilm.world.audio.vehicle_sounds import signal, sounds
 from phonofilm.world.common.geometry import within
-from phonofilm.world.common.palette import COLOURS
-from phonofilm.world.families.passing import CHANCES, KINDS, camera_of, course_of, events_of
+from phonofilm.world.families.passing import (
+    CHANCES,
+    KINDS,
+    camera_of,
+    course_of,
+    events_of,
+    mover_facts,
+    span_in_view,
+)
 from phonofilm.world.graphics import lit_landscape
 from phonofilm.world.graphics.rasterizer import Layer
-from phonofilm.world.graphics.vehicles import BIRDS, Stage, sprite
+from phonofilm.world.graphics.vehicles import Stage, sprite
 from phonofilm.world.scenes.actor import Stack
 
 NEARER = 0.62  # share of the width of picture that a vehicle of the flat world needs: things are larger here
@@ -137,29 +144,8 @@ def _mover(
     up = camera["height"] + width * float(rng.uniform(0.14, 0.40)) if kind == "bird" else 0.0
     ahead = KINDS[kind].behind * facing
     start = np.array((float(rng.uniform(-0.08, 0.08)) * width + ahead, up, depth)) - velocity * middle
-    colour = str(rng.choice([*BIRDS, *COLOURS])) if kind == "bird" else str(rng.choice(list(COLOURS)))
-    call = call_of(kind, colour)
-    number = int(rng.choice(len(KINDS[kind].calls), p=KINDS[kind].calls))
-    half = 0.42 * width / speed  # it calls while it is in the picture
-    slots = np.arange(max(0.2, middle - half), min(seconds - 0.2, middle + half) - call.lasting, call.lasting + 0.2)
-    calls = np.sort(rng.choice(slots, min(number, len(slots)), replace=False)) if len(slots) else slots
-    return {
-        "kind": kind,
-        "colour": colour,
-        "facing": facing,
-        "lane": lane,
-        "middle": middle,
-        "speed": speed,
-        "start": [float(v) for v in start],
-        "velocity": [float(v) for v in velocity],
-        "pitch": float(rng.uniform(*MOTORS[kind].pitch)),
-        "tune": float(rng.uniform(0.88, 1.14)),
-        "loud": float(rng.uniform(0.75, 1.25)),
-        "joint": float(rng.uniform(13, 19)),
-        "phase": int(rng.integers(0, 4)),
-        "call": call.name,
-        "calls": [float(t) for t in calls],
-    }
+    calling = span_in_view(middle, width, speed, seconds)
+    return mover_facts(rng, kind, facing, speed, start, velocity, calling, lane=lane, middle=middle)
 
 
 def _drawn(mover: Mapping[str, Any], camera: Any, place: Mapping[str, Any], times: np.ndarray) -> list[Layer]:

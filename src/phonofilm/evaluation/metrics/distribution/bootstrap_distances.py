@@ -20,7 +20,14 @@ from phonofilm.evaluation.metrics.distribution.frechet import (
     frechet_infinity,
     moments,
 )
-from phonofilm.evaluation.metrics.distribution.kernel import BLOCK, median_pairwise_distance
+from phonofilm.evaluation.metrics.distribution.kernel import (
+    BLOCK,
+    BlockKernel,
+    diagonal,
+    gaussian_kernel,
+    median_pairwise_distance,
+    polynomial_kernel,
+)
 from phonofilm.evaluation.statistics import Interval
 from phonofilm.signals.validation import Floats
 
@@ -217,8 +224,8 @@ def _kernel(
 ) -> tuple[float, float]:
     """Unbiased MMD² (×100 for KAD) and its standard deviation over draws of generated clips.
 
-    Kernels are summed by pairs of clips, so that a draw is a small matrix product; a clip drawn twice makes no pair
-    with itself.
+    `kernel.kernel_audio_distance` and `kernel.polynomial_distance` give the same value. Here kernels are summed by
+    pairs of clips, so that a draw is a small matrix product; a clip drawn twice makes no pair with itself.
     """
     fake, true = (np.concatenate(parts).astype(np.float64) for parts in (generated, real))
     if kind == "kernel":
@@ -226,16 +233,15 @@ def _kernel(
         if not sigma > 0:
             raise ValueError("more than half of the reference's rows are the same")
         centre = true.mean(axis=0)
-        fake, true, scale = fake - centre, true - centre, 100.0
-        gamma = 1 / (2 * sigma**2 + 1e-8)
+        fake, true, scale, kernel = fake - centre, true - centre, 100.0, gaussian_kernel(sigma)
     else:
-        scale, gamma = 1.0, None
+        scale, kernel = 1.0, polynomial_kernel(fake.shape[1])
     sizes = [np.array([len(part) for part in parts]) for parts in (generated, real)]
-    within, cross = _sums(fake, fake, sizes[0], sizes[0], gamma), _sums(fake, true, sizes[0], sizes[1], gamma)
-    own_real = _sums(true, true, sizes[1], sizes[1], gamma)
-    constant = _self(true, gamma)
+    within, cross = _sums(fake, fake, sizes[0], sizes[0], kernel), _sums(fake, true, sizes[0], sizes[1], kernel)
+    own_real = _sums(true, true, sizes[1], sizes[1], kernel)
+    constant = diagonal(true, kernel)
     real_mean = (own_real.sum() - constant.sum()) / (len(true) * (len(true) - 1))
-    same = np.add.reduceat(_self(fake, gamma), _starts(sizes[0]))
+    same = np.add.reduceat(diagonal(fake, kernel), _starts(sizes[0]))
     to_real = cross.sum(axis=1)
     total = len(fake)
     value = (within.sum() - same.sum()) / (total * (total - 1)) + real_mean - 2 * to_real.sum() / (total * len(true))
@@ -255,24 +261,10 @@ def _starts(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
 
-def _self(rows: Floats, gamma: float | None) -> Floats:
-    if gamma is not None:
-        return np.ones(len(rows))
-    return ((rows * rows).sum(axis=1) / rows.shape[1] + 1) ** 3
-
-
-def _sums(first: Floats, second: Floats, sizes: np.ndarray, others: np.ndarray, gamma: float | None) -> Floats:
+def _sums(first: Floats, second: Floats, sizes: np.ndarray, others: np.ndarray, kernel: BlockKernel) -> Floats:
     """Sums of k over every pair of clips, [clips, clips], a block of rows at a time."""
     starts = _starts(others)
-    norms = (second * second).sum(axis=1)
     lines = np.empty((len(first), len(others)))
     for i in range(0, len(first), BLOCK):
-        part = first[i : i + BLOCK]
-        product = part @ second.T
-        if gamma is None:
-            kernel = (product / first.shape[1] + 1) ** 3
-        else:
-            squared = np.maximum((part * part).sum(axis=1)[:, None] + norms - 2 * product, 0)
-            kernel = np.exp(-gamma * squared)
-        lines[i : i + BLOCK] = np.add.reduceat(kernel, starts, axis=1)
+        lines[i : i + BLOCK] = np.add.reduceat(kernel(first[i : i + BLOCK], second), starts, axis=1)
     return np.add.reduceat(lines, _starts(sizes), axis=0)

@@ -15,7 +15,13 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax, logsumexp
 
 from phonofilm.evaluation.metrics.distribution.frechet import Moments, moments
-from phonofilm.evaluation.metrics.distribution.kernel import BLOCK, BlockKernel, gaussian_kernel, polynomial_kernel
+from phonofilm.evaluation.metrics.distribution.kernel import (
+    BLOCK,
+    BlockKernel,
+    diagonal,
+    gaussian_kernel,
+    polynomial_kernel,
+)
 from phonofilm.signals.validation import Floats, matrix, two_sets
 
 SMALLEST = 1e-10
@@ -61,7 +67,7 @@ def _kernel_influence(rows: Floats, real: Floats, kernel: BlockKernel) -> Floats
     found = np.empty(len(rows))
     for first in range(0, len(rows), BLOCK):
         part = rows[first : first + BLOCK]
-        own = np.array([float(kernel(row[None], row[None])[0, 0]) for row in part])
+        own = diagonal(part, kernel)
         within = (kernel(part, rows).sum(axis=1) - own) / (len(rows) - 1)
         found[first : first + BLOCK] = 2 * (within - kernel(part, real).mean(axis=1))
     return found

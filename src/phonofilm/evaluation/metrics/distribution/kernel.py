@@ -161,6 +161,11 @@ def _polynomial(degree: int, width: int, gamma: float | None, coef0: float) -> B
     return lambda x, y: (slope * (x @ y.T) + coef0) ** degree
 
 
+def diagonal(rows: Floats, kernel: BlockKernel) -> Floats:
+    """k(x, x) [N] of each row [N, D]."""
+    return np.array([float(kernel(row[None], row[None])[0, 0]) for row in rows])
+
+
 def _mmd(generated: Floats, real: Floats, kernel: BlockKernel) -> float:
     blocks = [real[j : j + BLOCK] for j in range(0, len(real), BLOCK)]
     cross = sum(
