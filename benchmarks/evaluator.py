@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,8 +54,9 @@ class Line:
 class Scenes:
     """Held-out scenes, and what is measured of them, kept in a cache."""
 
-    def __init__(self, cache: Path, size: int, fps: int) -> None:
-        self.cache, self.size, self.fps = FeatureCache(cache), size, fps
+    def __init__(self, cache: Path, size: int, fps: int, seed: int, families: Sequence[str]) -> None:
+        self.cache, self.size, self.fps, self.seed = FeatureCache(cache), size, fps, seed
+        self.families = tuple(family for family in KNOWN if family in families)
         self._drawn: dict[tuple[str, int, bool], Clip] = {}
 
     def clip(self, family: str, number: int, heard: bool = False) -> Clip:
@@ -67,13 +68,13 @@ class Scenes:
             if (family, number, seen) in self._drawn:
                 return self._drawn[family, number, seen]
         size, fps = (16, 4) if heard else (self.size, self.fps)
-        clip = world.clips([world.sample(family, SEED + number)], size, fps)[0]
+        clip = world.clips([world.sample(family, self.seed + number)], size, fps)[0]
         self._drawn = {(family, number, heard): clip}
         return clip
 
     def kept(self, family: str, number: int, feature: str, shift: float = 0.0, speed: float = 1.0) -> Mapping:
         """A feature of a scene whose sound is early by `shift` seconds, or faster."""
-        name = f"{SEED} {family} {number} {self.size} {self.fps} {shift} {speed} {FEATURES[feature].version}"
+        name = f"{self.seed} {family} {number} {self.size} {self.fps} {shift} {speed} {FEATURES[feature].version}"
         digest = hashlib.sha256(name.encode()).hexdigest()
         if self.cache.has(digest, feature) and (found := self.cache.get(digest, feature)) is not None:
             return found[0]
@@ -96,13 +97,15 @@ class Scenes:
 
 
 def offsets(scenes: Scenes, clips: int, shifted: int) -> Iterator[Line]:
-    for family, least in KNOWN.items():
+    for family in scenes.families:
+        least = KNOWN[family]
         found: dict[float, list[Alignment]] = {shift: [] for shift in SHIFTS}
         for n in range(clips):
             for shift in SHIFTS if n < shifted else (0.0,):
                 found[shift].append(scenes.offset(family, n, n, shift))
         for shift, rows in found.items():
-            count = len(rows)
+            if not (count := len(rows)):
+                continue
             errors = np.array([-row.milliseconds + 1000 * shift for row in rows if row.known])
             known, reach = len(errors) / max(count, 1), 10 if not shift else 15
             error = float(np.median(errors)) if len(errors) else float("nan")
@@ -115,8 +118,8 @@ def offsets(scenes: Scenes, clips: int, shifted: int) -> Iterator[Line]:
 
 def swapped(scenes: Scenes, clips: int, pairs: int) -> Iterator[Line]:
     every = []
-    for family in KNOWN:
-        steps = range(1, max(2, min(clips, -(-pairs // (len(KNOWN) * clips)) + 1)))
+    for family in scenes.families:
+        steps = range(1, max(2, min(clips, -(-pairs // (len(scenes.families) * clips)) + 1)))
         found = [scenes.offset(family, n, (n + k) % clips).known for k in steps for n in range(clips)]
         every += found
         yield Line(f"swapped sounds, {family}", "", f"known {np.mean(found):.3f} of {len(found)}", None)
@@ -125,7 +128,7 @@ def swapped(scenes: Scenes, clips: int, pairs: int) -> Iterator[Line]:
 
 
 def drifts(scenes: Scenes, clips: int) -> Iterator[Line]:
-    for family in ("bounce", "strike"):
+    for family in (name for name in ("bounce", "strike") if name in scenes.families):
         for speed in (1.0, 1.05):
             rows = [scenes.pair(family, n, n, speed=speed)["drift"] for n in range(clips)]
             errors = [row[0] - 1000 * (speed - 1) for row in rows if row[1]]
@@ -203,7 +206,7 @@ def missing(scenes: Scenes) -> Iterator[Line]:
 
 def extrapolation(scenes: Scenes, clips: int, splits: int) -> Iterator[Line]:
     parts = []
-    for family in KNOWN:
+    for family in scenes.families:
         for n in range(clips):
             parts.append(scenes.kept(family, n, "log-mel")["patches"].mean(axis=1))
     rng, inside = np.random.default_rng(0), []
@@ -259,8 +262,11 @@ def film(path: Path, most: int, seconds: float = 8.0) -> Iterator[Line]:
 
 
 def table(options: argparse.Namespace) -> Iterator[Line]:
-    scenes = Scenes(options.cache, options.size, options.fps)
-    shifted = min(options.clips, options.shifted or options.clips)
+    families = options.families.split(",") if options.families else [*KNOWN]
+    if unknown := set(families) - set(KNOWN):
+        raise PhonofilmError(f"there is no family {min(unknown)!r}; choose from {', '.join(KNOWN)}")
+    scenes = Scenes(options.cache, options.size, options.fps, options.seed, families)
+    shifted = options.clips if options.shifted is None else min(options.clips, options.shifted)
     parts = {
         "sounds": lambda: sounds(scenes, min(options.clips, 100)),
         "missing": lambda: missing(scenes),
@@ -285,6 +291,8 @@ def main() -> int:
     parser.add_argument("--shifted", type=int, help="clips a family whose sound is shifted or faster; all if not given")
     parser.add_argument("--pairs", type=int, default=600, help="swapped pairs, over all families")
     parser.add_argument("--splits", type=int, default=100, help="splits of one set for FAD-∞")
+    parser.add_argument("--families", default="", help="with commas between; all six if not given")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first scene of each family")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--fps", type=int, default=24)
     parser.add_argument("--film", type=Path, action="append", default=[], help="a real film; may be repeated")
