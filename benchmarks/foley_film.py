@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -26,7 +27,31 @@ import numpy as np
 GRAIN = 8
 
 
+LOOP = 15.0
+"""Seconds that are drawn; longer films show them again, their packets copied."""
+
+
 def draw_film(path: Path, seconds: float, size: tuple[int, int], fps: Fraction) -> Path:
+    """A film as long as asked for: `draw_loop`, again and again."""
+    if seconds <= LOOP:
+        return draw_loop(path, seconds, size, fps)
+    with tempfile.TemporaryDirectory() as temporary:
+        loop = draw_loop(Path(temporary) / "loop.mp4", LOOP, size, fps)
+        with av.open(path, "w") as output:
+            stream = None
+            for turn in range(math.ceil(seconds / LOOP)):
+                with av.open(loop) as source:
+                    stream = stream or output.add_stream_from_template(source.streams.video[0])
+                    for packet in source.demux(video=0):
+                        if packet.dts is None:
+                            continue
+                        later = round(turn * LOOP / packet.time_base)
+                        packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, stream
+                        output.mux(packet)
+    return path
+
+
+def draw_loop(path: Path, seconds: float, size: tuple[int, int], fps: Fraction) -> Path:
     """A box that bounces over a drifting slope of colours, with grain as cameras have it."""
     width, height = size
     generator = np.random.default_rng(0)
