@@ -32,7 +32,7 @@ LOOP = 15.0
 
 
 def draw_film(path: Path, seconds: float, size: tuple[int, int], fps: Fraction) -> Path:
-    """A film as long as asked for: `draw_loop`, again and again."""
+    """A film as long as asked for, or up to `LOOP` longer: `draw_loop`, again and again."""
     if seconds <= LOOP:
         return draw_loop(path, seconds, size, fps)
     with tempfile.TemporaryDirectory() as temporary:

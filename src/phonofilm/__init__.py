@@ -17,7 +17,7 @@ _ROOMS = {"Cancelled": "errors", "PhonofilmError": "errors"}
 
 
 def __getattr__(name: str) -> Any:
-    """The nouns are imported when they are first asked for, which keeps the command line's help instant."""
+    """The public types are imported on first use, which keeps the command line's help quick."""
     if name not in __all__:
         raise AttributeError(f"module 'phonofilm' has no attribute {name!r}")
     return getattr(import_module(f"phonofilm.{_ROOMS.get(name, 'types')}"), name)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,20 @@ class Event:
     loudness: float | None = None
     end: float | None = None
     label: str | None = None
+
+
+class Picture(NamedTuple):
+    """The picture of a clip that has one."""
+
+    frames: np.ndarray
+    fps: Fraction
+
+
+class Sound(NamedTuple):
+    """The sound of a clip that has one."""
+
+    waveform: np.ndarray
+    sample_rate: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +162,28 @@ class Clip:
         if self.waveform is None or not self.sample_rate:
             return Fraction(0)
         return Fraction(self.waveform.shape[1], self.sample_rate)
+
+    @property
+    def picture(self) -> Picture:
+        """Frames and frame rate.
+
+        Raises:
+            ValueError: the clip has no picture.
+        """
+        if self.frames is None or self.fps is None:
+            raise ValueError(f"a clip with a picture is needed, and this one has none: {self!r}")
+        return Picture(self.frames, self.fps)
+
+    @property
+    def sound(self) -> Sound:
+        """Waveform and sample rate.
+
+        Raises:
+            ValueError: the clip has no sound.
+        """
+        if self.waveform is None or self.sample_rate is None:
+            raise ValueError(f"a clip with sound is needed, and this one has none: {self!r}")
+        return Sound(self.waveform, self.sample_rate)
 
     def with_(self, **changes: Any) -> Clip:
         """A copy with some attributes replaced."""

@@ -90,8 +90,7 @@ def foley_film(
     seconds = film.seconds_in(output)
     made = sound_of(backend, film, request, seconds, progress, cancel)
     first = next(made)
-    assert first.waveform is not None
-    assert first.sample_rate is not None
+    channels, rate = len(first.sound.waveform), first.sound.sample_rate
     metadata = {**first.metadata, "source_sha256": file_sha256(film.path)}
     asked = replace(request, source=None).digest
     metadata["request"] = hashlib.sha256(f"{asked} {metadata['source_sha256']}".encode()).hexdigest()
@@ -99,9 +98,8 @@ def foley_film(
     mixes, *stems = tee(_shown(chain([first], made), keep), 1 + len(names))
     tracks = {name: _stem_pieces(pieces, name) for name, pieces in zip(names, stems, strict=True)}
     pieces = (clip.waveform for clip in mixes if clip.waveform is not None)
-    copied = write_film(film, output, pieces, first.sample_rate, metadata, subtitles, tracks)
-    samples = nearest(seconds * first.sample_rate)
-    return Written(film, samples, len(first.waveform), first.sample_rate, copied, metadata)
+    copied = write_film(film, output, pieces, rate, metadata, subtitles, tracks)
+    return Written(film, nearest(seconds * rate), channels, rate, copied, metadata)
 
 
 def _shown(clips: Iterator[Clip], keep: Callable[[Clip], None] | None) -> Iterator[Clip]:
@@ -138,14 +136,12 @@ def sound_of(
         asked = _asked(request, Clip(frames, fps), known, number, Fraction(span.start) / fps)
         model = backend if number == 0 else unheeding(backend)
         made = model.generate(asked, _overall(progress, number, len(spans)), cancel)
-        assert made.waveform is not None
-        check_finite(made.waveform, "sound")
-        assert made.sample_rate is not None
-        rate = made.sample_rate
+        sound, rate = made.sound
+        check_finite(sound, "sound")
         ends = nearest(seconds * rate) if span is spans[-1] else _sample(spans[number + 1].start, fps, rate)
         length = ends - _sample(span.start, fps, rate)
-        whole = max(length, made.waveform.shape[1])
-        waveform, stems = to_length(made.waveform, whole), {n: to_length(s, whole) for n, s in made.stems.items()}
+        whole = max(length, sound.shape[1])
+        waveform, stems = to_length(sound, whole), {n: to_length(s, whole) for n, s in made.stems.items()}
         later = {name: stem[:, length:] for name, stem in stems.items()}
         known = Clip(waveform=waveform[:, length:], sample_rate=rate, stems=later)
         said = made.metadata if number else _noted(made, len(spans), request, film.seconds)
@@ -205,19 +201,15 @@ def _asked(request: Request, picture: Clip, known: Clip, number: int, start: Fra
 
 def _with_stems(request: Request, source: Clip, known: Clip, start: Fraction) -> tuple[Request, Clip]:
     """The request and the source of a later window where sound has stems: those that are given are known ahead."""
-    assert source.waveform is not None
-    assert known.sample_rate is not None
-    asked, length = wanted(request), source.waveform.shape[1]
+    asked, length, rate = wanted(request), source.sound.waveform.shape[1], known.sound.sample_rate
     stems = {name: to_length(stem, length) for name, stem in known.stems.items()}
     for name, clip in request.given_stems.items():
         part = _cut(clip, start, source.picture_seconds)
-        assert part.waveform is not None
-        assert part.sample_rate is not None
-        stereo = resample_audio(mix(part.waveform, 2, part.layout), part.sample_rate, known.sample_rate)
+        stereo = resample_audio(mix(part.sound.waveform, 2, part.layout), part.sound.sample_rate, rate)
         whole = np.float32(10 ** (request.gain.get(name, 0.0) / 20)) * to_length(stereo, length)
         # what was written of it may be softer, with all else, than what is to come
         keep = np.arange(length) < known.stems[name].shape[1]
-        stems[name] = crossfaded(stems[name], whole, keep, nearest(FADE_SECONDS * known.sample_rate))
+        stems[name] = crossfaded(stems[name], whole, keep, nearest(FADE_SECONDS * rate))
     gain = {name: level for name, level in request.gain.items() if name in asked.made}
     source = source.with_(waveform=np.sum([*stems.values()], axis=0), stems=stems)
     return replace(request, only=asked.made, no=(), given_stems={}, gain=gain), source
@@ -225,10 +217,9 @@ def _with_stems(request: Request, source: Clip, known: Clip, start: Fraction) ->
 
 def _cut(clip: Clip, start: Fraction, seconds: Fraction) -> Clip:
     """A part of a sound, with silence after its end."""
-    assert clip.waveform is not None
-    assert clip.sample_rate is not None
-    first, length = nearest(start * clip.sample_rate), nearest(seconds * clip.sample_rate)
-    return clip.with_(waveform=to_length(clip.waveform[:, first:], max(1, length)))
+    waveform, rate = clip.sound
+    first, length = nearest(start * rate), nearest(seconds * rate)
+    return clip.with_(waveform=to_length(waveform[:, first:], max(1, length)))
 
 
 def _noted(made: Clip, windows: int, request: Request, total: Fraction) -> dict[str, str]:

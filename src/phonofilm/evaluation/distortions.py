@@ -74,7 +74,7 @@ def audio_shift(clip: Clip, seconds: float, draw: Draw) -> Clip:
 
 def audio_speed(clip: Clip, factor: float, draw: Draw) -> Clip:
     """Sound that runs `factor` times as fast, and as much higher; silence where it ends early."""
-    waveform, rate = _sound(clip)
+    waveform, rate = clip.sound
     exact = Fraction(factor).limit_denominator(1000)
     faster = resample_audio(waveform, exact.numerator, exact.denominator)
     missing = max(0, waveform.shape[1] - faster.shape[1])
@@ -83,7 +83,7 @@ def audio_speed(clip: Clip, factor: float, draw: Draw) -> Clip:
 
 def video_speed(clip: Clip, factor: float, draw: Draw) -> Clip:
     """Picture that runs `factor` times as fast; its last frame stays where it ends early."""
-    frames, _ = _picture(clip)
+    frames = clip.picture.frames
     exact = Fraction(factor).limit_denominator(1000)
     shown = np.arange(len(frames)) * exact.numerator // exact.denominator
     return clip.with_(frames=frames[np.minimum(shown, len(frames) - 1)])
@@ -126,7 +126,7 @@ def fragment_shuffle(clip: Clip, length: float, draw: Draw) -> Clip:
 
     Pieces are whole frames, so that inside each of them picture and sound stay exactly together.
     """
-    frames, fps = _picture(clip)
+    frames, fps = clip.picture
     whole = max(1, nearest(Fraction(length) * fps))
     count = len(frames) // whole
     step = float(whole / fps)
@@ -141,7 +141,7 @@ def lowpass(clip: Clip, hertz: float, draw: Draw) -> Clip:
     """Sound without what lies above `hertz`: 48 dB an octave, and nothing moved in time."""
     from scipy.signal import butter, sosfiltfilt
 
-    waveform, rate = _sound(clip)
+    waveform, rate = clip.sound
     if hertz >= rate / 2 or waveform.shape[1] < 64:
         return clip
     filtered = sosfiltfilt(butter(4, hertz, fs=rate, output="sos"), waveform, axis=1, padlen=60)
@@ -150,7 +150,7 @@ def lowpass(clip: Clip, hertz: float, draw: Draw) -> Clip:
 
 def noise(clip: Clip, snr: float, draw: Draw) -> Clip:
     """White noise, `snr` dB under the mean power of the sound."""
-    waveform, _ = _sound(clip)
+    waveform = clip.sound.waveform
     power = float((waveform.astype(np.float64) ** 2).mean())
     hiss = draw.standard_normal(waveform.shape) * np.sqrt(power / 10 ** (snr / 10))
     return clip.with_(waveform=np.clip(waveform + hiss, -1, 1).astype(np.float32))
@@ -158,7 +158,7 @@ def noise(clip: Clip, snr: float, draw: Draw) -> Clip:
 
 def quantise(clip: Clip, bits: float, draw: Draw) -> Clip:
     """Sound in 2^bits steps from −1 to 1, without dither."""
-    waveform, _ = _sound(clip)
+    waveform = clip.sound.waveform
     step = 2.0 / 2 ** round(bits)
     return clip.with_(waveform=np.clip(np.round(waveform / step) * step, -1, 1).astype(np.float32))
 
@@ -167,14 +167,14 @@ def blur(clip: Clip, pixels: float, draw: Draw) -> Clip:
     """Picture blurred by a Gaussian of standard deviation `pixels`."""
     from scipy.ndimage import gaussian_filter
 
-    frames, _ = _picture(clip)
+    frames = clip.picture.frames
     blurred = (gaussian_filter(f.astype(np.float32), (pixels, pixels, 0), mode="nearest") for f in frames)
     return clip.with_(frames=np.stack([np.round(f).astype(np.uint8) for f in blurred]))
 
 
 def narrow(clip: Clip, width: float, draw: Draw) -> Clip:
     """Stereo drawn together: 1 as it is, 0 mono, −1 left and right exchanged."""
-    waveform, _ = _sound(clip)
+    waveform = clip.sound.waveform
     stereo = mix(waveform, 2, clip.layout)
     middle, side = stereo.mean(axis=0), (stereo[0] - stereo[1]) / 2
     return clip.with_(waveform=np.stack([middle + width * side, middle - width * side]).astype(np.float32), layout=())
@@ -226,23 +226,11 @@ DISTORTIONS = {
 """Every kind by name; the first nine are PEAVS'."""
 
 
-def _sound(clip: Clip) -> tuple[np.ndarray, int]:
-    assert clip.waveform is not None
-    assert clip.sample_rate is not None
-    return clip.waveform, clip.sample_rate
-
-
-def _picture(clip: Clip) -> tuple[np.ndarray, Fraction]:
-    assert clip.frames is not None
-    assert clip.fps is not None
-    return clip.frames, clip.fps
-
-
 def _sounding(clip: Clip, pieces: Sequence[Piece]) -> Clip:
     """The sound rearranged, where there is sound."""
     if clip.waveform is None:
         return clip
-    waveform, rate = _sound(clip)
+    waveform, rate = clip.sound
     where = _indices(pieces, rate, waveform.shape[1])
     inside = (where >= 0) & (where < waveform.shape[1])
     return clip.with_(waveform=np.where(inside, waveform[:, np.where(inside, where, 0)], np.float32(0)))
@@ -252,7 +240,7 @@ def _showing(clip: Clip, pieces: Sequence[Piece]) -> Clip:
     """The picture rearranged, where there is one: black in the gaps, the last frame after the end."""
     if clip.frames is None:
         return clip
-    frames, fps = _picture(clip)
+    frames, fps = clip.picture
     where = _indices(pieces, fps, len(frames))
     shown = frames[np.clip(where, 0, len(frames) - 1)]
     shown[where < 0] = 0

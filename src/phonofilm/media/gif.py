@@ -36,13 +36,10 @@ def write_gif(clip: Clip, path: Path, comment: str = "") -> None:
     GIF counts time in hundredths of a second: each frame ends at the hundredth nearest to its true end,
     so that rounding never adds up.
     """
-    assert clip.frames is not None
-    assert clip.fps is not None
-    palette = _palette(clip.frames)
-    images = [
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in clip.frames
-    ]
-    ends = [nearest(Fraction(100 * index) / clip.fps) for index in range(len(images) + 1)]
+    frames, fps = clip.picture
+    palette = _palette(frames)
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    ends = [nearest(Fraction(100 * index) / fps) for index in range(len(images) + 1)]
     milliseconds = [10 * (end - start) for start, end in pairwise(ends)]
     images[0].save(
         path,

@@ -24,7 +24,6 @@ def html_player(clip: Clip) -> str:
     caption = f"<figcaption>{html.escape(clip.prompt)}</figcaption>" if clip.prompt else ""
     if not has_frames:
         return f'<figure><audio controls src="data:audio/wav;base64,{data}"></audio>{caption}</figure>'
-    assert clip.frames is not None
-    width = max(SHOWN, clip.frames.shape[2])
+    width = max(SHOWN, clip.picture.frames.shape[2])
     video = f'<video controls loop width="{width}" src="data:video/mp4;base64,{data}"></video>'
     return f"<figure>{video}{caption}</figure>"

@@ -1,4 +1,4 @@
-"""The "before" of the story: a 3D U-Net for picture and a 1D U-Net for sound that hear of each other by sums.
+"""What the transformer is compared with: a U-Net for picture and one for sound, each of which adds to the other.
 
 Video diffusion models (2204.03458) and make-an-audio models of their day were built so. Here it has the interface of
 `AVTransformer`, so that one recipe trains both.

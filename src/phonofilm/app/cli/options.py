@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -32,27 +32,31 @@ Size = Annotated[str | None, typer.Option(metavar="WxH|N", help="Pixels, as 320x
 Fps = Annotated[str | None, typer.Option(metavar="RATE", help="Frames a second, as 12, 23.976 or 30000/1001.")]
 
 
+def _option(
+    panel: str,
+    *flags: str,
+    help: str,
+    metavar: str | None = None,
+    choices: Sequence[str] = (),
+    completion: Callable[..., list[str]] | None = None,
+) -> Any:
+    """An option in a panel of the help; the names that it takes, if given, are shown and completed."""
+    if choices:
+        metavar, completion = "|".join(choices), complete(*choices)
+    return typer.Option(*flags, metavar=metavar, help=help, autocompletion=completion, rich_help_panel=panel)
+
+
 Say = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="TEXT[@S]",
-        help='Words that are said, at a time if one is given: "Hello@1.5", "man: Hi".',
-        rich_help_panel=SPEECH,
-    ),
+    _option(SPEECH, metavar="TEXT[@S]", help='Words that are said, at a time if one is given: "Hello@1.5", "man: Hi".'),
 ]
 Voice = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME", help="Whose voice: one for each who speaks (see phonofilm models).", rich_help_panel=SPEECH
-    ),
+    _option(SPEECH, metavar="NAME", help="Whose voice: one for each who speaks (see phonofilm models)."),
 ]
 Subtitles = Annotated[
     bool,
-    typer.Option(
-        "--subtitles",
-        help="Write what is said and heard beside it as .vtt, and into .mkv and .webm.",
-        rich_help_panel=SPEECH,
-    ),
+    _option(SPEECH, "--subtitles", help="Write what is said and heard beside it as .vtt, and into .mkv and .webm."),
 ]
 
 
@@ -62,122 +66,81 @@ class GenerationOptions:
 
     seed: Annotated[
         int,
-        typer.Option(
-            metavar="N", help="The same seed on the same machine gives the same bytes.", rich_help_panel=SAMPLING
-        ),
+        _option(SAMPLING, metavar="N", help="The same seed on the same machine gives the same bytes."),
     ] = 0
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Steps of the sampler: more is finer and slower.", rich_help_panel=SAMPLING),
+        _option(SAMPLING, metavar="N", help="Steps of the sampler: more is finer and slower."),
     ] = None
     draft: Annotated[
         bool,
-        typer.Option(
+        _option(
+            SAMPLING,
             "--draft",
             help="Quick and rough: half the size, a third of the steps, no guidance; of our own models.",
-            rich_help_panel=SAMPLING,
         ),
     ] = False
     sampler: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(SAMPLERS),
-            autocompletion=complete(*SAMPLERS),
-            help="How the steps are taken; by default as suits the model.",
-            rich_help_panel=SAMPLING,
-        ),
+        _option(SAMPLING, choices=SAMPLERS, help="How the steps are taken; by default as suits the model."),
     ] = None
     guidance: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            SAMPLING,
             metavar="G|V,A",
             help="How strictly to follow the prompt, for both or for picture and sound; 1 is not.",
-            rich_help_panel=SAMPLING,
         ),
     ] = None
-    negative: Annotated[
-        str, typer.Option(metavar="TEXT", help="What to steer away from.", rich_help_panel=SAMPLING)
-    ] = ""
+    negative: Annotated[str, _option(SAMPLING, metavar="TEXT", help="What to steer away from.")] = ""
     stg: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            SAMPLING,
             metavar="G|V,A",
             help="Spatio-temporal guidance of LTX-2, for both or for picture and sound; 0 is none.",
-            rich_help_panel=SAMPLING,
         ),
     ] = None
     upsample: Annotated[
         bool,
-        typer.Option(
-            "--upsample",
-            help="LTX-2: make half the size first, then enlarge and refine it.",
-            rich_help_panel=SAMPLING,
-        ),
+        _option(SAMPLING, "--upsample", help="LTX-2: make half the size first, then enlarge and refine it."),
     ] = False
     model: Annotated[
         str,
-        typer.Option(
+        _option(
+            MODEL,
             metavar="NAME|DIR",
-            autocompletion=complete_model,
+            completion=complete_model,
             help="A model by name (see phonofilm models) or its folder.",
-            rich_help_panel=MODEL,
         ),
     ] = "nano"
     components: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|DIR",
-            help="For a single file of LTX-2: the model that has its other components.",
-            rich_help_panel=MODEL,
-        ),
+        _option(MODEL, metavar="NAME|DIR", help="For a single file of LTX-2: the model that has its other components."),
     ] = None
     device: Annotated[
         str,
-        typer.Option(
-            metavar="|".join(DEVICES),
-            autocompletion=complete(*DEVICES),
-            help="Where to compute.",
-            rich_help_panel=MODEL,
-        ),
+        _option(MODEL, choices=DEVICES, help="Where to compute."),
     ] = "auto"
     lora: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added.", rich_help_panel=MODEL
-        ),
+        _option(MODEL, metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added."),
     ] = None
     offload: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(OFFLOADS),
-            autocompletion=complete(*OFFLOADS),
-            help="Where the parts of a public model wait; chosen if left.",
-            rich_help_panel=MODEL,
-        ),
+        _option(MODEL, choices=OFFLOADS, help="Where the parts of a public model wait; chosen if left."),
     ] = None
     quantize: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(QUANTIZATIONS),
-            autocompletion=complete(*QUANTIZATIONS),
-            help="Keep the weights of a public model's transformers in 8 or 4 bits.",
-            rich_help_panel=MODEL,
-        ),
+        _option(MODEL, choices=QUANTIZATIONS, help="Keep the weights of a public model's transformers in 8 or 4 bits."),
     ] = None
     network: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(NETWORKS),
-            autocompletion=complete(*NETWORKS),
-            help="Which code runs a public model's transformer.",
-            rich_help_panel=MODEL,
-        ),
+        _option(MODEL, choices=NETWORKS, help="Which code runs a public model's transformer."),
     ] = None
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Say what a public model would take here, and load nothing.", rich_help_panel=MODEL
-        ),
+        _option(MODEL, "--dry-run", help="Say what a public model would take here, and load nothing."),
     ] = False
 
     def values(self) -> dict[str, Any]:
@@ -190,57 +153,46 @@ class GenerationOptions:
 class StemOptions:
     """What can be said of the parts of a film: the picture, speech, effects and music; see `expand_options`."""
 
-    effects: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the effects are, where not as PROMPT says.", rich_help_panel=SOUND)
-    ] = ""
-    music: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the music is, where not as PROMPT says.", rich_help_panel=SOUND)
-    ] = ""
+    effects: Annotated[str, _option(SOUND, metavar="TEXT", help="What the effects are, where not as PROMPT says.")] = ""
+    music: Annotated[str, _option(SOUND, metavar="TEXT", help="What the music is, where not as PROMPT says.")] = ""
     only: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            SOUND,
             metavar="SET",
-            autocompletion=complete(*PARTS),
+            completion=complete(*PARTS),
             help=f"Make only these, as effects,music: of video, {', '.join(STEMS)}, audio (all sound).",
-            rich_help_panel=SOUND,
         ),
     ] = None
     no: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
+            SOUND,
             metavar="PART",
-            autocompletion=complete(*PARTS),
+            completion=complete(*PARTS),
             help="Do without a part; a stem is given to the model as silence.",
-            rich_help_panel=SOUND,
         ),
     ] = None
-    speech: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Words that are given: they stay.", rich_help_panel=SOUND)
-    ] = None
+    speech: Annotated[Path | None, _option(SOUND, metavar="FILE", help="Words that are given: they stay.")] = None
     given: Annotated[
         list[str] | None,
-        typer.Option(metavar="STEM=FILE", help="A stem that is given, as music=song.wav.", rich_help_panel=SOUND),
+        _option(SOUND, metavar="STEM=FILE", help="A stem that is given, as music=song.wav."),
     ] = None
     gain: Annotated[
         list[str] | None,
-        typer.Option(metavar="STEM=DB", help="Louder or softer, as speech=-3.", rich_help_panel=SOUND),
+        _option(SOUND, metavar="STEM=DB", help="Louder or softer, as speech=-3."),
     ] = None
     mix_as: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(STEMS),
-            autocompletion=complete(*STEMS),
-            help="What the sound of a clip is taken for; guessed if left.",
-            rich_help_panel=SOUND,
-        ),
+        _option(SOUND, choices=STEMS, help="What the sound of a clip is taken for; guessed if left."),
     ] = None
     stems: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write each stem as a WAV too, and their mix.", rich_help_panel=SOUND),
+        _option(SOUND, metavar="DIR", help="Write each stem as a WAV too, and their mix."),
     ] = None
     stem_tracks: Annotated[
         bool,
-        typer.Option("--stem-tracks", help="Keep the stems in an .mkv, after the mix.", rich_help_panel=SOUND),
+        _option(SOUND, "--stem-tracks", help="Keep the stems in an .mkv, after the mix."),
     ] = False
 
     def values(self) -> dict[str, Any]:

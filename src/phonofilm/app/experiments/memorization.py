@@ -86,8 +86,8 @@ def draw(path: Path, rows: Sequence[tuple[Clip, tuple[str, int], float]]) -> Non
         pen.text((6, top + 4), f"{distance:.1f}   {clip.prompt}", fill=(160, 190, 200))
         train = world.clips([world.sample(*scene)])[0]
         for line, film in enumerate((clip, train)):
-            assert film.frames is not None
-            for place, frame in enumerate(film.frames[np.minimum(strip, len(film.frames) - 1)]):
+            frames = film.picture.frames
+            for place, frame in enumerate(frames[np.minimum(strip, len(frames) - 1)]):
                 picture = Image.fromarray(frame).resize((tile, tile), Image.Resampling.NEAREST)
                 page.paste(picture, (place * tile, top + header + line * tile))
     path.parent.mkdir(parents=True, exist_ok=True)

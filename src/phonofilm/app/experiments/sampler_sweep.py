@@ -4,7 +4,7 @@
         [--modality 1,2]
 
 Every setting makes the same scenes from the same noise. They are apart from those of training and from the
-test set of `make results`, so that choosing by this table does not flatter that one. What a clip scored is
+test set of `make results`, so that choosing by this table does not raise the scores there. What a clip scored is
 kept as it is made, so a stopped sweep goes on where it was.
 """
 

@@ -226,9 +226,8 @@ def _for_stems(
 
 def _without_speech(clip: Clip) -> np.ndarray:
     """What a model made, without the words that it was given."""
-    assert clip.waveform is not None
     made = [sound for name, sound in clip.stems.items() if name != "speech"]
-    return np.asarray(np.sum(made, axis=0, dtype=np.float32)) if made else clip.waveform
+    return np.asarray(np.sum(made, axis=0, dtype=np.float32)) if made else clip.sound.waveform
 
 
 def _on_disk(file: Path, samples: int) -> np.ndarray:

@@ -137,12 +137,11 @@ def has_voice(clip: Clip, seconds: float = 30.0) -> bool | None:
 
 def _silenced(clip: Clip, interval: Interval) -> Clip:
     """The same sound without what lies in an interval."""
-    assert clip.waveform is not None
-    assert clip.sample_rate is not None
-    keep = np.ones(clip.waveform.shape[1], bool)
-    keep[between(interval, Fraction(clip.sample_rate), len(keep))] = False
-    ramp = nearest(FADE_SECONDS * clip.sample_rate)
-    return replace(clip, waveform=crossfaded(clip.waveform, np.zeros_like(clip.waveform), keep, ramp))
+    waveform, rate = clip.sound
+    keep = np.ones(waveform.shape[1], bool)
+    keep[between(interval, Fraction(rate), len(keep))] = False
+    ramp = nearest(FADE_SECONDS * rate)
+    return replace(clip, waveform=crossfaded(waveform, np.zeros_like(waveform), keep, ramp))
 
 
 def length_notice(name: str, seconds: Fraction, total: Fraction) -> str | None:

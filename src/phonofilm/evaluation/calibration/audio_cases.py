@@ -70,9 +70,7 @@ def disturbed(source: Source, films: Films, levels: Sequence[float]) -> Iterator
         jitter = float(condition.split()[1]) if condition.startswith("jitter") else 0.0
         base = sources.framed(sources.cut(film), jitter, source.seed)
         if condition == "12 fps":
-            assert base.frames is not None
-            assert base.fps is not None
-            base = base.with_(frames=base.frames[::2], fps=base.fps / 2)
+            base = base.with_(frames=base.picture.frames[::2], fps=base.picture.fps / 2)
         for turn, level in enumerate(_within(levels, film)):
             clip = base.with_(waveform=sources.cut(film, early=level / 1000).waveform)
             if condition == "noise 10 dB":
@@ -135,19 +133,18 @@ def voice(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Cas
 
 def gain(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     base = sources.framed(sources.cut(films(False)))
-    assert base.waveform is not None
     yield Case("", None, base)
     for level in levels:
-        yield Case("", level, _with(base, base.waveform * np.float32(10 ** (level / 20))), "same", real=True)
+        yield Case("", level, _with(base, base.sound.waveform * np.float32(10 ** (level / 20))), "same", real=True)
 
 
 def muting(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     """The first part of the sound goes silent; noise at −50 dB full scale keeps the rest from being so by itself."""
     base = sources.framed(sources.cut(films(False)))
-    assert base.waveform is not None
-    hiss = np.random.default_rng(source.seed).normal(0, 10**-2.5, base.waveform.shape).astype(np.float32)
+    heard = base.sound.waveform
+    hiss = np.random.default_rng(source.seed).normal(0, 10**-2.5, heard.shape).astype(np.float32)
     for level in levels:
-        sound = base.waveform + hiss
+        sound = heard + hiss
         sound[:, : round(level * sound.shape[1])] = 0
         yield Case("", level, _with(base, sound), "own")
 
@@ -175,17 +172,14 @@ def right_sided(family: str, seed: int) -> Clip:
     clip, side = sources.one_sided(family, seed)
     if side > 0:
         return clip
-    assert clip.frames is not None
-    assert clip.waveform is not None
-    return clip.with_(frames=clip.frames[:, :, ::-1].copy(), waveform=clip.waveform[::-1].copy())
+    return clip.with_(frames=clip.picture.frames[:, :, ::-1].copy(), waveform=clip.sound.waveform[::-1].copy())
 
 
 def insertion(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     """Music by rule and phrases of the talking family without pauses, mixed into what bounces."""
     base = sources.framed(sources.cut(sources.reel("bounce", source.seed)))
     base = base.with_(prompt="A ball is dropped and bounces.")
-    assert base.waveform is not None
-    count = base.waveform.shape[1]
+    count = base.sound.waveform.shape[1]
     sounds = {"music": 4 * sources.bed(source.seed, count).mean(axis=0)}
     if "talk" in families():
         sounds["speech"] = sources.spoken(sources.reel("talk", source.seed))

@@ -205,14 +205,12 @@ def _score(name: str, sample: Sample) -> np.ndarray | None:
 
 def _delay(clip: Clip, first: Clip) -> float:
     """Milliseconds by which the sound of a clip lags behind that of another, between samples."""
-    assert clip.waveform is not None
-    assert first.waveform is not None
-    assert first.sample_rate is not None
-    count = min(clip.waveform.shape[1], first.waveform.shape[1])
-    mine, other = (part.waveform.mean(axis=0)[:count].astype(np.float64) for part in (clip, first))  # type: ignore[union-attr]
+    heard = clip.sound.waveform, first.sound.waveform
+    count = min(waveform.shape[1] for waveform in heard)
+    mine, other = (waveform.mean(axis=0)[:count].astype(np.float64) for waveform in heard)
     curve = correlate(mine, other, method="fft")
     best = int(curve[1:-1].argmax()) + 1
-    return 1000 * (best - (count - 1) + vertex(*curve[best - 1 : best + 2])) / first.sample_rate
+    return 1000 * (best - (count - 1) + vertex(*curve[best - 1 : best + 2])) / first.sound.sample_rate
 
 
 def looked(clip: Clip, same_picture: Lookup | None) -> Lookup:
@@ -289,11 +287,9 @@ def cut_up(path: Path, stamp: str, seconds: float | None, folder: Path) -> tuple
     film = read_clip(path, size=SIZE + 2 * MARGIN, seconds=len(stretches) * LENGTH)
     for source in stretches:
         clip = film if source.short else sources.cut(film, source.seed * LENGTH, LENGTH)
-        assert clip.frames is not None
-        assert clip.fps is not None
-        assert clip.waveform is not None
-        sound = resample_audio(clip.waveform, clip.sample_rate or 0, SAMPLE_RATE)
-        arrays = {"frames": clip.frames, "sound": sound, "fps": np.array([clip.fps.numerator, clip.fps.denominator])}
+        frames, fps = clip.picture
+        sound = resample_audio(*clip.sound, SAMPLE_RATE)
+        arrays = {"frames": frames, "sound": sound, "fps": np.array([fps.numerator, fps.denominator])}
         kept.put(_place(stamp, source.seed), "stretch", arrays)
     return stretches
 

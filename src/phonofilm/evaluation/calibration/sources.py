@@ -62,11 +62,9 @@ def reel(family: str, seed: int, music: bool = False, fps: int = FPS) -> Clip:
         length = LENGTH + 0.04 if whole else int(rng.integers(SHOTS[0], SHOTS[1] + 1)) / FPS
         truth = world.sample(family, int(rng.integers(2**31)), length if whole else SHOTS[1] / FPS, music=0)
         shot = world.clips([truth], SIZE + 2 * MARGIN, fps, SAMPLE_RATE)[0]
-        assert shot.frames is not None
-        assert shot.waveform is not None
-        frames.append(shot.frames[: round((time + length) * fps) - round(time * fps)])
+        frames.append(shot.picture.frames[: round((time + length) * fps) - round(time * fps)])
         samples = round((time + length) * SAMPLE_RATE) - round(time * SAMPLE_RATE)
-        sounds.append(_faded(shot.waveform[:, :samples]))
+        sounds.append(_faded(shot.sound.waveform[:, :samples]))
         events += [_moved(event, -time) for event in truth.events if event.time < length]
         time += length
     sound = np.concatenate(sounds, axis=1)
@@ -108,16 +106,14 @@ def cut(film: Clip, start: float | None = None, seconds: float | None = None, ea
     Raises:
         ValueError: the film is too short for it.
     """
-    assert film.frames is not None
-    assert film.fps is not None
-    whole = window(film)
+    (pictures, fps), whole = film.picture, window(film)
     start, seconds = whole[0] if start is None else start, whole[1] if seconds is None else seconds
-    first, count = round(start * film.fps), round(seconds * film.fps)
-    begin = float(first / film.fps)
-    frames = film.frames[first : first + count]
+    first, count = round(start * fps), round(seconds * fps)
+    begin = float(first / fps)
+    frames = pictures[first : first + count]
     if len(frames) < count:
         raise ValueError(f"{seconds:g} s from {start:g} s on are not in a film of {float(film.picture_seconds):g} s")
-    sound = heard(film, begin + early, float(count / film.fps)) if film.waveform is not None else None
+    sound = heard(film, begin + early, float(count / fps)) if film.waveform is not None else None
     events = tuple(_moved(event, begin) for event in film.events if begin <= event.time < begin + seconds)
     return film.with_(frames=frames, waveform=sound, events=events, stems={})
 
@@ -128,10 +124,9 @@ def heard(film: Clip, start: float, seconds: float, speed: float = 1.0) -> np.nd
     Raises:
         ValueError: it is not all in the film.
     """
-    assert film.waveform is not None
-    assert film.sample_rate is not None
-    first, count = round(start * film.sample_rate), round(seconds * film.sample_rate)
-    sound = film.waveform[:, max(first, 0) : first + round(count * speed) + 8]
+    waveform, rate = film.sound
+    first, count = round(start * rate), round(seconds * rate)
+    sound = waveform[:, max(first, 0) : first + round(count * speed) + 8]
     if first < 0 or sound.shape[1] < round(count * speed):
         raise ValueError(f"sound from {start:g} s on, {seconds * speed:g} s of it, is not in the film")
     if speed != 1:
@@ -142,12 +137,9 @@ def heard(film: Clip, start: float, seconds: float, speed: float = 1.0) -> np.nd
 
 def seen(film: Clip, speed: float) -> Clip:
     """The clip of a film whose picture is played `speed` times as fast, its sound as it is."""
-    assert film.frames is not None
-    assert film.fps is not None
-    clip = cut(film)
-    assert clip.frames is not None
-    shown = round(START * film.fps) + np.floor(np.arange(len(clip.frames)) * speed + 1e-6).astype(int)
-    return clip.with_(frames=film.frames[shown])
+    (frames, fps), clip = film.picture, cut(film)
+    shown = round(START * fps) + np.floor(np.arange(len(clip.picture.frames)) * speed + 1e-6).astype(int)
+    return clip.with_(frames=frames[shown])
 
 
 def _moved(event: Event, by: float) -> Event:
@@ -159,12 +151,11 @@ def framed(clip: Clip, jitter: float = 0.0, seed: int = 0) -> Clip:
 
     A shaken picture is grey: what shakes is found in its luminance.
     """
-    assert clip.frames is not None
-    inside = slice(MARGIN, -MARGIN)
+    inside, frames = slice(MARGIN, -MARGIN), clip.picture.frames
     if not jitter:
-        return clip.with_(frames=np.ascontiguousarray(clip.frames[:, inside, inside]))
-    ways = np.random.default_rng(seed).uniform(-jitter, jitter, (len(clip.frames), 2))
-    grey = (clip.frames @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float32)
+        return clip.with_(frames=np.ascontiguousarray(frames[:, inside, inside]))
+    ways = np.random.default_rng(seed).uniform(-jitter, jitter, (len(frames), 2))
+    grey = (frames @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float32)
     shaken = [
         shifted(frame, way, order=3, mode="nearest")[inside, inside] for frame, way in zip(grey, ways, strict=True)
     ]
@@ -174,8 +165,7 @@ def framed(clip: Clip, jitter: float = 0.0, seed: int = 0) -> Clip:
 
 def panned(clip: Clip, pan: float) -> Clip:
     """Both ears' mean at one place, −1 left … 1 right, by constant power."""
-    assert clip.waveform is not None
-    middle = clip.waveform.mean(axis=0)
+    middle = clip.sound.waveform.mean(axis=0)
     angle = (pan + 1) * np.pi / 4
     return clip.with_(waveform=np.stack([np.cos(angle) * middle, np.sin(angle) * middle]).astype(np.float32))
 
@@ -199,18 +189,17 @@ def one_sided(family: str, seed: int) -> tuple[Clip, float]:
 
 def spoken(film: Clip) -> np.ndarray:
     """All that is said in a talking film, its phrases end to end: float32 [N], both ears' mean."""
-    assert film.waveform is not None
+    waveform = film.sound.waveform
     words = [(event.time, event.end or event.time) for event in film.events if event.kind == "word"]
-    phrases = merged(words, film.waveform.shape[1] / SAMPLE_RATE)
-    pieces = [film.waveform[:, round(a * SAMPLE_RATE) : round(b * SAMPLE_RATE)] for a, b in phrases if b - a > 0.2]
+    phrases = merged(words, waveform.shape[1] / SAMPLE_RATE)
+    pieces = [waveform[:, round(a * SAMPLE_RATE) : round(b * SAMPLE_RATE)] for a, b in phrases if b - a > 0.2]
     return np.concatenate([_faded(piece).mean(axis=0) for piece in pieces])
 
 
 def with_inserted(clip: Clip, sound: np.ndarray, share: float) -> Clip:
     """A clip with another sound [N] mixed into a share of it, from its start on."""
-    assert clip.waveform is not None
-    count = round(share * clip.waveform.shape[1])
-    waveform = clip.waveform.copy()
+    waveform = clip.sound.waveform.copy()
+    count = round(share * waveform.shape[1])
     waveform[:, :count] += sound[:count]
     return clip.with_(waveform=np.clip(waveform, -1, 1))
 

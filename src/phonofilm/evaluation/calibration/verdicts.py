@@ -243,13 +243,15 @@ def _pan(metric: str, levels: np.ndarray, values: np.ndarray, turned: Mapping[st
 
 
 def _ears(metric: str, levels: np.ndarray, values: np.ndarray) -> Verdict | None:
-    """Distances that hear both ears grow the more the sides are wrong; one of the ears' mean is deaf to a swap."""
+    """Distances that hear both ears grow the more the sides are wrong; one of the ears' mean does not change."""
     said = dict(zip(levels.tolist(), values.tolist(), strict=True))
     if not {1.0, -1.0} <= said.keys():
         return None
     own, swapped, most = said[1.0], said[-1.0], float(np.abs(values).max())
     if metric == "FAD[log-mel]":
-        return Verdict(abs(swapped - own) <= 0.01 * most, "deaf to swapped ears", f"{swapped - own:+.3g} of {most:.3g}")
+        return Verdict(
+            abs(swapped - own) <= 0.01 * most, "unchanged by swapped ears", f"{swapped - own:+.3g} of {most:.3g}"
+        )
     rises = monotone(-levels, values, 1, 0.95)
     required = rises.required.replace("the damage", "what is wrong with the sides")
     return Verdict(rises.passed, required, f"{rises.measured}; as they are {own:.3g}, swapped {swapped:.3g}")

@@ -22,20 +22,20 @@ def blur(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case
 def flicker(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     """Every picture a little brighter or darker than it should be."""
     base = sources.framed(sources.cut(films(False)))
-    assert base.frames is not None
-    ways = np.random.default_rng(source.seed).normal(size=(len(base.frames), 1, 1, 1)).astype(np.float32)
+    frames = base.picture.frames
+    ways = np.random.default_rng(source.seed).normal(size=(len(frames), 1, 1, 1)).astype(np.float32)
     for level in levels:
-        yield Case("", level, base.with_(frames=np.clip(np.rint(base.frames + level * ways), 0, 255).astype(np.uint8)))
+        yield Case("", level, base.with_(frames=np.clip(np.rint(frames + level * ways), 0, 255).astype(np.uint8)))
 
 
 def stutter(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     """A share of the pictures, more of the same ones at each level, shows the one before instead."""
     base = sources.framed(sources.cut(films(False)))
-    assert base.frames is not None
-    rank = np.random.default_rng(source.seed).random(len(base.frames))
+    frames = base.picture.frames
+    rank = np.random.default_rng(source.seed).random(len(frames))
     for level in levels:
         shown = np.maximum(np.arange(len(rank)) - (rank < level), 0)
-        yield Case("", level, base.with_(frames=base.frames[shown]))
+        yield Case("", level, base.with_(frames=frames[shown]))
 
 
 def intruders(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
@@ -43,19 +43,17 @@ def intruders(source: Source, films: Films, levels: Sequence[float]) -> Iterator
     base = sources.framed(sources.cut(films(False)))
     family = next(name for name in ("bounce", "strike") if name != source.name)
     other = sources.framed(sources.cut(sources.reel(family, source.seed + STRANGER)))
-    assert base.frames is not None
-    assert other.frames is not None
-    rank = np.random.default_rng(source.seed).random(len(base.frames))
+    own, strange = base.picture.frames, other.picture.frames
+    rank = np.random.default_rng(source.seed).random(len(own))
     for level in levels:
-        frames = np.where((rank < level)[:, None, None, None], other.frames, base.frames)
-        yield Case("", level, base.with_(frames=frames))
+        yield Case("", level, base.with_(frames=np.where((rank < level)[:, None, None, None], strange, own)))
 
 
 def grain(source: Source, films: Films, levels: Sequence[float]) -> Iterator[Case]:
     base = sources.framed(sources.cut(films(False)))
-    assert base.frames is not None
+    frames = base.picture.frames
     yield Case("", None, base)
     for level in levels:
-        grain = np.random.default_rng(source.seed).normal(0, level, base.frames.shape).astype(np.float32)
-        noisy = np.clip(np.rint(base.frames + grain), 0, 255).astype(np.uint8)
+        grain = np.random.default_rng(source.seed).normal(0, level, frames.shape).astype(np.float32)
+        noisy = np.clip(np.rint(frames + grain), 0, 255).astype(np.uint8)
         yield Case("", level, base.with_(frames=noisy), real=True)

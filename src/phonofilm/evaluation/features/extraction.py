@@ -73,7 +73,7 @@ def extract_all(
 ) -> list[ExtractedClip]:
     """Take the plan's features of every clip; the order is that of the entries.
 
-    A file that brings a decoder down ends a worker, not the run: what was in hand is tried again one by one, and
+    A file that brings a decoder down ends a worker, not the run: unfinished files are tried again one by one, and
     the file that does it again is listed.
     """
     found: dict[str, ExtractedClip] = {
@@ -109,7 +109,7 @@ def _spread(entries: Sequence[Entry], plan: Plan, workers: int) -> Iterator[Extr
 
 
 def _run(entries: Sequence[Entry], plan: Plan, workers: int, suspects: list[Entry]) -> Iterator[ExtractedClip]:
-    """Results as they come; when a worker dies, what was in hand is left in `suspects` and the rest untouched."""
+    """Results as they come; when a worker dies, unfinished files are put into `suspects` and the rest stays queued."""
     # threads of the parent do not survive a fork; an interrupt ends the pool after the clips in hand, which are kept
     pool = Workers(workers, "spawn")
     waiting = list(reversed(entries))

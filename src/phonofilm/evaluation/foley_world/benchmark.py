@@ -150,11 +150,9 @@ def _observe_truth(scene: tuple[str, int]) -> tuple[Observation, Observation]:
 
 def _with_clicks(clip: Clip, seed: int) -> Clip:
     """Half a second between clicks, from a random moment on."""
-    assert clip.waveform is not None
-    assert clip.sample_rate is not None
-    rng = np.random.default_rng(seed)
-    waveform = np.zeros_like(clip.waveform)
+    rng, (true, rate) = np.random.default_rng(seed), clip.sound
+    waveform = np.zeros_like(true)
     burst = rng.standard_normal(200).astype(np.float32) * np.exp(-np.arange(200) / 40).astype(np.float32) * 0.5
-    for start in range(int(rng.uniform(0, 0.5) * clip.sample_rate), waveform.shape[1] - 200, clip.sample_rate // 2):
+    for start in range(int(rng.uniform(0, 0.5) * rate), waveform.shape[1] - 200, rate // 2):
         waveform[:, start : start + 200] += burst
     return clip.with_(waveform=waveform)

@@ -30,13 +30,11 @@ GATE_SEED = 30_000_000
 @torch.inference_mode()
 def recode(clip: Clip, video: VideoVAE, audio: AudioVAE, vocoder: Vocoder) -> Clip:
     """A 64 x 64, 12 fps, 16 kHz clip through both codecs and the vocoder, in float32."""
-    assert clip.frames is not None
-    assert clip.waveform is not None
-    grid = Grid.of(clip.picture_seconds, clip.frames.shape[2:0:-1], clip.fps or 12)
-    frames = from_frames(clip.frames)
+    grid = Grid.of(clip.picture_seconds, clip.picture.frames.shape[2:0:-1], clip.picture.fps)
+    frames = from_frames(clip.picture.frames)
     frames = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, grid.model_frames - grid.frames, -1, -1)], 2)
     picture = video.decode(video.encode(frames)[0])[0][0, :, : grid.frames]
-    samples = torch.from_numpy(clip.waveform)[None]
+    samples = torch.from_numpy(clip.sound.waveform)[None]
     samples = torch.nn.functional.pad(samples, (0, grid.mel_frames * grid.geometry.mel_hop - samples.shape[-1]))
     mel = audio.decode(audio.encode(log_mel(samples, audio.config.mel))[0])[0]
     sound = vocoder(mel)[0][0, :, : grid.samples]

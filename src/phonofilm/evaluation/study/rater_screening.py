@@ -14,7 +14,7 @@ from phonofilm.evaluation.study.store import Happening, Rating
 
 @dataclass(frozen=True)
 class Conduct:
-    """How one rater went about it; NaN or None where there was nothing to judge by.
+    """What was measured of one rater; NaN or None where there was nothing to measure.
 
     Attributes:
         answered, trials: how many of how many.

@@ -80,7 +80,7 @@ def _digest(parts: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of the source of evaluation and perception: a number never outlives the code that made it."""
+    """SHA-256 of the source of evaluation and perception: when the code changes, cached numbers are computed again."""
     whole = hashlib.sha256()
     for room in ("evaluation", "perception"):
         folder = Path(__file__).parents[1] / room

@@ -90,16 +90,9 @@ class Heard:
 
     @staticmethod
     def of(clip: Clip) -> Heard:
-        assert clip.waveform is not None
-        assert clip.sample_rate is not None
+        mix, rate = clip.sound
         parts = clip.stems
-        return Heard(
-            parts.get("speech", clip.waveform),
-            parts.get("effects", clip.waveform),
-            parts.get("music"),
-            clip.waveform,
-            clip.sample_rate,
-        )
+        return Heard(parts.get("speech", mix), parts.get("effects", mix), parts.get("music"), mix, rate)
 
     @cached_property
     def onsets(self) -> list[Onset]:
