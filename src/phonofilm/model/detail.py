@@ -57,12 +57,14 @@ class DetailHead(nn.Module):
         self.enter = nn.Conv2d(2 * channels + features, width, 3, padding=1)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        self.to(memory_format=torch.channels_last)  # half the time of a step on a CPU
 
     def forward(self, noisy: Tensor, coarse: Tensor) -> Tensor:
         """noisy [B, C, T, H, W] and coarse [B, C + F, T, H, W] to the prediction [B, C, T, H, W]."""
         channels = noisy.shape[1]
         x = torch.cat([noisy.to(coarse.dtype), coarse], 1)
-        x = self.enter(rearrange(x, "b c t h w -> (b t) c h w"))
+        x = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        x = self.enter(x)
         x = x + self.middle(F.gelu(x))
         x = rearrange(self.leave(F.gelu(x)), "(b t) c h w -> b c t h w", b=len(noisy))
         return coarse[:, :channels] + x
