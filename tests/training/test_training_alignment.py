@@ -57,6 +57,7 @@ def test_it_is_learnt_and_leaves_no_trace_in_the_weights(latents: Path, tmp_path
     path = fit(task)
     log = (tmp_path / "run" / "log.jsonl").read_text()
     assert '"validation/foley_alignment"' in log
+    assert '"validation/late_audio"' in log
     with safe_open(path, "pt") as file:
         assert not [name for name in file.keys() if "alignment" in name]  # noqa: SIM118
 
@@ -81,3 +82,12 @@ def test_blocks_there_are_not(latents: Path, tmp_path: Path, changes: dict[str, 
 def test_one_stream_has_nothing_to_align(latents: Path, tmp_path: Path) -> None:
     with pytest.raises(PhonofilmError, match="both streams"):
         make_task({**with_alignment(latents, tmp_path / "run"), "streams": "video"})
+
+
+def test_a_late_picture_is_the_same_picture_a_second_later(latents: Path, tmp_path: Path) -> None:
+    task: Any = make_task(recipe(latents, tmp_path / "run"))
+    video = torch.arange(25.0).view(1, 1, 25, 1, 1)
+    late = task._late(video).flatten()
+    assert late[0] == 0
+    assert late[1:13].tolist() == list(range(13, 25))
+    assert late[13:].tolist() == list(range(1, 13))

@@ -247,7 +247,7 @@ def test_validation_writes_films_and_spectrograms(latents: Path, tmp_path: Path)
     names = {path.name for path in (tmp_path / "run" / "samples").iterdir()}
     assert names == {"0000001.png", "0000001-mel.png", "0000001-0.mp4", "0000001-1.mp4"}
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    wanted = {"joint_video", "joint_audio", "foley_audio", "animate_video"}
+    wanted = {"joint_video", "joint_audio", "foley_audio", "late_audio", "animate_video"}
     assert {name.removeprefix("validation/") for name in lines[-1]} - {"step"} == wanted
 
 

@@ -258,10 +258,11 @@ class GeneratorTask:
     def validate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Errors on held-out clips at noise levels that decide sync, and samples to look at and listen to.
 
-        "joint" has both streams at sigma 0.9, "foley" the sound with the picture given, "animate" the
-        picture with the sound given, "alone" the only stream of the recipe; always the same noise.
+        "joint" has both streams at sigma 0.9, "foley" the sound with the picture given, "late" the same with a picture
+        that comes a second late (the sound follows the picture as far as this error is higher), "animate" the picture
+        with the sound given, "alone" the only stream of the recipe; always the same noise.
         """
-        both = {"joint": (0.9, 0.9), "foley": (0.0, 0.9), "animate": (0.9, 0.0)}
+        both = {"joint": (0.9, 0.9), "foley": (0.0, 0.9), "late": (0.0, 0.9), "animate": (0.9, 0.0)}
         cases = both if self.recipe.streams == "both" else {"alone": (0.9, 0.9)}
         found: dict[str, list[float]] = {}
         device = next(model.parameters()).device
@@ -270,13 +271,19 @@ class GeneratorTask:
             batch = {name: tensor.to(device) for name, tensor in self.read(rows).items()}
             for name, (video, audio) in cases.items():
                 levels = Latents(torch.full((len(rows), 1, 1, 1, 1), video), torch.full((len(rows), 1, 1, 1), audio))
-                generator = generator_for("validation", start, name)
-                for stream, value in self._loss(model, batch, levels, generator, None)[1].items():
-                    if stream == "alignment" or getattr(levels, stream).any():
+                generator = generator_for("validation", start, "foley" if name == "late" else name)
+                seen = {**batch, "video": self._late(batch["video"])} if name == "late" else batch
+                for stream, value in self._loss(model, seen, levels, generator, None)[1].items():
+                    if (stream == "alignment" and name == "foley") or getattr(levels, stream, torch.zeros(1)).any():
                         found.setdefault(f"{name}_{stream}", []).append(float(value))
         if self.recipe.samples.count:
             write_samples(self, model, folder / f"{step:07d}")
         return {name: sum(values) / len(values) for name, values in found.items()}
+
+    def _late(self, video: Tensor) -> Tensor:
+        """The picture a second later; what it had at the end comes first, after the latent that stands alone."""
+        second = max(1, round(self.grid.fps / self.grid.geometry.video_time))
+        return torch.cat([video[:, :, :1], video[:, :, 1:].roll(second, 2)], 2)
 
     def finish(self, model: nn.Module) -> None:
         """Leave out what was there for training alone."""
