@@ -283,6 +283,7 @@ class GeneratorTask:
     def _late(self, video: Tensor) -> Tensor:
         """The picture a second later; what it had at the end comes first, after the latent that stands alone."""
         second = max(1, round(self.grid.fps / self.grid.geometry.video_time))
+        video = video.float()  # autocast joins no half precision
         return torch.cat([video[:, :, :1], video[:, :, 1:].roll(second, 2)], 2)
 
     def finish(self, model: nn.Module) -> None:
