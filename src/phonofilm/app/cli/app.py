@@ -8,7 +8,7 @@ import typer
 
 from phonofilm.app.cli.calibrate import calibrate
 from phonofilm.app.cli.command import CommandLine
-from phonofilm.app.cli.data import score, train, world
+from phonofilm.app.cli.data import data, score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
 from phonofilm.app.cli.inspect import doctor, info, sheet
@@ -35,6 +35,7 @@ for panel, commands in (
         app.command(rich_help_panel=panel)(command)
 app.add_typer(study, name="study", rich_help_panel=LOOK)
 app.add_typer(weights, rich_help_panel=LOOK)
+app.add_typer(data, name="data", rich_help_panel=BUILD)
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
@@ -111,3 +112,84 @@ def score(
         report.set_fields(scores=scores)
         for line in lines(scores):
             report.print_line(line)
+
+
+data = CommandLine(
+    name="data",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Make a set for training out of films, and look after it.\n\n"
+    "[dim]$[/] phonofilm data curate films/ -o data/\n"
+    "[dim]$[/] phonofilm data review data/ --drop KEY\n"
+    "[dim]$[/] phonofilm data remove films/a.mp4 -o data/\n\n"
+    "What each step measures is in docs/data.md.",
+)
+Set = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder of the set.")]
+
+
+@data.command()
+def curate(
+    ctx: typer.Context,
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE…", help="Films, and folders of films.")],
+    output: Set,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Only so many shots, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which shots --sample draws.")] = 0,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option("--rule", metavar="REASON=VALUE", help="A threshold (offset=80), or drop, aside or keep."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="STEP", help="A step that is left out, as transcripts: speech.")
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Films of a test set: what is in them is thrown out.")
+    ] = None,
+    longest: Annotated[float, typer.Option(metavar="S", help="Longer shots are split into equal parts.")] = 20.0,
+    validation: Annotated[float, typer.Option(metavar="SHARE", help="Share of films for validation.")] = 0.05,
+    test: Annotated[float, typer.Option(metavar="SHARE", help="Share of films for tests.")] = 0.05,
+    license: Annotated[str, typer.Option(metavar="NAME", help="Licence of films whose rights.toml says none.")] = "",
+    origin: Annotated[str, typer.Option(metavar="TEXT", help="Where these films are from.")] = "",
+    consent: Annotated[str, typer.Option(metavar="TEXT", help="Whether who is in them agreed.")] = "",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes; as many as there are cores if not said.")
+    ] = None,
+) -> None:
+    """Cut films into shots, measure them, throw out what has faults, and write shards that train.
+
+    What was measured stays in the folder: run it again, after a stop or with other rules, and only the rest is done.
+
+    [dim]$[/] phonofilm data curate films/ -o data/
+    [dim]$[/] phonofilm data curate films/ -o data/ --dry-run
+    [dim]$[/] phonofilm data curate films/ -o data/ --sample 100 --rule offset=80 --rule "sync unknown=keep"
+    [dim]$[/] phonofilm data curate films/ -o data/ --against benchmark/ --license CC-BY-4.0
+    """
+    from phonofilm.app.jobs.curation import run
+    from phonofilm.data.curate.common.records import Rights
+    from phonofilm.data.curate.pipeline import Job
+    from phonofilm.data.curate.rules import Rules
+    from phonofilm.workers import cores
+
+    with Session.of(ctx).report("data curate") as report, optional("curating"):
+        check_limits(
+            Limit("--longest", longest, 1, 600),
+            Limit("--validation", validation, 0, 1),
+            Limit("--test", test, 0, 1 - validation),
+            *([] if sample is None else [Limit("--sample", sample, 1)]),
+            *([] if workers is None else [Limit("--workers", workers, 0)]),
+        )
+        job = Job(
+            given=tuple(sources),
+            output=check_folder(output),
+            rules=Rules.of(rules or ()),
+            rights=Rights(license, origin, consent),
+            against=tuple(against or ()),
+            sample=sample,
+            seed=seed,
+            without=tuple(without or ()),
+            longest=longest,
+            shares={"validation": validation, "test": test},
+            workers=cores() if workers is None else workers,
+        )
+        run(job, report, dry_run)

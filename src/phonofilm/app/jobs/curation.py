@@ -1,0 +1,60 @@
+"""Curating films, and telling of it."""
+
+from __future__ import annotations
+
+from phonofilm.app.session import Report
+from phonofilm.data.curate.pipeline import Forecast, Funnel, Job, curate, forecast, summary, write_set
+
+SHOWN = 12
+"""Films and shots that cannot be read are told one by one up to so many."""
+
+
+def run(job: Job, report: Report, dry_run: bool) -> None:
+    """Curate films, or with `dry_run` say what that would take."""
+    if dry_run:
+        _tell_forecast(forecast(job, report.progress), report)
+        return
+    funnel = curate(job, report.progress)
+    written, lost = write_set(job, funnel, report.progress)
+    for step, why in funnel.absent.items():
+        report.warn(f"step {step} did not run: {why}")
+    _tell_skipped([f"{one.name}: {one.reason}" for one in (*funnel.skipped, *lost)], report)
+    report.set_fields(folder=str(job.output), **summary(funnel, written))
+    report.set_fields(cost={name: round(spent, 3) for name, spent in funnel.cost.items()})
+    report.print_line(str(job.output))
+    for line in _lines(funnel, written):
+        report.print_line(line)
+
+
+def _tell_forecast(found: Forecast, report: Report) -> None:
+    report.set_fields(films=found.sources, shots=found.shots, missing=dict(found.missing))
+    report.set_fields(skipped=[vars(one) for one in found.skipped])
+    _tell_skipped([f"{one.name}: {one.reason}" for one in found.skipped], report)
+    report.print_line(f"{found.sources} films, of which {found.without_shots} are not yet cut into shots")
+    report.print_line(f"{found.shots} shots are known")
+    for name, count in found.missing.items():
+        report.print_line(f"{name:>12}  {found.shots - count} kept from before, {count} to work out")
+    for name, why in found.absent.items():
+        report.print_line(f"{name:>12}  would not run: {why}")
+
+
+def _tell_skipped(lines: list[str], report: Report) -> None:
+    for line in lines[:SHOWN]:
+        report.warn(f"left out: {line}")
+    if len(lines) > SHOWN:
+        report.warn(f"left out: {len(lines) - SHOWN} more, listed in funnel.json")
+
+
+def _lines(funnel: Funnel, written: int) -> list[str]:
+    counts = {name: sum(one.does == name for one in funnel.verdicts) for name in ("keep", "aside", "drop")}
+    seconds = sum(one.shot.seconds for one in funnel.verdicts)
+    lines = [
+        f"{len(funnel.sources)} films, {len(funnel.verdicts)} shots, {seconds / 60:.1f} min",
+        f"{counts['keep']} kept, {counts['aside']} aside, {counts['drop']} thrown out; {written} clips in shards",
+    ]
+    lines += [f"{count:>7}  {reason}" for reason, count in funnel.reasons().items()]
+    spent = sum(funnel.cost.values())
+    if spent > 0:
+        parts = " · ".join(f"{name} {cost:.1f} s" for name, cost in funnel.cost.items())
+        lines.append(f"{parts} ({seconds / spent:.1f} × real time on one core)")
+    return lines

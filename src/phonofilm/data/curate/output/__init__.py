@@ -1,0 +1,1 @@
+"""What is written: shards with an index, a card of the set, and the funnel in numbers."""

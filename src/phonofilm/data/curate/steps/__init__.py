@@ -1,0 +1,1 @@
+"""The steps: each measures one thing of a shot, and nothing else."""

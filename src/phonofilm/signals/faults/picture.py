@@ -1,0 +1,88 @@
+"""Faults of a picture: black, standing still, bars around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from phonofilm.signals.camera_motion import Images
+
+BLACK_PIXEL, BLACK_SHARE = 0.10, 0.98
+"""Luminance below which a pixel is black, and the share of such pixels of a black frame (FFmpeg's `blackdetect`)."""
+
+STILL = 0.0008
+"""Mean change of luminance (0 … 1) between frames of a picture that stands still: less than a codec's own restlessness
+(FFmpeg's `freezedetect` has 0.001)."""
+
+BAR_DARK, BAR_FLAT, BAR_LEAST, BAR_EVEN = 0.06, 0.012, 0.02, 0.02
+"""Bars: luminance of the brightest of their pixels but a hundredth, deviation over a row, the least share of the side
+that they take on both edges, and how much the two may differ (as a share of the side)."""
+
+
+@dataclass(frozen=True)
+class PictureFaults:
+    """Attributes:
+
+    black: seconds of the longest run of black frames. frozen: seconds of the longest run in which nothing changes.
+    frozen_at: when that begins. crop: (left, top, right, bottom) of what is not bars, as shares 0 … 1 of the picture.
+    light: mean luminance, 0 … 1. contrast: deviation of luminance over the pixels, mean over time.
+    """
+
+    black: float
+    frozen: float
+    frozen_at: float
+    crop: tuple[float, float, float, float]
+    light: float
+    contrast: float
+
+
+def picture_faults(images: Images, fps: float) -> PictureFaults:
+    """Faults of luminance [T, h, w], 0 … 1, at a constant rate."""
+    dark = (images < BLACK_PIXEL).mean(axis=(1, 2)) >= BLACK_SHARE
+    change = np.array([np.abs(later - before).mean() for before, later in pairwise(images)])
+    first, length = longest_run(change < STILL)
+    _, black = longest_run(dark)
+    return PictureFaults(
+        black=black / fps,
+        frozen=length / fps,
+        frozen_at=first / fps,
+        crop=crop_of(images),
+        light=float(images.mean()),
+        contrast=float(images.std(axis=(1, 2)).mean()),
+    )
+
+
+def longest_run(flags: np.ndarray) -> tuple[int, int]:
+    """Start and length of the longest stretch of a bool [N] that is true; (0, 0) where none is."""
+    edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
+    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    if not len(starts):
+        return 0, 0
+    best = int((ends - starts).argmax())
+    return int(starts[best]), int(ends[best] - starts[best])
+
+
+def crop_of(images: Images) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) as shares of the picture that lie inside black bars on opposite edges."""
+    few = images[np.linspace(0, len(images) - 1, min(len(images), 24)).round().astype(int)]
+    top, bottom = _bars(few)
+    left, right = _bars(few.transpose(0, 2, 1))
+    return left, top, 1 - right, 1 - bottom
+
+
+def _bars(images: Images) -> tuple[float, float]:
+    """Shares of the height that bars at the top and at the bottom take; (0, 0) for none."""
+    height = images.shape[1]
+    brightest = np.quantile(images, 0.99, axis=2).max(axis=0)
+    uneven = images.std(axis=2).max(axis=0)
+    bar = (brightest < BAR_DARK) & (uneven < BAR_FLAT)
+    if bar.all():
+        return 0.0, 0.0
+    top, bottom = int((~bar).argmax()), int((~bar[::-1]).argmax())
+    apart = abs(top - bottom)
+    if min(top, bottom) < max(1, BAR_LEAST * height) or apart > max(1, BAR_EVEN * height):
+        return 0.0, 0.0
+    # the row where a bar ends is mixed of both: it goes with the bar
+    return (top + 1) / height, (bottom + 1) / height
