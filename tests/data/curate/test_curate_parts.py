@@ -29,10 +29,10 @@ def step(name: str, version: int = 1, needs: tuple[str, ...] = ()) -> Step:
 
 
 def test_a_changed_step_changes_its_own_key_and_those_of_what_depends_on_it():
-    before = keys_of((step("a"), step("b", needs=("a",)), step("c")), SHOT)
-    after = keys_of((step("a", 2), step("b", needs=("a",)), step("c")), SHOT)
+    before = keys_of((step("a"), step("b", needs=("a",)), step("c")), SHOT, {})
+    after = keys_of((step("a", 2), step("b", needs=("a",)), step("c")), SHOT, {})
     assert [name for name in before if before[name] != after[name]] == ["a", "b"]
-    other = keys_of((step("a"),), Shot("b" * 64, 0, SHOT.start, SHOT.stop))
+    other = keys_of((step("a"),), Shot("b" * 64, 0, SHOT.start, SHOT.stop), {})
     assert other["a"] != before["a"]
 
 
@@ -161,7 +161,7 @@ def test_rules_are_set_by_name():
 def test_every_measure_of_a_rule_is_one_that_a_step_makes():
     assert {test.step for test in TESTS} - {"shot", "duplicates", "against", "review"} <= {
         one.name for one in STEPS
-    } | {"text", "onscreen"}
+    } | {"text"}
     assert measures(FINE)["offset"] == 12.0
 
 

@@ -146,6 +146,9 @@ def curate(
     against: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Films of a test set: what is in them is thrown out.")
     ] = None,
+    captioner: Annotated[
+        str, typer.Option(metavar="NAME", help="embedded, hub:MODEL, or an endpoint: https://HOST/v1#MODEL.")
+    ] = "embedded",
     longest: Annotated[float, typer.Option(metavar="S", help="Longer shots are split into equal parts.")] = 20.0,
     validation: Annotated[float, typer.Option(metavar="SHARE", help="Share of films for validation.")] = 0.05,
     test: Annotated[float, typer.Option(metavar="SHARE", help="Share of films for tests.")] = 0.05,
@@ -169,6 +172,7 @@ def curate(
     from phonofilm.data.curate.common.records import Rights
     from phonofilm.data.curate.pipeline import Job
     from phonofilm.data.curate.rules import Rules
+    from phonofilm.data.curate.steps.captions import check_captioner
     from phonofilm.workers import cores
 
     with Session.of(ctx).report("data curate") as report, optional("curating"):
@@ -189,6 +193,7 @@ def curate(
             seed=seed,
             without=tuple(without or ()),
             longest=longest,
+            settings={"captioner": check_captioner(captioner)},
             shares={"validation": validation, "test": test},
             workers=cores() if workers is None else workers,
         )

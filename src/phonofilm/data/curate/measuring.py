@@ -10,12 +10,11 @@ from typing import Any
 
 from phonofilm.data.curate import shots as shot_finding
 from phonofilm.data.curate.common.material import Material
-from phonofilm.data.curate.common.records import Shot, Source
+from phonofilm.data.curate.common.records import Shot, Skipped, Source
 from phonofilm.data.curate.common.results import Entry, Results, read_json, write_json
 from phonofilm.data.curate.common.step import Step, Value, keys_of, plain
 from phonofilm.data.curate.common.work import Outcome, run_all
 from phonofilm.data.curate.registry import STEPS
-from phonofilm.data.curate.sources import Skipped
 from phonofilm.errors import PhonofilmError
 from phonofilm.workers import one_thread
 
@@ -39,6 +38,7 @@ class StepTask:
     shot: Shot
     names: tuple[str, ...]
     known: Mapping[str, Value]
+    settings: Mapping[str, str]
 
 
 def find_all_shots(
@@ -93,6 +93,7 @@ def measure_all(
     workers: int,
     progress: Progress,
     stage: str,
+    settings: Mapping[str, str],
 ) -> tuple[dict[str, dict[str, Value]], list[Skipped], dict[str, float]]:
     """Results of steps (in order, with all that they need) by shot; shots that cannot be read; seconds by step.
 
@@ -102,12 +103,12 @@ def measure_all(
     tasks: list[StepTask] = []
     where: list[tuple[Source, Shot, dict[str, str]]] = []
     for source, shot in shots:
-        keys = keys_of(steps, shot)
+        keys = keys_of(steps, shot, settings)
         known = results.fresh(shot, keys)
         found[shot.key] = dict(known)
         names = tuple(step.name for step in steps if step.name not in known)
         if names:
-            tasks.append(StepTask(source.path, shot, names, known))
+            tasks.append(StepTask(source.path, shot, names, known, settings))
             where.append((source, shot, keys))
     skipped: dict[str, Skipped] = {}
     cost: dict[str, float] = {}
@@ -145,7 +146,9 @@ def _take(
 def _measure(task: StepTask) -> tuple[dict[str, Value], dict[str, float]]:
     with one_thread():
         return run_steps(
-            [step for step in STEPS if step.name in task.names], Material(task.path, task.shot), task.known
+            [step for step in STEPS if step.name in task.names],
+            Material(task.path, task.shot, task.settings),
+            task.known,
         )
 
 

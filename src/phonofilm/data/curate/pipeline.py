@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from phonofilm.data.curate.common.records import Rights, Shot, Source
+from phonofilm.data.curate.common.records import Rights, Shot, Skipped, Source
 from phonofilm.data.curate.common.results import Results, write_json
 from phonofilm.data.curate.common.step import Step, Value, keys_of
 from phonofilm.data.curate.duplicates import Same, find_duplicates
@@ -17,7 +17,7 @@ from phonofilm.data.curate.output.shards import Clip, write_index, write_shards
 from phonofilm.data.curate.registry import chosen_steps
 from phonofilm.data.curate.review import decisions
 from phonofilm.data.curate.rules import DROP, Finding, Rules, does
-from phonofilm.data.curate.sources import Skipped, find_films, identify
+from phonofilm.data.curate.sources import find_films, identify
 from phonofilm.data.curate.splits import split_sources
 
 WORK = ".work"
@@ -31,7 +31,7 @@ class Job:
     Attributes:
         given: films and folders. output: the folder of the set. against: films of a test set, kept out of this one.
         sample: how many shots, drawn at random with `seed`, or None for all. without: steps that are left out.
-        workers: processes; 0 works in this one.
+        workers: processes; 0 works in this one. settings: of steps, by name, such as "captioner".
     """
 
     given: tuple[Path, ...]
@@ -45,6 +45,7 @@ class Job:
     longest: float = 20.0
     shares: Mapping[str, float] = field(default_factory=lambda: {"validation": 0.05, "test": 0.05})
     workers: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def forecast(job: Job, progress: Progress) -> Forecast:
     results = Results(work / "results")
     for shots in known.values():
         for shot in shots:
-            keys = keys_of(steps, shot)
+            keys = keys_of(steps, shot, job.settings)
             fresh = results.fresh(shot, keys)
             for name in keys:
                 missing[name] += name not in fresh
@@ -142,12 +143,12 @@ def curate(job: Job, progress: Progress) -> Funnel:
     shots = _sampled(shots, job.sample, job.seed)
     results = Results(work / "results")
     cheap = tuple(step for step in steps if not step.costly)
-    measured, damaged, cost = measure_all(cheap, shots, results, job.workers, progress, "cheap steps")
+    measured, damaged, cost = measure_all(cheap, shots, results, job.workers, progress, "cheap steps", job.settings)
     originals = find_duplicates(_hashes(measured, shots))
     leaked = _leaked(job, measured, shots, cheap, progress) if job.against else {}
     _mark(measured, shots, originals, leaked, decisions(job.output))
     left = [(source, shot) for source, shot in shots if _stays(job.rules, measured.get(shot.key))]
-    more, damaged_too, cost_too = measure_all(steps, left, results, job.workers, progress, "costly steps")
+    more, damaged_too, cost_too = measure_all(steps, left, results, job.workers, progress, "costly steps", job.settings)
     for key, values in more.items():
         measured[key] = {**measured[key], **values}
     for shot in (shot for _, shot in left if shot.key not in more):
@@ -214,7 +215,7 @@ def _leaked(
     films, _ = identify(find_films(job.against), work / "against.json", Rights(), lambda done, total: None)
     theirs, _ = find_all_shots(films, work / "shots", job.longest, job.workers, progress)
     tests = [(film, shot) for film in films for shot in theirs.get(film.digest, [])]
-    known, _, _ = measure_all(steps, tests, Results(work / "results"), job.workers, progress, "test set")
+    known, _, _ = measure_all(steps, tests, Results(work / "results"), job.workers, progress, "test set", job.settings)
     same_file = {film.digest for film in films}
     found = find_duplicates(_hashes(measured, shots), _hashes(known, tests))
     exact = {shot.key: Same(shot.key, 0.0, 0.0) for source, shot in shots if source.digest in same_file}

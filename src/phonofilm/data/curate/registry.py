@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from phonofilm.data.curate.common.step import Step, in_order
+from phonofilm.data.curate.steps.captions import CAPTION
+from phonofilm.data.curate.steps.content import CONTENT, FACES
 from phonofilm.data.curate.steps.hashes import HASHES
+from phonofilm.data.curate.steps.hearing import EVENTS
+from phonofilm.data.curate.steps.onscreen import ONSCREEN
+from phonofilm.data.curate.steps.speech import SPEECH
 from phonofilm.data.curate.steps.sync import SYNC
 from phonofilm.data.curate.steps.technical import PICTURE, SOUND
 from phonofilm.errors import PhonofilmError
 
-STEPS: tuple[Step, ...] = in_order((PICTURE, SOUND, HASHES, SYNC))
+STEPS: tuple[Step, ...] = in_order((PICTURE, SOUND, HASHES, SYNC, CONTENT, FACES, EVENTS, SPEECH, ONSCREEN, CAPTION))
 
 
 def chosen_steps(left_out: Collection[str] = ()) -> tuple[tuple[Step, ...], dict[str, str]]:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from phonofilm.checkpoint import file_sha256
-from phonofilm.data.curate.common.records import Rights, Source
+from phonofilm.data.curate.common.records import Rights, Skipped, Source
 from phonofilm.data.curate.common.results import read_json, write_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import printable
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".ogv", ".wmv")
 RIGHTS = "rights.toml"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """What is left out of the set, a film or a shot of one, and why in one line."""
-
-    name: str
-    reason: str
 
 
 def find_films(given: Iterable[Path]) -> list[Path]:

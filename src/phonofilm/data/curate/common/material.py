@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,11 +23,11 @@ class Material:
     """Picture and sound of a shot.
 
     Attributes:
-        path: of the source. shot: which part of it.
+        path: of the source. shot: which part of it. settings: of steps, by name.
     """
 
-    def __init__(self, path: Path, shot: Shot) -> None:
-        self.path, self.shot = path, shot
+    def __init__(self, path: Path, shot: Shot, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.path, self.shot, self.settings = path, shot, settings
         self._mono: dict[int, np.ndarray] = {}
 
     @cached_property

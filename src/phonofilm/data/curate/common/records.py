@@ -32,6 +32,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """What is left out of a set, a film or a shot of one, and why in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Shot:
     """A stretch [start, stop) of a source, in seconds of the file's own times.
 

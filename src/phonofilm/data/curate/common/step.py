@@ -26,6 +26,7 @@ class Step:
         version: raised whenever its result would change; then it and all that need it are worked out again.
         run: the measurement. It reads nothing but its arguments.
         needs: steps whose results it takes.
+        takes: steps whose results it also takes where they ran. settings: names of settings that it reads.
         modules: what must be installed for it. packages: distributions whose version changes its result.
         costly: left until cheap steps and near-duplicates have thrown out what they throw out.
     """
@@ -34,6 +35,8 @@ class Step:
     version: int
     run: Callable[[Material, Mapping[str, Value]], Value]
     needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     costly: bool = False
@@ -42,12 +45,14 @@ class Step:
         """Modules that it needs and that are not installed."""
         return [module for module in self.modules if importlib.util.find_spec(module) is None]
 
-    def key(self, shot: Shot, keys: Mapping[str, str]) -> str:
+    def key(self, shot: Shot, keys: Mapping[str, str], settings: Mapping[str, str]) -> str:
         """Hash of everything that the result depends on: the shot's content, this step, and the steps it needs."""
         parts = [
             self.name, str(self.version), shot.source, str(shot.start), str(shot.stop),
             *(f"{name}={metadata.version(name)}" for name in self.packages),
             *(keys[name] for name in self.needs),
+            *(f"{name} {keys.get(name, '')}" for name in self.takes),
+            *(f"{name}: {settings.get(name, '')}" for name in self.settings),
         ]  # fmt: skip
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
@@ -60,7 +65,8 @@ def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     """
     waiting, done = list(steps), dict[str, Step]()
     while waiting:
-        ready = [step for step in waiting if all(name in done for name in step.needs)]
+        later = {step.name for step in waiting}
+        ready = [step for step in waiting if all(name in done for name in step.needs) and not later & set(step.takes)]
         if not ready:
             raise ValueError(f"steps {', '.join(step.name for step in waiting)} need what is not there")
         done |= {step.name: step for step in ready}
@@ -68,11 +74,11 @@ def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(done.values())
 
 
-def keys_of(steps: Sequence[Step], shot: Shot) -> dict[str, str]:
+def keys_of(steps: Sequence[Step], shot: Shot, settings: Mapping[str, str]) -> dict[str, str]:
     """The key of each step for a shot; steps must be `in_order`."""
     keys: dict[str, str] = {}
     for step in steps:
-        keys[step.name] = step.key(shot, keys)
+        keys[step.name] = step.key(shot, keys, settings)
     return keys
 
 

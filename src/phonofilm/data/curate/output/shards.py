@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonofilm.data.curate.common.records import Shot, Source
+from phonofilm.data.curate.common.records import Shot, Skipped, Source
 from phonofilm.data.curate.common.results import read_json, write_json
 from phonofilm.data.curate.common.work import run_all
-from phonofilm.data.curate.sources import Skipped
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
 from phonofilm.files import atomic, printable
