@@ -190,7 +190,8 @@ def summary(funnel: Funnel, written: int) -> dict[str, object]:
 
 
 def _record(one: Verdict, funnel: Funnel) -> dict[str, object]:
-    return record_of(one.source, one.shot, one.results, one.findings, funnel.splits[one.source.digest])
+    reasons = [finding.reason for finding in one.findings]
+    return record_of(one.source, one.shot, one.results, reasons, funnel.splits[one.source.digest])
 
 
 def _sampled(shots: list[tuple[Source, Shot]], count: int | None, seed: int) -> list[tuple[Source, Shot]]:

@@ -16,6 +16,9 @@ STILL = 0.0008
 """Mean change of luminance (0 … 1) between frames of a picture that stands still: less than a codec's own restlessness
 (FFmpeg's `freezedetect` has 0.001)."""
 
+ABRUPT = 0.003
+"""Mean change of luminance at an end of a stretch that is frozen, not at rest."""
+
 BAR_DARK, BAR_FLAT, BAR_LEAST, BAR_EVEN = 0.06, 0.012, 0.02, 0.02
 """Bars: luminance of the brightest of their pixels but a hundredth, deviation over a row, the least share of the side
 that they take on both edges, and how much the two may differ (as a share of the side)."""
@@ -25,7 +28,8 @@ that they take on both edges, and how much the two may differ (as a share of the
 class PictureFaults:
     """Attributes:
 
-    black: seconds of the longest run of black frames. frozen: seconds of the longest run in which nothing changes.
+    black: seconds of the longest run of black frames. frozen: seconds of the longest run in which nothing changes, and
+    that begins or ends all at once, as where frames are repeated.
     frozen_at: when that begins. crop: (left, top, right, bottom) of what is not bars, as shares 0 … 1 of the picture.
     light: mean luminance, 0 … 1. contrast: deviation of luminance over the pixels, mean over time.
     """
@@ -42,7 +46,7 @@ def picture_faults(images: Images, fps: float) -> PictureFaults:
     """Faults of luminance [T, h, w], 0 … 1, at a constant rate."""
     dark = (images < BLACK_PIXEL).mean(axis=(1, 2)) >= BLACK_SHARE
     change = np.array([np.abs(later - before).mean() for before, later in pairwise(images)])
-    first, length = longest_run(change < STILL)
+    first, length = _frozen_run(change)
     _, black = longest_run(dark)
     return PictureFaults(
         black=black / fps,
@@ -54,14 +58,29 @@ def picture_faults(images: Images, fps: float) -> PictureFaults:
     )
 
 
+def _frozen_run(change: np.ndarray) -> tuple[int, int]:
+    """Start and length of the longest stretch that stands still and begins or ends all at once; (0, 0) for none.
+
+    What comes to rest does so little by little, and begins to move again as slowly.
+    """
+    best = 0, 0
+    for first, stop in runs(change < STILL):
+        edges = [*change[max(0, first - 2) : first], *change[stop : stop + 2]]
+        if edges and max(edges) > ABRUPT and stop - first > best[1]:
+            best = first, stop - first
+    return best
+
+
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """First index, and the one after the last, of each stretch of a bool [N] that is true."""
+    edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
+    return list(zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True))
+
+
 def longest_run(flags: np.ndarray) -> tuple[int, int]:
     """Start and length of the longest stretch of a bool [N] that is true; (0, 0) where none is."""
-    edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
-    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
-    if not len(starts):
-        return 0, 0
-    best = int((ends - starts).argmax())
-    return int(starts[best]), int(ends[best] - starts[best])
+    first, stop = max(runs(flags), key=lambda run: run[1] - run[0], default=(0, 0))
+    return first, stop - first
 
 
 def crop_of(images: Images) -> tuple[float, float, float, float]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from phonofilm.data.curate.common.records import Shot, Source
 from phonofilm.data.curate.common.step import Value
-from phonofilm.data.curate.rules import Finding
 
 COLUMNS: Mapping[str, str] = {
     "key": "string", "split": "string", "shard": "string", "file": "string",
@@ -25,7 +24,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 def record_of(
-    source: Source, shot: Shot, results: Mapping[str, Value], findings: Sequence[Finding], split: str
+    source: Source, shot: Shot, results: Mapping[str, Value], reasons: Sequence[str], split: str
 ) -> dict[str, Any]:
     """Everything but the place in a shard."""
     picture, sound = results.get("picture", {}), results.get("sound", {})
@@ -42,5 +41,5 @@ def record_of(
         "caption": caption.get("prompt"), "captions": dict(caption) or None,
         "speech": speech.get("text"), "language": speech.get("language"), "vtt": speech.get("vtt"),
         "events": results.get("events", {}).get("events"),
-        "notes": [finding.reason for finding in findings],
+        "notes": list(reasons),
     }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from phonofilm.data.curate.common.material import Material
 from phonofilm.data.curate.common.step import Step, Value
 from phonofilm.perception.audio.yamnet import YAMNet
+from phonofilm.signals.faults.picture import runs
 from phonofilm.signals.onsets import detect_onsets, onset_strength
 from phonofilm.signals.time_series import Signal
 
@@ -110,8 +111,8 @@ def sounded(
     found = [
         event
         for name, values in scores.items()
-        for first, last in _runs(values >= LEAST)
-        for event in _timed(name, values[first : last + 1], times[first : last + 1], onsets, strength, level, seconds)
+        for first, stop in runs(values >= LEAST)
+        for event in _timed(name, values[first:stop], times[first:stop], onsets, strength, level, seconds)
     ]
     return sorted(found, key=lambda event: (event.start, event.name))
 
@@ -149,12 +150,6 @@ def _died(level: Signal, start: float, stop: float) -> float:
     values, times = level.values[within], level.times[within]
     alive = np.flatnonzero(values > values.max() - FALL)
     return min(stop, float(times[alive[-1]]) + 0.5 / level.rate)
-
-
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """First and last index of each stretch that is true."""
-    edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
-    return list(zip(np.flatnonzero(edges > 0).tolist(), (np.flatnonzero(edges < 0) - 1).tolist(), strict=True))
 
 
 @cache
