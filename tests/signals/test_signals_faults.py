@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import resample_poly
 
 from phonofilm.signals.dissolves import dissolves
-from phonofilm.signals.faults.picture import crop_of, longest_run, picture_faults
+from phonofilm.signals.faults.picture import combed, crop_of, longest_run, picture_faults
 from phonofilm.signals.faults.sound import channels_apart, click_times, clipped_share, cutoff_of, sound_faults
 from phonofilm.signals.fingerprint import sound_distance, sound_fingerprint
 
@@ -52,6 +52,23 @@ def test_a_picture_that_stands_still_is_told():
     assert found.frozen == pytest.approx(1.0)
     assert found.frozen_at == pytest.approx(0.5)
     assert picture_faults(pictures(), 24).frozen == 0
+
+
+def test_woven_rows_are_told_from_whole_frames():
+    film = (255 * pictures(24, fine=3)).astype(np.uint8)
+    woven = film[::2].copy()
+    woven[:, 1::2] = film[1::2, 1::2]
+    assert combed(woven) == 1
+    assert combed(film) == 0
+    assert combed(np.repeat(film[:1], 5, axis=0)) == 0  # nothing moves
+
+
+def test_what_comes_to_rest_is_not_frozen():
+    film = pictures(60, hold=1)
+    rest = np.stack([film[min(step, 20)] for step in range(60)])
+    assert picture_faults(rest, 24).frozen > 1  # all at once
+    slower = film[20] * 0.0 + np.linspace(0.0, 1.0, 30)[:, None, None] ** 0.02 * film[20]
+    assert picture_faults(np.concatenate([slower, np.repeat(film[20:21], 60, axis=0)]).astype("f4"), 24).frozen == 0
 
 
 def test_bars_are_cropped_and_a_dark_edge_is_not():

@@ -18,11 +18,11 @@ QUARTERS = (0.25, 0.5, 0.75)
 FAR, WIDE, STEP = 0.055, 0.45, 0.03
 """Mean difference of the two pictures, and the share of blocks that differ by more than `STEP`, at least."""
 
-UNLIKE = 0.7
+UNLIKE = 0.6
 """Mean square of their difference over the sum of their variances, at least: 1 for two that have nothing in common.
 What glides is like itself a moment later, and blurred enough, it seems to go straight."""
 
-OFF_LINE, OFF_FINE, OFF_PACE = 0.2, 0.4, 0.13
+OFF_LINE, OFF_FINE, OFF_PACE = 0.24, 0.45, 0.15
 """How far the frames between may lie off the line in blocks and in pixels, as a share of the line's length, and how far
 α may be off the time that has passed."""
 

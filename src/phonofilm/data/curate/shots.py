@@ -26,6 +26,10 @@ SIDE, TINY = 72, 32
 RATIO, LEAST = 3.0, 8.0
 """PySceneDetect's adaptive threshold, and the least change of hue, saturation and lightness (0 … 255) of a cut."""
 
+AFTER, STAYS = 0.7, 0.5
+"""Seconds on either side of a change at which the pictures must still differ, and by which share of the change: after a
+flash the same picture comes back."""
+
 CLOSE = 0.25
 """Seconds that cuts are apart at least: what flashes is no cut."""
 
@@ -41,7 +45,8 @@ def find_shots(path: Path, digest: str, longest: float = 20.0) -> list[Shot]:
     """
     times, end, cuts, tiny = _looked_through(path)
     fps = 1 / float(np.median(np.diff([float(time) for time in times]))) if len(times) > 1 else 25.0
-    mixed = dissolves(tiny, fps)
+    cuts = [cut for cut in cuts if stays(tiny, cut - 1, cut, round(AFTER * fps))]
+    mixed = [(first, stop) for first, stop in dissolves(tiny, fps) if stays(tiny, first, stop, round(AFTER * fps))]
     return shots_between(digest, [*times, end], cuts, mixed, longest)
 
 
@@ -68,6 +73,21 @@ def shots_between(
             closed = after if place == len(parts) - 1 else "split"
             found.append(Shot(digest, len(found), times[one], times[other], opened, closed))
     return found
+
+
+def stays(tiny: np.ndarray, last: int, first: int, away: int) -> bool:
+    """Whether pictures uint8 [T, h, w] further away differ as those on both sides of a change do.
+
+    Args:
+        last, first: the last frame before it and the first one after it.
+        away: frames from there that are looked at.
+    """
+
+    def apart(one: int, other: int) -> float:
+        pair = tiny[[max(one, 0), min(other, len(tiny) - 1)]].astype(np.float32)
+        return float(np.abs(pair[1] - pair[0]).mean())
+
+    return apart(last - away, first + away) > STAYS * apart(last, first)
 
 
 def _parts(times: list[Fraction], first: int, stop: int, longest: float) -> list[tuple[int, int]]:

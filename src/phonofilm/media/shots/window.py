@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
@@ -24,8 +22,6 @@ LEAD = Fraction(1, 5)
 """Seconds of sound that are decoded before the part, so that a codec that overlaps its blocks has settled."""
 LEADS = (0, 2, 10, 60)
 """Seconds before the part from which its keyframe is looked for, one after the other."""
-COMBED = 48
-"""Frames that are looked at for combs, from the middle of the part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +32,7 @@ class Window:
         frames: uint8 [T, h, w, 3], small. times: float64 [T], when each is first shown. seconds: length of the part.
         waveform: float32 [C, N] over the whole part, silence where nothing is stored; None without a sound track.
         stored: seconds of the part in which sound is stored.
-        combed: share of frames in which the rows of two moments are woven together (FFmpeg's `idet`).
+        whole: uint8 [K, H, W], luminance of frames from the middle as they are stored, if they were asked for.
     """
 
     frames: np.ndarray
@@ -45,7 +41,7 @@ class Window:
     waveform: np.ndarray | None
     sample_rate: int
     stored: float
-    combed: float
+    whole: np.ndarray
 
     @property
     def fps(self) -> float:
@@ -60,37 +56,38 @@ class Window:
         return self.frames[np.maximum(np.searchsorted(self.times, ticks + 0.5 / self.fps) - 1, 0)]
 
 
-def read_window(path: Path, start: Fraction, stop: Fraction, side: int = 128, combs: bool = False) -> Window:
+def read_window(path: Path, start: Fraction, stop: Fraction, side: int = 128, whole: int = 0) -> Window:
     """Frames that are first shown in [start, stop), and the sound of that time.
 
     Args:
         start, stop: in the file's own times.
         side: pixels of the short side of the pictures.
-        combs: whether to look for interlaced rows, which costs a pass over whole frames.
+        whole: how many frames are also given in their own size.
 
     Raises:
         PhonofilmError: a part that cannot be decoded, or in which there is no picture.
     """
-    frames, times, combed = _pictures(path, start, stop, side, combs)
+    frames, times, kept = _pictures(path, start, stop, side, whole)
     waveform, rate, stored = window_sound(path, start, stop)
-    return Window(np.stack(frames), np.array(times), float(stop - start), waveform, rate, stored, combed)
+    return Window(np.stack(frames), np.array(times), float(stop - start), waveform, rate, stored, kept)
 
 
 def _pictures(
-    path: Path, start: Fraction, stop: Fraction, side: int, combs: bool
-) -> tuple[list[np.ndarray], list[float], float]:
+    path: Path, start: Fraction, stop: Fraction, side: int, whole: int
+) -> tuple[list[np.ndarray], list[float], np.ndarray]:
     def damaged() -> PhonofilmError:
         return PhonofilmError(f"{path.name} is damaged: its picture from {float(start):.2f} s on cannot be read")
 
     frames: list[np.ndarray] = []
     times: list[float] = []
+    kept: list[np.ndarray] = []
     with opened(path) as container:
         video, _ = streams(container)
         if video is None:
             raise PhonofilmError(f"{path.name} has no picture")
-        small, comb = SmallFrames(path, limited(video), side), _Combs(video)
+        small = SmallFrames(path, limited(video), side)
         middle = start + (stop - start) / 2
-        near = Fraction(COMBED, 2) / next(iter(hints(video)), Fraction(25))
+        near = Fraction(whole, 2) / next(iter(hints(video)), Fraction(25))
         seek_before(container, video, start, damaged)
         for _, decoded in decoded_packets(container, [video], damaged):
             for frame in decoded:
@@ -101,14 +98,22 @@ def _pictures(
                     break
                 frames.append(small(frame))
                 times.append(float(time - start))
-                if combs and abs(time - middle) <= near:
-                    comb.look(frame)
+                if len(kept) < whole and time >= middle - near:
+                    kept.append(_luminance(frame, damaged))
             else:
                 continue
             break
     if not frames:
         raise damaged()
-    return frames, times, comb.share()
+    alike = [one for one in kept if one.shape == kept[0].shape]
+    return frames, times, np.stack(alike) if alike else np.zeros((0, 0, 0), np.uint8)
+
+
+def _luminance(frame: Any, damaged: Any) -> np.ndarray:
+    try:
+        return np.asarray(frame.reformat(format="gray").to_ndarray())
+    except DECODER_ERRORS as error:
+        raise damaged() from error
 
 
 def window_sound(path: Path, start: Fraction, stop: Fraction) -> tuple[np.ndarray | None, int, float]:
@@ -186,47 +191,3 @@ def seek_before(container: Any, stream: Any, time: Fraction, damaged: Any) -> No
 
 def _key_time(packet: Any) -> Fraction | None:
     return seconds_of(packet.pts, packet.time_base) if packet.size and packet.is_keyframe else None
-
-
-class _Combs:
-    """FFmpeg's `idet` over frames that follow one another."""
-
-    def __init__(self, video: Any) -> None:
-        self._unit, self._graph, self._found = video.time_base, None, [0, 0]
-
-    def look(self, frame: Any) -> None:
-        try:
-            if self._graph is None:
-                self._graph = self._made(frame)
-            self._graph.push(frame)
-            self._take(self._graph.pull().metadata)
-        except (BlockingIOError, EOFError):  # it waits for the next frame
-            return
-        except DECODER_ERRORS:  # of another size or format than the first
-            self._graph = None
-
-    def share(self) -> float:
-        woven, whole = self._found
-        return woven / (woven + whole) if woven + whole else 0.0
-
-    def _made(self, frame: Any) -> Any:
-        graph = av.filter.Graph()
-        parts = (
-            graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format.name,
-                time_base=self._unit or Fraction(1, 25),
-            ),
-            graph.add("idet"),
-            graph.add("buffersink"),
-        )
-        for one, other in pairwise(parts):
-            one.link_to(other)
-        graph.configure()
-        return graph
-
-    def _take(self, found: Any) -> None:
-        kind = found.get("lavfi.idet.multiple.current_frame", "")
-        self._found[0] += kind in ("tff", "bff")
-        self._found[1] += kind == "progressive"

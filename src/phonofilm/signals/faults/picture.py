@@ -19,6 +19,10 @@ STILL = 0.0008
 ABRUPT = 0.003
 """Mean change of luminance at an end of a stretch that is frozen, not at rest."""
 
+MOVES, MUCH, WOVEN = 8, 0.0005, 0.75
+"""Levels of 255 by which a pixel changes that moves, the share of such pixels in which combs can be seen, and how much
+further a row is from its neighbours than they are from one another, if they are of another moment."""
+
 BAR_DARK, BAR_FLAT, BAR_LEAST, BAR_EVEN = 0.06, 0.012, 0.02, 0.02
 """Bars: luminance of the brightest of their pixels but a hundredth, deviation over a row, the least share of the side
 that they take on both edges, and how much the two may differ (as a share of the side)."""
@@ -75,6 +79,25 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     """First index, and the one after the last, of each stretch of a bool [N] that is true."""
     edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
     return list(zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True))
+
+
+def combed(rows: np.ndarray) -> float:
+    """Share of frames uint8 [T, H, W] in which rows of two moments are woven together, of those in which much moves.
+
+    Where something moves, every other row of a woven frame is alike, and those between are not; in a whole frame
+    neighbours are the most alike.
+    """
+    if len(rows) < 2 or rows.shape[1] < 8:
+        return 0.0
+    found = []
+    for before, now in pairwise(rows.astype(np.int16)):
+        moves = (np.abs(now - before) > MOVES)[1:-1]
+        if moves.mean() < MUCH:
+            continue
+        between = np.abs(2 * now[1:-1] - now[:-2] - now[2:])[moves].mean() / 2
+        across = np.abs(now[:-2] - now[2:])[moves].mean()
+        found.append(between > WOVEN * across)
+    return float(np.mean(found)) if found else 0.0
 
 
 def longest_run(flags: np.ndarray) -> tuple[int, int]:

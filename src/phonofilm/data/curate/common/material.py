@@ -18,6 +18,9 @@ from phonofilm.signals.motion import luminance
 SIDE = 128
 """Pixels of the short side that steps see, if the film has as many."""
 
+WHOLE = 10
+"""Frames that steps see in their own size, from the middle of the shot."""
+
 
 class Material:
     """Picture and sound of a shot.
@@ -37,7 +40,7 @@ class Material:
         Raises:
             PhonofilmError: damage in the file.
         """
-        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, combs=True)
+        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, WHOLE)
 
     @property
     def fps(self) -> float:

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from phonofilm.data.curate.common.material import Material
 from phonofilm.data.curate.common.step import Step, Value
 from phonofilm.signals.dropouts import sound_dropouts
-from phonofilm.signals.faults.picture import picture_faults
+from phonofilm.signals.faults.picture import combed, picture_faults
 from phonofilm.signals.faults.sound import sound_faults
 
 
 def _picture(material: Material, known: Mapping[str, Value]) -> Value:
     window = material.window
     found = asdict(picture_faults(material.images, material.fps))
-    return {**found, "combed": window.combed, "fps": window.fps, "frames": len(window.frames)}
+    return {**found, "combed": combed(window.whole), "fps": window.fps, "frames": len(window.frames)}
 
 
 def _sound(material: Material, known: Mapping[str, Value]) -> Value:
