@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phonofilm.app.reports.curation.page import write_report
 from phonofilm.app.session import Report
 from phonofilm.data.curate.pipeline import Forecast, Funnel, Job, curate, forecast, summary, write_set
 
@@ -16,12 +17,14 @@ def run(job: Job, report: Report, dry_run: bool) -> None:
         return
     funnel = curate(job, report.progress)
     written, lost = write_set(job, funnel, report.progress)
+    page = write_report(job.output / "report.html", funnel, job.rules, written, job.seed, report.progress)
     for step, why in funnel.absent.items():
         report.warn(f"step {step} did not run: {why}")
     _tell_skipped([f"{one.name}: {one.reason}" for one in (*funnel.skipped, *lost)], report)
     report.set_fields(folder=str(job.output), **summary(funnel, written))
     report.set_fields(cost={name: round(spent, 3) for name, spent in funnel.cost.items()})
-    report.print_line(str(job.output))
+    report.set_fields(report=str(page))
+    report.print_line(str(page))
     for line in _lines(funnel, written):
         report.print_line(line)
 
