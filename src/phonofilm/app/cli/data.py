@@ -198,3 +198,61 @@ def curate(
             workers=cores() if workers is None else workers,
         )
         run(job, report, dry_run)
+
+
+@data.command()
+def remove(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A film, or its name or digest in the index.")],
+    output: Set,
+    weights: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Weights that are asked whether they had seen it.")
+    ] = None,
+) -> None:
+    """Take a film out of a set for good: out of shards, index, results and report. Says which weights had seen it.
+
+    [dim]$[/] phonofilm data remove films/a.mp4 -o data/
+    [dim]$[/] phonofilm data remove 3f2a9c04 -o data/ --weights runs/
+    """
+    from phonofilm.data.curate.removal import remove_source
+
+    with Session.of(ctx).report("data remove") as report, optional("a set of clips"):
+        done = remove_source(output, source, weights or ())
+        report.set_fields(**vars(done))
+        report.print_line(f"{done.source[:12]} is out of {output}: {done.clips} clips, results of {done.results} shots")
+        if done.versions:
+            names = " ".join(version[:12] for version in done.versions)
+            report.print_line(f"it was in {len(done.versions)} versions of the set: {names}")
+        for path in done.weights:
+            report.warn(f"{path} was trained on it")
+        if weights and not done.weights:
+            report.print_line("no weights there say that they had seen it")
+
+
+@data.command()
+def review(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the set.")],
+    keep: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A shot to keep whatever its faults.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A shot to throw out.")] = None,
+    undo: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A shot to leave to the rules again.")] = None,
+) -> None:
+    """Keep or throw out shots by hand, which later runs of data curate obey; without options, list what was decided.
+
+    Keys of shots are in report.html and in the index.
+
+    [dim]$[/] phonofilm data review data/ --drop 3f2a9c04d1e2-00012000-00015500
+    [dim]$[/] phonofilm data review data/
+    """
+    from phonofilm.app.jobs.curation import check_keys
+    from phonofilm.data.curate.review import decide, decisions
+
+    with Session.of(ctx).report("data review") as report:
+        made = {**dict.fromkeys(keep or (), "keep"), **dict.fromkeys(drop or (), "drop")}
+        made |= dict.fromkeys(undo or (), "undecided")
+        check_keys(output, made)
+        held = decide(output, made) if made else decisions(output)
+        report.set_fields(decisions=held)
+        for key, decision in held.items():
+            report.print_line(f"{decision}  {key}")
+        report.print_line(f"{len(held)} decisions" + ("; run phonofilm data curate again" if made else ""))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from glob import escape
+from pathlib import Path
+
 from phonofilm.app.reports.curation.page import write_report
 from phonofilm.app.session import Report
-from phonofilm.data.curate.pipeline import Forecast, Funnel, Job, curate, forecast, summary, write_set
+from phonofilm.data.curate.pipeline import WORK, Forecast, Funnel, Job, curate, forecast, summary, write_set
+from phonofilm.errors import PhonofilmError
 
 SHOWN = 12
 """Films and shots that cannot be read are told one by one up to so many."""
@@ -27,6 +32,20 @@ def run(job: Job, report: Report, dry_run: bool) -> None:
     report.print_line(str(page))
     for line in _lines(funnel, written):
         report.print_line(line)
+
+
+def check_keys(folder: Path, keys: Iterable[str]) -> None:
+    """Refuse keys that no shot of a set has.
+
+    Raises:
+        PhonofilmError: there is no set, or such a key.
+    """
+    results = folder / WORK / "results"
+    if not results.is_dir():
+        raise PhonofilmError(f"{folder} is no set; name the folder that phonofilm data curate wrote")
+    for key in keys:
+        if Path(key).name != key or not any(results.glob(f"*/{escape(key)}.json")):
+            raise PhonofilmError(f"no shot of {folder} has the key {key}; keys are in report.html and in the index")
 
 
 def _tell_forecast(found: Forecast, report: Report) -> None:

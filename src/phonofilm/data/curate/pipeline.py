@@ -12,6 +12,7 @@ from phonofilm.data.curate.common.results import Results, write_json
 from phonofilm.data.curate.common.step import Step, Value, keys_of
 from phonofilm.data.curate.duplicates import Same, find_duplicates
 from phonofilm.data.curate.measuring import Progress, find_all_shots, kept_shots, measure_all
+from phonofilm.data.curate.output.card import write_card
 from phonofilm.data.curate.output.record import COLUMNS, record_of
 from phonofilm.data.curate.output.shards import Clip, write_index, write_shards
 from phonofilm.data.curate.registry import chosen_steps
@@ -19,6 +20,7 @@ from phonofilm.data.curate.review import decisions
 from phonofilm.data.curate.rules import DROP, Finding, Rules, does
 from phonofilm.data.curate.sources import find_films, identify
 from phonofilm.data.curate.splits import split_sources
+from phonofilm.data.curate.versions import note_version, removed_sources
 
 WORK = ".work"
 """Folder inside a set in which results are kept."""
@@ -110,9 +112,7 @@ def forecast(job: Job, progress: Progress) -> Forecast:
     """
     steps, absent = chosen_steps(job.without)
     work = job.output / WORK
-    sources, skipped = identify(
-        find_films(job.given), work / "films.json", job.rights, lambda done, total: progress("films", done, total)
-    )
+    sources, skipped = _sources(job, progress)
     kept = {source.digest: kept_shots(work / "shots", source.digest, job.longest) for source in sources}
     known = {digest: shots for digest, shots in kept.items() if shots is not None}
     missing = dict.fromkeys((step.name for step in steps), 0)
@@ -135,9 +135,7 @@ def curate(job: Job, progress: Progress) -> Funnel:
     """
     steps, absent = chosen_steps(job.without)
     work = job.output / WORK
-    sources, skipped = identify(
-        find_films(job.given), work / "films.json", job.rights, lambda done, total: progress("films", done, total)
-    )
+    sources, skipped = _sources(job, progress)
     found, unread = find_all_shots(sources, work / "shots", job.longest, job.workers, progress)
     shots = [(source, shot) for source in sources for shot in found.get(source.digest, [])]
     shots = _sampled(shots, job.sample, job.seed)
@@ -172,6 +170,7 @@ def write_set(job: Job, funnel: Funnel, progress: Progress) -> tuple[int, list[S
         clips, job.output, job.output / WORK / "shards.json", job.workers, lambda d, t: progress("shards", d, t)
     )
     write_index(job.output / "index.parquet", rows, COLUMNS)
+    write_card(job.output, rows, note_version(job.output, rows))
     write_json(job.output / "funnel.json", summary(funnel, len(rows)))
     return len(rows), lost
 
@@ -187,6 +186,16 @@ def summary(funnel: Funnel, written: int) -> dict[str, object]:
         "duplicates": {key: vars(same) | {"sound": None if same.sound != same.sound else same.sound}
                        for key, same in funnel.originals.items()},
     }  # fmt: skip
+
+
+def _sources(job: Job, progress: Progress) -> tuple[list[Source], list[Skipped]]:
+    """Films by content, without those that were taken out of the set for good."""
+    memory, out = job.output / WORK / "films.json", removed_sources(job.output)
+    found, skipped = identify(
+        find_films(job.given), memory, job.rights, lambda done, total: progress("films", done, total)
+    )
+    gone = [Skipped(source.name, "it was taken out of this set") for source in found if source.digest in out]
+    return [source for source in found if source.digest not in out], [*skipped, *gone]
 
 
 def _record(one: Verdict, funnel: Funnel) -> dict[str, object]:

@@ -124,17 +124,18 @@ def _facts(funnel: Funnel, written: int) -> Iterator[str]:
 def _reasons(funnel: Funnel, rules: Rules) -> Iterator[str]:
     yield "<h2>Reasons</h2>"
     yield (
-        "<p>Each line is one measure of all shots. The mark is the threshold: move it, and all counts follow. A shot may "
-        "have several reasons; <b>alone</b> counts those that it would be kept without.</p>"
+        "<p>Each line is one measure of all shots. The mark is the threshold: move it, and all counts follow. A shot "
+        "may have several reasons; <b>alone</b> counts those that it would be kept without.</p>"
     )
     yield '<p class="command" id="command" hidden></p>'
     yield '<div class="wide"><table class="reasons"><tr><th>reason</th><th>does</th><th class="n">shots</th>'
     yield '<th class="n">alone</th><th>how the measure is spread</th><th>threshold</th></tr>'
     for test in TESTS:
+        does = rules.actions[test.reason]
         yield (
-            f'<tr data-reason="{escape(test.reason)}"><td><b>{escape(test.reason)}</b><small>{escape(test.says)}</small>'
-            f'</td><td class="does {rules.actions[test.reason]}">{rules.actions[test.reason]}</td>'
-            '<td class="n count"></td><td class="n alone"></td><td class="spread"></td><td class="move"></td></tr>'
+            f'<tr data-reason="{escape(test.reason)}"><td><b>{escape(test.reason)}</b>'
+            f'<small>{escape(test.says)}</small></td><td class="does {does}">{does}</td><td class="n count"></td>'
+            '<td class="n alone"></td><td class="spread"></td><td class="move"></td></tr>'
         )
     yield "</table></div>"
 
@@ -152,11 +153,11 @@ def _clip(one: Verdict, players: Mapping[str, str]) -> str:
     caption = one.results.get("caption", {}).get("prompt", "")
     sync = one.results.get("sync", {})
     offset = f"offset {sync['offset_ms']:+.0f} ms" if sync.get("known") else ""
-    lines = [part for part in (found, offset, caption) if part]
+    notes = "".join(f"<small>{escape(part)}</small>" for part in (found, offset, caption) if part)
     return (
         f"<figure>{players.get(one.shot.key, '<p>cannot be copied</p>')}<figcaption>"
         f"<b>{escape(one.source.path.name)}</b> {float(one.shot.start):.2f} – {float(one.shot.stop):.2f} s "
-        f"<code>{one.shot.key}</code>{''.join(f'<small>{escape(line)}</small>' for line in lines)}</figcaption></figure>"
+        f"<code>{one.shot.key}</code>{notes}</figcaption></figure>"
     )
 
 
