@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from curate_films import film
 from safetensors.torch import save_file
 
+from curate_films import film
 from phonofilm import PhonofilmError
 from phonofilm.data.curate.common.records import Rights
 from phonofilm.data.curate.output.record import COLUMNS

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from curate_films import RATE, film, voice
 
+from curate_films import RATE, film, voice
 from phonofilm import PhonofilmError
 from phonofilm.data.curate import measuring, pipeline
 from phonofilm.data.curate.common.records import Rights

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from curate_films import film, scene
 
+from curate_films import film, scene
 from phonofilm import PhonofilmError
 from phonofilm.data.curate.common.material import Material
 from phonofilm.data.curate.common.records import Shot
