@@ -50,6 +50,7 @@ def test_picture_ears_and_words_turn_together(store: RawStore) -> None:
     assert record.events[0].pan == 0.4
     assert record.events[0].box == pytest.approx((0.7, 0.2, 0.9, 0.4))
     assert mirrored.digest() != store.digest()
+    assert [Mirrored.of(store, skip=1).family(row) for row in range(2)] == ["strike", "talk"]
 
 
 def test_twice_turned_is_as_before(store: RawStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -327,3 +327,24 @@ def test_latents_of_stems_keep_each_sound_and_its_prompt_apart(tmp_path: Path) -
 def test_stems_are_missed_in_a_source_without_any(tmp_path: Path) -> None:
     with pytest.raises(PhonofilmError, match="no stems"):
         write_latents(FakeSource(), 3, small_encoder(), tmp_path, stems=True)
+
+
+def test_latents_of_more_folders_follow(tmp_path: Path) -> None:
+    encoder = small_encoder()
+    write_latents(FakeSource(3), 3, encoder, tmp_path / "a", shard=2, batch=2)
+    write_latents(FakeSource(2), 2, encoder, tmp_path / "b", shard=2, batch=2)
+    one, both = LatentStore(tmp_path / "a"), LatentStore(tmp_path / "a", [tmp_path / "b"])
+    assert len(both) == 5
+    assert both.captions([2, 3, 4]) == ["clip 2", "clip 0", "clip 1"]
+    assert torch.equal(both.latents("video", [3, 2]), one.latents("video", [0, 2]))
+    assert torch.equal(both.text([4]).states, one.text([1]).states)
+    assert both.digest() != one.digest()
+
+
+def test_latents_of_other_codecs_do_not_follow(tmp_path: Path) -> None:
+    encoder = small_encoder()
+    write_latents(FakeSource(2), 2, encoder, tmp_path / "a", shard=2, batch=2)
+    other = replace(encoder, hashes={**encoder.hashes, "video_vae": "w"})
+    write_latents(FakeSource(2), 2, other, tmp_path / "b", shard=2, batch=2)
+    with pytest.raises(PhonofilmError, match="b have another video_vae than those in"):
+        LatentStore(tmp_path / "a", [tmp_path / "b"])

@@ -84,22 +84,21 @@ def _stems(source: ClipSource, rows: Sequence[int]) -> Tensor:
 
 
 class LatentStore:
-    """A folder of latents, memory-mapped.
+    """A folder of latents, memory-mapped; the rows of `more` folders, of the same grid and codecs, follow.
 
     Raises:
-        PhonofilmError: a folder without a finished store, or with one of another format.
+        PhonofilmError: a folder without a finished store, with one of another format, or folders that do not fit.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.facts = read_facts(self.folder)
-        if not (self.folder / NULL).exists() or "count" not in self.facts:
-            raise PhonofilmError(f"the latents in {folder} are not finished; run the same precompute command again")
-        if (written := self.facts.get("format", FORMAT)) not in (FORMAT, STEMS_FORMAT):
-            raise PhonofilmError(
-                f"{folder} holds latents of format {written}, and {FORMAT} and {STEMS_FORMAT} are read: encode again"
-            )
-        self.shards = Shards(folder, PREFIX)
+    def __init__(self, folder: str | Path, more: Sequence[str | Path] = ()) -> None:
+        self.folders = [Path(place) for place in (folder, *more)]
+        self.folder = self.folders[0]
+        facts = [_finished(place) for place in self.folders]
+        for place, other in zip(self.folders, facts, strict=True):
+            if differing := sorted(name for name in facts[0] | other if _differs(name, facts[0], other)):
+                raise PhonofilmError(f"the latents in {place} have another {differing[0]} than those in {folder}")
+        self.facts = {**facts[0], "count": sum(int(part["count"]) for part in facts)}
+        self.shards = Shards(folder, PREFIX, more)
         null = load_tensors(self.folder / NULL)[0]
         self.null_states = null["states"]
         self.silence = null.get("silence")
@@ -135,7 +134,7 @@ class LatentStore:
         return Text(*(part.unflatten(0, tuple(own.shape)) for part in (text.states, text.mask)))
 
     def captions(self, rows: Sequence[int]) -> list[str]:
-        records = read_manifest(self.folder / "manifest.jsonl")
+        records = [record for folder in self.folders for record in read_manifest(folder / "manifest.jsonl")]
         return [records[row].caption for row in rows]
 
     def grid(self, patch: tuple[int, int, int]) -> Grid:
@@ -150,6 +149,22 @@ class LatentStore:
     def _states(self, name: str, row: int, place: tuple[int, ...]) -> Tensor:
         length = int(self.shards.row(f"{name}_length", row)[place])
         return self.shards.row(name, row)[place][:length]
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    """What a store says of itself, if it is finished and its format is read."""
+    facts = read_facts(folder)
+    if not (folder / NULL).exists() or "count" not in facts:
+        raise PhonofilmError(f"the latents in {folder} are not finished; run the same precompute command again")
+    if (written := facts.get("format", FORMAT)) not in (FORMAT, STEMS_FORMAT):
+        raise PhonofilmError(
+            f"{folder} holds latents of format {written}, and {FORMAT} and {STEMS_FORMAT} are read: encode again"
+        )
+    return facts
+
+
+def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return name not in ("source", "count", "shard") and one.get(name) != other.get(name)
 
 
 def _padded(states: Sequence[Tensor]) -> Text:

@@ -36,9 +36,9 @@ class Mirrored:
     rows: tuple[int, ...]
 
     @staticmethod
-    def of(store: RawStore, without: Sequence[str] = ()) -> Mirrored:
-        """All clips but those of the families `without`."""
-        return Mirrored(store, tuple(row for row in range(len(store)) if store.family(row) not in without))
+    def of(store: RawStore, without: Sequence[str] = (), skip: int = 0) -> Mirrored:
+        """All clips but the first `skip`, which may be held out, and those of the families `without`."""
+        return Mirrored(store, tuple(row for row in range(skip, len(store)) if store.family(row) not in without))
 
     @property
     def fps(self) -> Fraction | int:

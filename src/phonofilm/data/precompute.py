@@ -3,7 +3,7 @@
 python -m phonofilm.data.precompute raw --families bounce,strike -n 4000 -o data/raw
 python -m phonofilm.data.precompute film FILM.mp4 --seconds 6 --fps 25 --start 0 --stop 480 -o data/film
 python -m phonofilm.data.precompute latents --raw data/raw -o data/latents
-python -m phonofilm.data.precompute latents --raw data/raw --mirror --without strike -o data/mirrored
+python -m phonofilm.data.precompute latents --raw data/raw --mirror --without strike --skip 48 -o data/mirrored
 python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights/ -o data/latents
 """
 
@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FAMILIES",
         help="with --mirror: not these families (strike: bars lie in order)",
     )
+    latents.add_argument(
+        "--skip", type=int, default=0, metavar="N", help="with --mirror: not the first N clips, which are held out"
+    )
     latents.add_argument("--shard", type=int, default=1000, help="clips to a file")
     latents.add_argument("--device", default="cpu")
     latents.set_defaults(run=_latents)
@@ -116,12 +119,14 @@ def _latents(given: argparse.Namespace) -> None:
 
     if given.mirror and given.raw is None:
         raise PhonofilmError("--mirror needs --raw: clips that are drawn on the fly can be drawn anew")
-    if given.without and not given.mirror:
-        raise PhonofilmError("--without goes with --mirror")
+    if (given.without or given.skip) and not given.mirror:
+        raise PhonofilmError("--without and --skip go with --mirror")
+    if given.skip < 0:
+        raise PhonofilmError(f"--skip {given.skip}: it starts at 0")
     if given.raw is not None:
         source: ClipSource = RawStore(given.raw)
         if given.mirror:
-            source = Mirrored.of(source, tuple(name for name in given.without.split(",") if name))
+            source = Mirrored.of(source, tuple(name for name in given.without.split(",") if name), given.skip)
         count = _count(given.n, len(source))
     else:
         source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed, edition=given.edition)

@@ -16,18 +16,20 @@ from phonofilm.errors import PhonofilmError
 
 
 class Shards:
-    """Rows of all `{prefix}-*.safetensors` files of a folder, as if they were one.
+    """Rows of all `{prefix}-*.safetensors` files of a folder, and then of `more` folders, as if they were one.
 
     Raises:
         PhonofilmError: a folder without shards, or a shard that is cut short.
     """
 
-    def __init__(self, folder: str | Path, prefix: str) -> None:
+    def __init__(self, folder: str | Path, prefix: str, more: Sequence[str | Path] = ()) -> None:
         from safetensors import SafetensorError, safe_open
 
-        self.paths = sorted(Path(folder).glob(f"{prefix}-*.safetensors"))
-        if not self.paths:
-            raise PhonofilmError(f"no {prefix}-*.safetensors in {folder}; see python -m phonofilm.data.precompute")
+        self.paths: list[Path] = []
+        for place in (folder, *more):
+            if not (found := sorted(Path(place).glob(f"{prefix}-*.safetensors"))):
+                raise PhonofilmError(f"no {prefix}-*.safetensors in {place}; see python -m phonofilm.data.precompute")
+            self.paths += found
         self._files: list[Any] = []
         counts: list[int] = []
         for path in self.paths:

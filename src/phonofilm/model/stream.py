@@ -82,7 +82,7 @@ class Stream(nn.Module):
 
     def start_as_zero(self) -> None:
         """Predict zero, whatever comes in; conditions add nothing."""
-        last = [] if self.detail is None else [self.detail.leave]
+        last: list[nn.Module] = [] if self.detail is None else [self.detail.leave]
         last += [] if self.entry is None else [self.entry.leave]
         for layer in (self.out, self.token_conditions, self.modulation_conditions, *last):
             for parameter in layer.parameters():

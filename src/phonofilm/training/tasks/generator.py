@@ -34,10 +34,11 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class LatentsConfig:
-    """Which latents to train on; the first `held_out` are for validation only."""
+    """Which latents to train on; the first `held_out` are for validation only. Those of `more` stores follow."""
 
     folder: Path
     held_out: int = 64
+    more: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class GeneratorTask:
                 raise PhonofilmError(f"network = {recipe.network!r} takes no conditions; use transformer")
             inputs = (*self.config.condition_inputs, *(one.input for one in self.conditions))
             self.config = replace(self.config, condition_inputs=inputs)
-        self.store = LatentStore(recipe.data.folder)
+        self.store = LatentStore(recipe.data.folder, recipe.data.more)
         if len(self.store) <= recipe.data.held_out:
             raise PhonofilmError(f"{len(self.store)} clips are too few to hold out {recipe.data.held_out} of them")
         if recipe.samples.count and recipe.streams != "both":
