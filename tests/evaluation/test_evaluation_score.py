@@ -18,6 +18,7 @@ from phonofilm.evaluation.foley_world.detect import PromptSpec, observe, outside
 from phonofilm.evaluation.foley_world.metrics import METRICS, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.media import write_clip
 from phonofilm.signals.loudness import loudness
+from phonofilm.signals.onsets import detect_onsets, onset_agreement, onset_strength
 
 TIMES = st.lists(st.floats(0, 4), max_size=8).map(sorted)
 
@@ -115,6 +116,16 @@ def test_onsets_are_found_to_a_few_milliseconds_at_any_rate():
                 np.float32
             )
         assert [o.time for o in onsets(wave, rate)] == pytest.approx([0.4, 1.0, 1.35], abs=0.008)
+
+
+def test_both_detectors_agree_on_true_sounds_and_only_the_absolute_one_finds_nothing_in_noise(clips):
+    for clip in clips[:4]:
+        relative = detect_onsets(onset_strength(clip.waveform, clip.sample_rate))
+        mine = [onset.time for onset in onsets(clip.waveform, clip.sample_rate)]
+        assert onset_agreement(relative.clip(0), mine, 0.02).f1 > 0.9
+    noise = 0.01 * np.random.default_rng(0).standard_normal((2, 64_000)).astype(np.float32)
+    assert onsets(noise, 16_000) == []
+    assert len(detect_onsets(onset_strength(noise, 16_000))) > 5
 
 
 def test_self_test_passes_on_truth_and_fails_when_events_are_missed(observed):

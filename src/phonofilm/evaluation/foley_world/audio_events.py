@@ -1,6 +1,10 @@
 """What is heard in a clip, by signal processing alone: onsets, notes, materials, sides, level.
 
 No learned part: whatever model made a clip, the same arithmetic listens to it.
+
+The detector is not that of `signals.onsets`, whose threshold is a share of the clip's highest peak, so that it works at
+any level of recording. Here a clip may hold nothing but noise, and then nothing must be found: the thresholds are
+absolute. On true scenes both find the same onsets (docs/metrics.md, *Two detectors of onsets*).
 """
 
 from __future__ import annotations
