@@ -9,6 +9,7 @@ from typing import Any
 
 from phonofilm.app.experiments.joint_vs_cascade import scores_table, systems_table
 from phonofilm.app.reports.intervals import interval_text
+from phonofilm.app.reports.markdown import table_head
 
 Table = dict[str, dict[str, float]]
 
@@ -85,10 +86,7 @@ def show(value: dict[str, float] | None) -> str:
 
 
 def codec_table(gate: dict[str, Any]) -> Iterator[str]:
-    yield "## Codecs: truth through encode and decode"
-    yield ""
-    yield "| family | measure | truth | through the codecs |"
-    yield "|---|---|---|---|"
+    yield from table_head("Codecs: truth through encode and decode", "family", "measure", "truth", "through the codecs")
     for family in ("bounce", "strike"):
         for name in ("sync_f1_60ms", "sync_f1_40ms", "colour", "material", "pitch", "pan_sign"):
             if name in gate["recoded"][family]:
@@ -101,10 +99,7 @@ def codec_table(gate: dict[str, Any]) -> Iterator[str]:
 
 def generate_table(results: dict[str, Any]) -> Iterator[str]:
     scored = results["generate"]
-    yield "## Text to picture and sound"
-    yield ""
-    yield "| family | measure | model | truth |"
-    yield "|---|---|---|---|"
+    yield from table_head("Text to picture and sound", "family", "measure", "model", "truth")
     for family in ("all", "bounce", "strike"):
         for name, value in scored["scores"].get(family, {}).items():
             if not name.endswith("shuffled") and "truth" not in name:
@@ -113,10 +108,7 @@ def generate_table(results: dict[str, Any]) -> Iterator[str]:
         shuffled = scored["scores"][family]["sync_f1_60ms_shuffled"]
         yield f"| {family} | sync_f1_60ms, shuffled | {show(shuffled)} | |"
     yield ""
-    yield "## One modality given"
-    yield ""
-    yield "| task | measure | all | bounce | strike |"
-    yield "|---|---|---|---|---|"
+    yield from table_head("One modality given", "task", "measure", "all", "bounce", "strike")
     for task, name in (("foley", "heard_vs_truth_f1_60ms"), ("animate", "seen_vs_truth_f1_80ms")):
         table = results[task]["scores"]
         yield f"| {task} | {name} | " + " | ".join(show(table[f][name]) for f in ("all", "bounce", "strike")) + " |"
@@ -124,10 +116,7 @@ def generate_table(results: dict[str, Any]) -> Iterator[str]:
 
 
 def control_table(results: dict[str, Any]) -> Iterator[str]:
-    yield "## It is the model"
-    yield ""
-    yield "| what | sync F1 ±60 ms | its shuffled control |"
-    yield "|---|---|---|"
+    yield from table_head("It is the model", "what", "sync F1 ±60 ms", "its shuffled control")
     for name in ("generate", "seed 2", "seed 3", "permuted exchange", "untrained"):
         table = results[name]["scores"]["all"]
         yield f"| {name} | {show(table.get('sync_f1_60ms'))} | {show(table.get('sync_f1_60ms_shuffled'))} |"
@@ -148,10 +137,7 @@ def control_table(results: dict[str, Any]) -> Iterator[str]:
 
 
 def instrument(test: dict[str, Any]) -> Iterator[str]:
-    yield "## The instrument, on true clips"
-    yield ""
-    yield "| check | value |"
-    yield "|---|---|"
+    yield from table_head("The instrument, on true clips", "check", "value")
     for name, value in test.items():
         if isinstance(value, dict):
             yield f"| {name} | {show(value)} |"

@@ -12,6 +12,7 @@ import numpy as np
 from phonofilm.app.experiments.training_comparison.analysis import SHOWN
 from phonofilm.app.experiments.training_comparison.plan import LEADER
 from phonofilm.app.reports.intervals import interval_text
+from phonofilm.app.reports.markdown import table_head
 from phonofilm.app.reports.score_table import TITLES
 from phonofilm.files import write_bytes
 
@@ -45,10 +46,15 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _cost(systems: dict[str, Any], budget: float) -> Iterator[str]:
-    yield f"## Cost: {budget / 1e12:.1f} TFLOP of training each"
-    yield ""
-    yield "| | parameters | GFLOP a clip, forward and backward | clips seen | training TFLOP | minutes a seed |"
-    yield "|---|---|---|---|---|---|"
+    yield from table_head(
+        f"Cost: {budget / 1e12:.1f} TFLOP of training each",
+        "",
+        "parameters",
+        "GFLOP a clip, forward and backward",
+        "clips seen",
+        "training TFLOP",
+        "minutes a seed",
+    )
     for name, system in systems.items():
         minutes = ", ".join(f"{value:.0f}" for value in system["minutes"])
         yield (
@@ -63,10 +69,8 @@ def _cost(systems: dict[str, Any], budget: float) -> Iterator[str]:
 
 def _scores(found: dict[str, Any], seeds: int) -> Iterator[str]:
     systems = found["systems"]
-    yield f"## Scores: {found['clips']} held-out prompts, {seeds} {'seeds' if seeds > 1 else 'seed'} of training"
-    yield ""
-    yield "| measure | " + " | ".join(NAMES[name] for name in systems) + " | truth |"
-    yield "|---|" + "---|" * (len(systems) + 1)
+    title = f"Scores: {found['clips']} held-out prompts, {seeds} {'seeds' if seeds > 1 else 'seed'} of training"
+    yield from table_head(title, "measure", *(NAMES[name] for name in systems), "truth")
     for metric in SHOWN:
         cells = [_interval(system["scores"][metric]) for system in systems.values()]
         true = found["truth"].get(metric, {}).get("value")
@@ -86,10 +90,7 @@ def _scores(found: dict[str, Any], seeds: int) -> Iterator[str]:
 
 def _differences(found: dict[str, Any]) -> Iterator[str]:
     others = found["differences"]
-    yield "## Paired differences from joint"
-    yield ""
-    yield "| measure | " + " | ".join(f"{NAMES[name]} − {LEADER}" for name in others) + " |"
-    yield "|---|" + "---|" * len(others)
+    yield from table_head("Paired differences from joint", "measure", *(f"{NAMES[name]} − {LEADER}" for name in others))
     for metric in SHOWN:
         yield (
             f"| {TITLES[metric]} | "
@@ -102,10 +103,17 @@ def _differences(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _seeds(systems: dict[str, Any]) -> Iterator[str]:
-    yield "## Each seed"
-    yield ""
-    yield "| | seed | sync F1 ±60 ms | shuffled | colour | pitch | visible events a clip | audible events a clip |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield from table_head(
+        "Each seed",
+        "",
+        "seed",
+        "sync F1 ±60 ms",
+        "shuffled",
+        "colour",
+        "pitch",
+        "visible events a clip",
+        "audible events a clip",
+    )
     for name, system in systems.items():
         for seed, scores in enumerate(system["each"]):
             sights, onsets = system["events"][seed]
@@ -117,10 +125,7 @@ def _seeds(systems: dict[str, Any]) -> Iterator[str]:
 
 
 def _validation(systems: dict[str, Any]) -> Iterator[str]:
-    yield "## Errors on held-out latents at noise level 0.9"
-    yield ""
-    yield "| | seed | picture | sound |"
-    yield "|---|---|---|---|"
+    yield from table_head("Errors on held-out latents at noise level 0.9", "", "seed", "picture", "sound")
     for name, system in systems.items():
         for seed, errors in enumerate(system["validation"]):
             video = next(value for key, value in errors.items() if key.endswith("video"))
