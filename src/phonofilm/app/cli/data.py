@@ -256,3 +256,101 @@ def review(
         for key, decision in held.items():
             report.print_line(f"{decision}  {key}")
         report.print_line(f"{len(held)} decisions" + ("; run phonofilm data curate again" if made else ""))
+
+
+Public = Annotated[Path, typer.Argument(metavar="DIR", help="A data set as it is published.")]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", metavar="NAME", help="How it is laid out, where its files do not tell.")
+]
+
+
+@data.command()
+def info(ctx: typer.Context, folder: Public, layout: LayoutName = None) -> None:
+    """Say what a public data set holds: items, splits, classes, texts, events, and what is missing.
+
+    AudioSet, AudioSet-Strong, VGGSound, AVE, MUSIC, FSD50K, Clotho, Greatest Hits, LRS, GRID, WebVid, OpenVid, WebDataset.
+
+    [dim]$[/] phonofilm data info vggsound/
+    """
+    from phonofilm.data.sets.registry import layout_of, read_items, summarise
+
+    with Session.of(ctx).report("data info") as report:
+        kind = layout_of(folder, layout)
+        found = summarise(read_items(folder, kind))
+        report.set_fields(layout=kind.name, **vars(found))
+        report.print_line(f"{kind.holds}: {found.items} items, of which {found.missing} lack their media")
+        report.print_line(f"{found.captions} texts, {found.events} events with times")
+        report.print_line("splits: " + ", ".join(f"{name or 'none'} {count}" for name, count in found.splits.items()))
+        most = list(found.labels.items())[:10]
+        if most:
+            named = ", ".join(f"{name} {count}" for name, count in most)
+            report.print_line(f"{len(found.labels)} classes: {named}{', …' if len(found.labels) > len(most) else ''}")
+
+
+@data.command()
+def check(ctx: typer.Context, folder: Public, layout: LayoutName = None) -> None:
+    """Check a public data set: media that is missing or cannot be read, times that cannot be, names twice.
+
+    [dim]$[/] phonofilm data check vggsound/
+    """
+    from phonofilm.data.sets.registry import faults_of, layout_of, read_items
+
+    with Session.of(ctx).report("data check") as report:
+        items = read_items(folder, layout_of(folder, layout))
+        faults = faults_of(items, report.progress)
+        report.set_fields(items=len(items), faults=faults)
+        for name, fault in list(faults.items())[:20]:
+            report.print_line(f"{name}: {fault}")
+        report.print_line(f"{len(items)} items, {len(faults)} with a fault")
+
+
+@data.command()
+def sample(
+    ctx: typer.Context,
+    folder: Public,
+    count: Annotated[int, typer.Option("--count", "-n", metavar="COUNT", help="How many.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which ones are drawn.")] = 0,
+    layout: LayoutName = None,
+) -> None:
+    """Show a random few items of a public data set.
+
+    [dim]$[/] phonofilm data sample clotho/ -n 3
+    """
+    from dataclasses import asdict
+
+    from phonofilm.data.sets.registry import drawn, layout_of, read_items
+
+    with Session.of(ctx).report("data sample") as report:
+        check_limits(Limit("-n", count, 1))
+        items = drawn(read_items(folder, layout_of(folder, layout)), count, seed)
+        report.set_fields(items=[{**asdict(item), "file": str(item.file)} for item in items])
+        for item in items:
+            span = f" {item.start:g}–{item.stop:g} s" if item.start is not None else ""
+            said = "; ".join(
+                [*item.labels, *item.captions[:1], *(f"{len(item.events)} events" for _ in item.events[:1])]
+            )
+            report.print_line(f"{item.name}{span}  {said}{'  (no media)' if item.missing else ''}")
+
+
+@data.command()
+def convert(
+    ctx: typer.Context,
+    folder: Public,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the shards are written.")],
+    layout: LayoutName = None,
+) -> None:
+    """Write a public data set as WebDataset shards, without encoding anything.
+
+    [dim]$[/] phonofilm data convert vggsound/ -o shards/
+    """
+    from phonofilm.data.sets.conversion import convert as write
+    from phonofilm.data.sets.registry import layout_of, read_items
+
+    with Session.of(ctx).report("data convert") as report:
+        items = read_items(folder, layout_of(folder, layout))
+        written, left_out = write(items, check_folder(output), report.progress)
+        for name, why in list(left_out.items())[:12]:
+            report.warn(f"left out: {name}: {why}")
+        report.set_fields(folder=str(output), written=written, left_out=left_out)
+        report.print_line(str(output))
+        report.print_line(f"{written} of {len(items)} items")
