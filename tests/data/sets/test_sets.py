@@ -21,7 +21,9 @@ from phonofilm.data.sets.items import Item
 from phonofilm.data.sets.registry import LAYOUTS, drawn, faults_of, layout_of, read_items, summarise
 from phonofilm.media.shots.window import read_window
 
-LRS = "Text:  COME HERE NOW\nConf:  5\n\nWORD START END ASDSCORE\nCOME 0.10 0.40 3.2\nHERE 0.50 0.80 1.0\nNOW 0.9 1.2 -0.5\n"
+LRS = "Text:  COME HERE NOW\nConf:  5\n\nWORD START END ASDSCORE\n"
+LRS += "COME 0.10 0.40 3.2\nHERE 0.50 0.80 1.0\nNOW 0.9 1.2 -0.5\n"
+OPENVID = "video,caption,aesthetic score,motion score,temporal consistency score,camera motion,frame,fps,seconds\n"
 
 SETS: Mapping[str, Mapping[str, str]] = {
     "audioset": {
@@ -50,7 +52,8 @@ SETS: Mapping[str, Mapping[str, str]] = {
         "MUSIC_duet_videos.json": '{"videos": {"cello guitar": ["d4"]}}', "solo/xyZ_1.mp4": "",
     },
     "fsd50k": {
-        "FSD50K.ground_truth/dev.csv": 'fname,labels,mids,split\n64760,"Electric_guitar,Music","/m/02sgy,/m/04rlf",train\n',
+        "FSD50K.ground_truth/dev.csv": 'fname,labels,mids,split\n'
+        '64760,"Electric_guitar,Music","/m/02sgy,/m/04rlf",train\n',
         "FSD50K.ground_truth/eval.csv": 'fname,labels,mids\n37199,Bark,/m/05tny_\n',
         "FSD50K.dev_audio/64760.wav": "", "FSD50K.eval_audio/37199.wav": "",
     },
@@ -74,8 +77,8 @@ SETS: Mapping[str, Mapping[str, str]] = {
         "data/006001_006050/21179416.mp4": "",
     },
     "openvid": {
-        "OpenVid-1M.csv": "video,caption,aesthetic score,motion score,temporal consistency score,camera motion,frame,fps,seconds\n"
-        "celebv_1.mp4,A man speaks.,5.1,2.0,0.99,static,96,24.0,4.0\n",
+        "OpenVid-1M.csv": OPENVID
+        + "celebv_1.mp4,A man speaks.,5.1,2.0,0.99,static,96,24.0,4.0\n",
         "video/celebv_1.mp4": "",
     },
 }  # fmt: skip

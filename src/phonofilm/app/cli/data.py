@@ -268,7 +268,8 @@ LayoutName = Annotated[
 def info(ctx: typer.Context, folder: Public, layout: LayoutName = None) -> None:
     """Say what a public data set holds: items, splits, classes, texts, events, and what is missing.
 
-    AudioSet, AudioSet-Strong, VGGSound, AVE, MUSIC, FSD50K, Clotho, Greatest Hits, LRS, GRID, WebVid, OpenVid, WebDataset.
+    AudioSet, AudioSet-Strong, VGGSound, AVE, MUSIC, FSD50K, Clotho, Greatest Hits, LRS, GRID, WebVid, OpenVid, and
+    WebDataset.
 
     [dim]$[/] phonofilm data info vggsound/
     """
@@ -326,9 +327,8 @@ def sample(
         report.set_fields(items=[{**asdict(item), "file": str(item.file)} for item in items])
         for item in items:
             span = f" {item.start:g}–{item.stop:g} s" if item.start is not None else ""
-            said = "; ".join(
-                [*item.labels, *item.captions[:1], *(f"{len(item.events)} events" for _ in item.events[:1])]
-            )
+            events = [f"{len(item.events)} events"] if item.events else []
+            said = "; ".join([*item.labels, *item.captions[:1], *events])
             report.print_line(f"{item.name}{span}  {said}{'  (no media)' if item.missing else ''}")
 
 

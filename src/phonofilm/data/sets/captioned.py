@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from phonofilm.data.sets.items import FILMS, SOUNDS, Item, Layout, Media, one, table, text
+from phonofilm.data.sets.items import FILMS, SOUNDS, Item, Layout, Media, table, text
 from phonofilm.errors import PhonofilmError
 
 
@@ -62,10 +62,8 @@ def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[Item]:
         if kind is None:
             continue
         said = {suffix: _read(tar, files[suffix]) for suffix in (".txt", ".cls", ".json") if suffix in files}
-        captions, labels = (
-            [said[".txt"].strip()] if ".txt" in said else [],
-            [said[".cls"].strip()] if ".cls" in said else [],
-        )
+        captions = [said[".txt"].strip()] if ".txt" in said else []
+        labels = [said[".cls"].strip()] if ".cls" in said else []
         if ".json" in said:
             try:
                 beside = json.loads(said[".json"])
@@ -80,11 +78,6 @@ def _samples(tar: tarfile.TarFile, path: Path) -> Iterator[Item]:
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     file = tar.extractfile(member)
     return "" if file is None else file.read().decode("utf-8", "replace")
-
-
-def find_index(folder: Path) -> Path:
-    """The index of a set that `phonofilm data curate` wrote."""
-    return one(folder, "index.parquet")
 
 
 LAYOUTS: tuple[Layout, ...] = (

@@ -94,10 +94,9 @@ def _fault(item: Item, lengths: dict[Path, float | str]) -> str | None:
     if item.missing:
         return f"{item.file.name} is not there"
     for event in item.events:
-        if event.time < 0 or (event.end is not None and event.end < event.time):
-            return (
-                f"an event lasts from {event.time:g} to {event.end:g} s" if event.end else "an event before the start"
-            )
+        end = event.time if event.end is None else event.end
+        if event.time < 0 or end < event.time:
+            return f"an event lasts from {event.time:g} to {end:g} s"
     if item.start is not None and item.stop is not None and not 0 <= item.start < item.stop:
         return f"it lasts from {item.start:g} to {item.stop:g} s"
     if item.file.suffix == ".tar":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from phonofilm.config import parse_json
@@ -23,12 +23,8 @@ def audioset(folder: Path) -> Iterator[Item]:
 
 def _cut(media: Media, identity: str, start: float, stop: float, labels: tuple[str, ...], split: str) -> Item:
     """A clip of its own under one of its usual names, or a part of the whole film."""
-    stems = (
-        f"{identity}_{round(start * 1000)}",
-        f"{identity}_{start:.3f}_{stop:.3f}",
-        f"{identity}_{round(start):06d}",
-    )
     name = f"{identity}_{round(start * 1000)}"
+    stems = (name, f"{identity}_{start:.3f}_{stop:.3f}", f"{identity}_{round(start):06d}")
     own = media.find(*stems)
     if own.is_file():
         return Item(name, own, labels=labels, split=split)
@@ -121,4 +117,3 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("music", "MUSIC", ("MUSIC*_videos.json",), music),
     Layout("fsd50k", "FSD50K, sound alone", ("FSD50K.ground_truth/dev.csv", "dev.csv"), fsd50k),
 )
-NAMES: Mapping[str, Layout] = {layout.name: layout for layout in LAYOUTS}
