@@ -86,6 +86,8 @@ def test_a_copied_part_is_smaller_than_the_film_and_plays_as_a_film(tmp_path):
     copy.write_bytes(part.content)
     assert len(part.content) < path.stat().st_size
     assert numbers(read_clip(copy).frames)[:24] == list(range(24))
+    with pytest.raises(PhonofilmError, match="no picture then"):
+        copy_part(path, Fraction(7), Fraction(8))
 
 
 def test_a_window_of_a_silent_film_has_no_sound(tmp_path):

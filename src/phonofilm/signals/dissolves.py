@@ -18,9 +18,10 @@ QUARTERS = (0.25, 0.5, 0.75)
 FAR, WIDE, STEP = 0.055, 0.45, 0.03
 """Mean difference of the two pictures, and the share of blocks that differ by more than `STEP`, at least."""
 
-UNLIKE = 0.6
-"""Mean square of their difference over the sum of their variances, at least: 1 for two that have nothing in common.
-What glides is like itself a moment later, and blurred enough, it seems to go straight."""
+UNLIKE, DIP = 0.45, 0.3
+"""Mean square of their difference over the sum of their variances, at least: 1 for two that have nothing in common; and
+by which share of that the variance halfway is less than theirs. A mixture of two has half of it. What glides is like
+itself a moment later, and blurred enough, it seems to go straight; but it keeps its variance."""
 
 OFF_LINE, OFF_FINE, OFF_PACE = 0.24, 0.45, 0.15
 """How far the frames between may lie off the line in blocks and in pixels, as a share of the line's length, and how far
@@ -54,8 +55,11 @@ def _candidates(blocks: Images, length: int) -> list[tuple[int, float]]:
     far, wide = np.abs(line).mean(axis=1), (np.abs(line) > STEP).mean(axis=1)
     size = (line**2).sum(axis=1) + 1e-9
     spread = blocks.var(axis=1)
-    unlike = (line**2).mean(axis=1) > UNLIKE * (spread[:-length] + spread[length:])
-    fits = (far > FAR) & (wide > WIDE) & unlike
+    both = spread[:-length] + spread[length:] + 1e-9
+    unlike = (line**2).mean(axis=1) / both
+    middle = spread[length // 2 : length // 2 + len(line)]
+    dips = middle < (1 - DIP * np.minimum(unlike, 1)) * both / 2
+    fits = (far > FAR) & (wide > WIDE) & (unlike > UNLIKE) & dips
     for share in QUARTERS:
         at = round(share * length)
         gone = blocks[at : at + len(line)] - before

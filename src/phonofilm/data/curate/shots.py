@@ -17,7 +17,7 @@ from phonofilm.media.resample import resize_frames
 from phonofilm.media.shots.scan import small_frames
 from phonofilm.signals.dissolves import dissolves
 
-VERSION = 1
+VERSION = 2
 """Raised whenever shots of a film would come out differently."""
 
 SIDE, TINY = 72, 32

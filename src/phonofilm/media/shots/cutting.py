@@ -120,8 +120,8 @@ def _needed(container: Any, video: Any, audio: Any, start: Fraction, stop: Fract
     early = min(start - LEAD, keyframe) - Fraction(1, 10)
     packets = [one for one in packets if one.stream is video or one.pts * one.time_base >= early]
     pictures = [packet for packet in packets if packet.stream is video]
-    if not pictures:
-        raise PhonofilmError("no picture of it can be copied")
+    if not any(start - HALF <= packet.pts * packet.time_base < stop for packet in pictures):
+        raise PhonofilmError("there is no picture then")
     _stamped(pictures)
     _stamped([packet for packet in packets if packet.stream is audio])
     first = min(min(packet.pts, packet.dts) * packet.time_base for packet in packets)
