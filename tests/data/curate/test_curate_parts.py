@@ -159,9 +159,7 @@ def test_rules_are_set_by_name():
 
 
 def test_every_measure_of_a_rule_is_one_that_a_step_makes():
-    assert {test.step for test in TESTS} - {"shot", "duplicates", "against", "review"} <= {
-        one.name for one in STEPS
-    } | {"text"}
+    assert {test.step for test in TESTS} - {"shot", "duplicates", "against", "review"} <= {one.name for one in STEPS}
     assert measures(FINE)["offset"] == 12.0
 
 

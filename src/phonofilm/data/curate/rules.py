@@ -50,7 +50,6 @@ TESTS: tuple[Test, ...] = (
     Test("one channel twice", "sound", "apart", NOTE, "dB", "both channels are the same", above=False),
     Test("lower rate", "sound", "highest", DROP, "share", "the sound comes from a lower sample rate", above=False),
     Test("short sound", "sound", "lacks", DROP, "s", "the sound is shorter than the picture"),
-    Test("text", "text", "share", DROP, "share", "there is text burnt into the picture"),
     Test("duplicate", "duplicates", "alike", DROP, "", "the same is there already"),
     Test("sync unknown", "sync", "unknown", ASIDE, "", "whether sound and picture agree cannot be known"),
     Test("offset", "sync", "late", DROP, "ms", "sound and picture are apart"),
@@ -64,7 +63,7 @@ TESTS: tuple[Test, ...] = (
 THRESHOLDS: Mapping[str, float] = {
     "short": 1.0, "black": 0.3, "frozen": 1.0, "interlaced": 0.3, "bars": 0.02, "small": 0.4,
     "no sound": 0.5, "silence": 0.9, "gap": 0.3, "clipping": 0.0005, "clicks": 0.5, "one channel twice": -36.0,
-    "lower rate": 0.6, "short sound": 0.2, "text": 0.02, "duplicate": 0.5, "sync unknown": 0.5, "offset": 40.0,
+    "lower rate": 0.6, "short sound": 0.2, "duplicate": 0.5, "sync unknown": 0.5, "offset": 40.0,
     "drift": 20.0, "voice off screen": 0.5, "music bed": 0.5, "test set": 0.5, "by hand": 0.5,
 }  # fmt: skip
 

@@ -95,8 +95,8 @@ def click_times(channel: Floats, sample_rate: int) -> Floats:
     blocks = bend[: count * hop].reshape(count, hop)
     peaks, usual = blocks.max(axis=1), np.sqrt((blocks**2).mean(axis=1))
     around = median_filter(usual, size=15, mode="nearest") + 1e-5
-    found = []
-    for block in np.flatnonzero((peaks > CLICK * around) & (peaks > 0.01)):
+    found: list[int] = []
+    for block in np.flatnonzero((peaks > CLICK * around) & (peaks > 0.01)).tolist():
         place = block * hop + int(blocks[block].argmax())
         if found and place - found[-1] < 0.01 * sample_rate:
             continue
