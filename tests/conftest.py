@@ -24,6 +24,14 @@ def no_fetched_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Certificate, key of watermarks and log of the tests are their own, for the processes that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PHONOFILM_HOME", str(tmp_path_factory.mktemp("installation")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the weights of a tiny untrained model."""

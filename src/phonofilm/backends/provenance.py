@@ -48,6 +48,7 @@ def provenance_metadata(
         seed=request.seed,
         model=model,
         weights=weights,
+        composite=request.source is not None or request.image is not None or bool(request.given_stems),
         generator=f"phonofilm {__version__}",
         computed=_computed(),
         **facts,

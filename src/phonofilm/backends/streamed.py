@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,6 +29,7 @@ from phonofilm.media import FORMATS, check_output
 from phonofilm.media.film import Film, write_film
 from phonofilm.media.resample import mix, resample_audio
 from phonofilm.media.subtitles.cues import Cue
+from phonofilm.media.write import Seal
 from phonofilm.types import Clip, Progress, Request, nearest
 
 SOUNDLESS = ".gif"
@@ -73,6 +74,8 @@ def foley_film(
     keep: Callable[[Clip], None] | None = None,
     stem_tracks: bool = False,
     subtitles: Sequence[Cue] = (),
+    treat: Callable[[Iterator[Clip]], Iterator[Clip]] = iter,
+    seal: Callable[[Mapping[str, str]], Seal] | None = None,
 ) -> Written:
     """Write a film with the sound that a model makes of it; its picture is copied where the file takes it.
 
@@ -82,13 +85,15 @@ def foley_film(
         keep: shown each piece of the sound, mix and stems.
         stem_tracks: write the stems as tracks after the mix, which .mkv alone holds.
         subtitles: a track of text, in .mkv and .webm.
+        treat: what becomes of the pieces of sound before they are written, as a mark that is put into them.
+        seal: given the metadata, what `write_clip` calls with the whole file.
 
     Raises:
         PhonofilmError: damage in the film, or a file that cannot be written.
         Cancelled: `cancel` said so; nothing is left.
     """
     seconds = film.seconds_in(output)
-    made = sound_of(backend, film, request, seconds, progress, cancel)
+    made = treat(sound_of(backend, film, request, seconds, progress, cancel))
     first = next(made)
     channels, rate = len(first.sound.waveform), first.sound.sample_rate
     metadata = {**first.metadata, "source_sha256": file_sha256(film.path)}
@@ -98,7 +103,8 @@ def foley_film(
     mixes, *stems = tee(_shown(chain([first], made), keep), 1 + len(names))
     tracks = {name: _stem_pieces(pieces, name) for name, pieces in zip(names, stems, strict=True)}
     pieces = (clip.waveform for clip in mixes if clip.waveform is not None)
-    copied = write_film(film, output, pieces, rate, metadata, subtitles, tracks)
+    sealed = None if seal is None else seal(metadata)
+    copied = write_film(film, output, pieces, rate, metadata, subtitles, tracks, sealed)
     return Written(film, nearest(seconds * rate), channels, rate, copied, metadata)
 
 

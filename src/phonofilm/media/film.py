@@ -43,6 +43,7 @@ from phonofilm.media.subtitles.cues import Cue
 from phonofilm.media.write import (
     CONTAINERS,
     MIX_TITLE,
+    Seal,
     Timed,
     Track,
     check_output,
@@ -207,6 +208,7 @@ def write_film(
     metadata: Mapping[str, str],
     subtitles: Sequence[Cue] = (),
     stems: Mapping[str, Iterable[np.ndarray]] = MappingProxyType({}),
+    seal: Seal | None = None,
 ) -> bool:
     """Write a film with another sound, float32 [C, N] piece after piece; returns whether its picture was copied.
 
@@ -215,6 +217,7 @@ def write_film(
 
     Args:
         stems: further tracks of sound by their names, which .mkv alone holds; pieces as those of `sound`.
+        seal: as of `write_clip`.
 
     Raises:
         PhonofilmError: as `write_clip`, and damage in the film.
@@ -242,6 +245,8 @@ def write_film(
     tags = to_tags(Clip(metadata=metadata), {"fps": str(film.fps)} if kind.video else {})
     with atomic(path) as temporary:
         mux(temporary, kind, tags, sample_rate, tracks)
+        if seal is not None:
+            seal(temporary, path)
     return copied
 
 

@@ -18,12 +18,22 @@ from phonofilm.types import Clip, Event
 
 SENTENCE = "AI-generated video with sound, made by Phonofilm."
 # IPTC's term for media made wholly by a trained model; C2PA manifests use the same one
-TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+TRAINED_ALGORITHMIC_MEDIA = SOURCE_TYPES + "trainedAlgorithmicMedia"
+COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
+"""What has parts that were given."""
 
 
-def provenance(*, prompt: str, seed: int, model: str, weights: str, **more: Any) -> dict[str, str]:
-    """`Clip.metadata` of something a model made; `weights` is a hash, `more` is whatever else decided it."""
-    said = {"ai_generated": True, "digital_source_type": TRAINED_ALGORITHMIC_MEDIA, "prompt": prompt}
+def provenance(
+    *, prompt: str, seed: int, model: str, weights: str, composite: bool = False, **more: Any
+) -> dict[str, str]:
+    """`Clip.metadata` of something a model made; `weights` is a hash, `more` is whatever else decided it.
+
+    Args:
+        composite: whether parts of it were given.
+    """
+    source = COMPOSITE if composite else TRAINED_ALGORITHMIC_MEDIA
+    said = {"ai_generated": True, "digital_source_type": source, "prompt": prompt}
     said |= {"seed": seed, "model": model, "weights": weights, **more}
     return {key: _text(value) for key, value in said.items() if value is not None}
 

@@ -26,6 +26,8 @@ from phonofilm.media.subtitles.track import holds_subtitles, subtitle_track
 from phonofilm.types import Clip
 
 BLOCK = 1024
+Seal = Callable[[Path, Path], None]
+"""Does something to a whole file before it takes its name: called with the file and the name."""
 SAMPLE_FORMATS = {"aac": "fltp", "pcm_s24le": "s32"}
 
 
@@ -108,6 +110,7 @@ def write_clip(
     codec: str = "",
     subtitles: Sequence[Cue] = (),
     stem_tracks: bool = False,
+    seal: Seal | None = None,
 ) -> Path:
     """Write a clip atomically; the format follows the name.
 
@@ -119,6 +122,7 @@ def write_clip(
         codec: "av1" for AV1 in place of VP9 in .webm.
         subtitles: a track of text; .mkv and .webm have one, other kinds leave it out.
         stem_tracks: the clip's stems follow its sound as tracks with their names, which .mkv alone holds.
+        seal: called with the whole file before it takes its name, and with that name.
 
     Raises:
         PhonofilmError: an unknown format, nothing to write in it, sound that is not finite, a full disk.
@@ -135,6 +139,8 @@ def write_clip(
             write_gif(clip, temporary, tags.get("comment", ""))
         else:
             _mux(clip, temporary, _container(path, codec), tags, subtitles, stem_tracks)
+        if seal is not None:
+            seal(temporary, path)
     return path
 
 

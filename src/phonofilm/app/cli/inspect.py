@@ -63,6 +63,26 @@ def info(ctx: typer.Context, clip: ClipArgument) -> None:
                 report.print_line(f"{name.replace('_', ' '):>14}  {line}")
 
 
+def verify(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A film or sound file, of any common format.")],
+) -> None:
+    """Say who made a file, as its signed manifest, its marks and this machine's log tell; nothing is written.
+
+    [dim]$[/] phonofilm verify ball.mp4
+    [dim]$[/] phonofilm verify ball.mp4 --json
+    """
+    from phonofilm.provenance.verify import verify as look
+
+    with Session.of(ctx).report("verify") as report:
+        report.progress("looking", 0, 1)
+        layers = look(file)
+        for layer in layers:
+            for number, line in enumerate(layer.lines):
+                report.print_line(f"{layer.name if number == 0 else '':>10}  {line}")
+        report.set_fields(file=str(file), layers=[dataclasses.asdict(layer) for layer in layers])
+
+
 def doctor(ctx: typer.Context) -> None:
     """Say what works on this machine, and for what does not, how to get it.
 

@@ -16,6 +16,7 @@ from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS,
 from phonofilm.errors import PhonofilmError
 
 SPEECH, SOUND, SAMPLING, MODEL = "What is said", "Which parts of the film", "How to sample", "Which model, and where"
+PROVENANCE = "How it says that a model made it"
 SOUNDING_FORMATS = ".mp4 .webm .mkv (lossless) .mov .m4v .wav"
 FORMATS_HELP = f"{SOUNDING_FORMATS} .gif"
 
@@ -66,7 +67,7 @@ class GenerationOptions:
 
     seed: Annotated[
         int,
-        _option(SAMPLING, metavar="N", help="The same seed on the same machine gives the same bytes."),
+        _option(SAMPLING, metavar="N", help="The same seed on the same machine gives the same film."),
     ] = 0
     steps: Annotated[
         int | None,
@@ -138,6 +139,26 @@ class GenerationOptions:
         str | None,
         _option(MODEL, choices=NETWORKS, help="Which code runs a public model's transformer."),
     ] = None
+    sign: Annotated[bool, _option(PROVENANCE, "--sign/--no-sign", help="A signed manifest (C2PA).")] = True
+    watermark: Annotated[
+        bool,
+        _option(PROVENANCE, "--watermark/--no-watermark", help="Marks in sound and picture that only programs find."),
+    ] = True
+    log: Annotated[
+        bool, _option(PROVENANCE, "--log/--no-log", help="Keep a fingerprint and the recipe on this machine.")
+    ] = True
+    label: Annotated[bool, _option(PROVENANCE, "--label", help="Write AI into the picture that is made.")] = False
+    notice: Annotated[
+        bool, _option(PROVENANCE, "--notice", help="Say it at the beginning of the sound that is made.")
+    ] = False
+    publish_prompt: Annotated[
+        bool, _option(PROVENANCE, "--publish-prompt", help="Put the prompt into the manifest.")
+    ] = False
+    c2pa_cert: Annotated[
+        str | None,
+        _option(PROVENANCE, metavar="PEM", help="Sign with this certificate, not with the installation's own."),
+    ] = None
+    c2pa_key: Annotated[str | None, _option(PROVENANCE, metavar="PEM", help="The key of it.")] = None
     dry_run: Annotated[
         bool,
         _option(MODEL, "--dry-run", help="Say what a public model would take here, and load nothing."),

@@ -16,6 +16,7 @@ from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.choices import STEMS
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.subtitles.cues import Cue
+from phonofilm.media.write import Seal
 from phonofilm.types import Clip, Request
 
 MIX = "mix"
@@ -102,7 +103,9 @@ def stem_path(folder: Path, path: Path, stem: str) -> Path:
     return folder / f"{path.stem}-{stem}.wav"
 
 
-def write_outputs(clip: Clip, path: Path, output: StemOutput, subtitles: Sequence[Cue] = ()) -> dict[str, str]:
+def write_outputs(
+    clip: Clip, path: Path, output: StemOutput, subtitles: Sequence[Cue] = (), seal: Seal | None = None
+) -> dict[str, str]:
     """Write a clip and its stems; returns the files of the stems by name.
 
     Raises:
@@ -114,8 +117,9 @@ def write_outputs(clip: Clip, path: Path, output: StemOutput, subtitles: Sequenc
     with beside(output.folder, path) as place:
         if output.folder is not None:
             for name, stem in parts.items():
-                write_clip(Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=clip.metadata), place(name))
-        write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles)
+                alone = Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=clip.metadata)
+                write_clip(alone, place(name), seal=seal)
+        write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles, seal=seal)
     return files(output.folder, path, parts)
 
 
@@ -135,13 +139,13 @@ class Tape:
             with self._raw(name).open("ab") as file:
                 file.write(np.ascontiguousarray(stem.T).tobytes())
 
-    def write(self, sample_rate: int, metadata: Mapping[str, str]) -> dict[str, str]:
+    def write(self, sample_rate: int, metadata: Mapping[str, str], seal: Seal | None = None) -> dict[str, str]:
         """Write a WAV for each; returns the files by name."""
         from phonofilm.media import write_clip
 
         for name, channels in self.channels.items():
             stem = np.memmap(self._raw(name), np.float32, "r").reshape(-1, channels).T
-            write_clip(Clip(waveform=stem, sample_rate=sample_rate, metadata=metadata), self.place(name))
+            write_clip(Clip(waveform=stem, sample_rate=sample_rate, metadata=metadata), self.place(name), seal=seal)
         return files(self.folder, self.path, self.channels)
 
     def _raw(self, name: str) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phonofilm.app.jobs.label import labelled, noticed, noticed_pieces
 from phonofilm.app.jobs.outputs import StemOutput, tapes, write_outputs
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.spec import RequestSpec
@@ -25,7 +26,13 @@ from phonofilm.backends.requests import beyond_end
 from phonofilm.backends.streamed import check_film, foley_film
 from phonofilm.files import check_not_read
 from phonofilm.media.subtitles.cues import cues_of
+from phonofilm.media.write import Seal
+from phonofilm.provenance.layers import Layers, Marking
+from phonofilm.provenance.watermark.given import Made, made_of
 from phonofilm.types import Clip, Request
+
+SOUND_ALONE = Made(samples=(0, 1), part=True)
+"""Of a film that was given, all sound was made."""
 
 
 def run(
@@ -55,6 +62,8 @@ def run(
     loading, subtitles = Loading(request.model), False
     say: tuple[str, ...] = ()
     voices: tuple[str, ...] = ()
+    spec = request if isinstance(request, RequestSpec) else RequestSpec()
+    marking = Marking.of(layers_of(spec), job.warn)
     if isinstance(request, RequestSpec):
         loading, say, voices, subtitles = request.loading, request.say, request.voices, request.subtitles
         if request.source is not None or request.image is not None:
@@ -67,15 +76,39 @@ def run(
         words = spoken(request, say, voices, backend, job)
         clip = backend.generate(with_speech(request, words, backend), job.progress, job.cancel)
         clip = told(clip, words, backend, job)
+    job("marking", 0, 1)
+    clip, made = _marked(clip, request, spec, marking)
     _tell(clip.metadata, job)
     for line in left_out(clip, path):
         job.warn(line)
     job("writing", 0, 1)
     cues = cues_of(clip.events, clip.seconds) if subtitles and clip.waveform is not None else ()
-    stems = write_outputs(clip, path, output, cues)
+    seal = marking.seal(clip.metadata, made, spec.files)
+    stems = write_outputs(clip, path, output, cues, seal)
+    marking.remember(path, recipe(spec, clip.metadata), job.warn)
     written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
     written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}
     return facts(clip, path, request.seed) | {name: value for name, value in written.items() if value}
+
+
+def layers_of(spec: RequestSpec) -> Layers:
+    """The layers of provenance that a job asks for."""
+    return Layers(spec.sign, spec.watermark, spec.log, spec.publish_prompt, spec.c2pa_cert, spec.c2pa_key)
+
+
+def recipe(spec: RequestSpec, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the log keeps of how a file was made."""
+    return {**{name: value for name, value in metadata.items() if name not in ("events", "notices")}, **spec.to_json()}
+
+
+def _marked(clip: Clip, request: Request, spec: RequestSpec, marking: Marking) -> tuple[Clip, Made]:
+    """A clip with the labels that people see and hear, and then the marks that they do not."""
+    made = made_of(clip, request)
+    if spec.label:
+        clip = labelled(clip, made)
+    if spec.notice:
+        clip = noticed(clip, made)
+    return marking.clip(clip, made), made
 
 
 def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContext, pool: BackendPool) -> dict[str, Any]:
@@ -84,14 +117,24 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
     from phonofilm.media.film import Film
 
     job("reading", 0, 1)
+    marking = Marking.of(layers_of(spec), job.warn)
+
+    def treat(pieces: Iterator[Clip]) -> Iterator[Clip]:
+        return marking.pieces(noticed_pieces(pieces) if spec.notice else pieces)
+
+    def seal(metadata: Mapping[str, str]) -> Seal:
+        return marking.seal(metadata, SOUND_ALONE, spec.files)
+
     film = Film.open(spec.source or "")
     request = check_film(replace(spec.bare(), given_stems=spec.read_stems(read_clip)), film, path)
     with pool.use(spec.loading, job) as backend, tapes(output.folder, path) as tape:
         output.check_model(request, backend)
         spoken(request, (), (), backend, job)
         cues = cues_of(sounds_of(film.path)) if spec.subtitles else ()
-        made = foley_film(backend, film, path, request, job.progress, job.cancel, tape.add, output.tracks, cues)
-        stems = tape.write(made.sample_rate, made.metadata)
+        asked, kept = (job.progress, job.cancel, tape.add), (output.tracks, cues)
+        made = foley_film(backend, film, path, request, *asked, *kept, treat, seal)
+        stems = tape.write(made.sample_rate, made.metadata, seal(made.metadata))
+    marking.remember(path, recipe(spec, made.metadata), job.warn)
     _tell(made.metadata, job)
     known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
     if path.suffix.lower() != ".wav":

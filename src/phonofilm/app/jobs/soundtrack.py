@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from phonofilm import __version__
+from phonofilm.app.jobs.label import notice
 from phonofilm.app.jobs.pool import BackendPool
+from phonofilm.app.jobs.runner import SOUND_ALONE, layers_of, recipe
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.app.jobs.speech import (
     check_subtitles,
@@ -44,6 +46,9 @@ from phonofilm.media.subtitles.cues import cues_of
 from phonofilm.perception.speech.plan import Placed, events, speak, stem
 from phonofilm.perception.speech.registry import TextToSpeech
 from phonofilm.perception.speech.script import Line, script, subtitle_lines
+from phonofilm.provenance.layers import Marking
+from phonofilm.provenance.watermark.given import CONTEXT
+from phonofilm.provenance.watermark.sound import mark_sound
 from phonofilm.signals.ducking import Ducked, Ducking, ducking_gain
 from phonofilm.signals.limiting import limited
 from phonofilm.types import Clip, Event, Request, nearest
@@ -107,23 +112,30 @@ def make_soundtrack(
     if spec.subtitles:
         check_subtitles(path, read)
     job("reading", 0, 1)
+    marking = Marking.of(layers_of(spec.making), job.warn)
     film = Film.open(spec.making.source or "")
     request = check_film(spec.making.bare(), film, path)
     seconds = film.seconds_in(path)
     _check_sound(spec, film)
+    made_any = SOUND_ALONE if spec.make or spec.say else None
     placed = _spoken(spec, Path(spec.making.source or ""), float(seconds), job)
-    with _bed(spec, film, request, placed, seconds, job, pool) as (sound, rate, made):
+    with _bed(spec, film, request, placed, seconds, job, pool, marking) as (sound, rate, made):
         placed = tuple(one.at_rate(rate) for one in placed)
-        _put_in(sound, rate, placed, spec.ducking, job)
+        _put_in(sound, rate, placed, spec.ducking, job, marking)
+        if spec.making.notice and made_any:
+            _add(sound, 0, np.tile(notice(rate, float(seconds)), (2, 1)))
         gain, reached = _leveled(sound, rate, spec.loudness, job)
         known = (*(sounds_of(film.path) if spec.make or spec.keep else ()), *events(placed))
         cues = cues_of(known) if spec.subtitles else ()
         metadata = _metadata(spec, made, placed, reached, known)
         job("writing", 0, 1)
         pieces = limited(_reader(sound, gain), len(sound), rate, CEILING)
-        copied = write_film(film, path, pieces, rate, metadata, cues)
+        seal = marking.seal(metadata, made_any, _read_files(spec)) if made_any else None
+        copied = write_film(film, path, pieces, rate, metadata, cues, seal=seal)
         written = write_subtitles(cues, path, job) if spec.subtitles else None
         samples = len(sound)
+    if made_any:
+        marking.remember(path, recipe(spec.making, metadata), job.warn)
     for line in metadata.get("notices", "").splitlines():
         job.warn(line)
     facts = {"path": str(path), "seconds": round(float(film.seconds), 6), "samples": samples, "channels": 2}
@@ -184,6 +196,7 @@ def _bed(
     seconds: Fraction,
     job: JobContext,
     pool: BackendPool,
+    marking: Marking,
 ) -> Iterator[tuple[np.ndarray, int, Mapping[str, str]]]:
     """All that gives way to words, as [N, 2] on disk, its rate, and the metadata of the model's part."""
 
@@ -193,13 +206,16 @@ def _bed(
             with pool.use(spec.making.loading, job) as backend:
                 request = _for_stems(request, spec, placed, float(seconds), backend)
                 backend.check(request)
-                made = sound_of(backend, film, request, seconds, job.progress, job.cancel)
+                made = marking.pieces(
+                    map(_unspoken, sound_of(backend, film, request, seconds, job.progress, job.cancel))
+                )
                 first = next(made)
                 rate, metadata = int(first.sample_rate or RATE), first.metadata
                 sound = _on_disk(file, nearest(seconds * rate))
                 position = 0
                 for clip in _chained(first, made):
-                    position = _add(sound, position, _without_speech(clip))
+                    assert clip.waveform is not None
+                    position = _add(sound, position, clip.waveform)
         else:
             rate, metadata, sound = RATE, {}, _on_disk(file, nearest(seconds * RATE))
         for source, start in ((film.path if spec.keep else None, film.start), (spec.music_file, Fraction(0))):
@@ -224,10 +240,16 @@ def _for_stems(
     return replace(request, only=parts, given_stems={**request.given_stems, **given})
 
 
-def _without_speech(clip: Clip) -> np.ndarray:
+def _unspoken(clip: Clip) -> Clip:
     """What a model made, without the words that it was given."""
     made = [sound for name, sound in clip.stems.items() if name != "speech"]
-    return np.asarray(np.sum(made, axis=0, dtype=np.float32)) if made else clip.sound.waveform
+    return replace(
+        clip, waveform=np.asarray(np.sum(made, axis=0, dtype=np.float32)) if made else clip.sound.waveform, stems={}
+    )
+
+
+def _read_files(spec: SoundtrackSpec) -> tuple[str, ...]:
+    return tuple(file for file in (spec.making.source, spec.music_file) if file is not None)
 
 
 def _on_disk(file: Path, samples: int) -> np.ndarray:
@@ -246,7 +268,9 @@ def _add(sound: np.ndarray, position: int, piece: np.ndarray) -> int:
     return position + piece.shape[1]
 
 
-def _put_in(sound: np.ndarray, rate: int, placed: Sequence[Placed], how: Ducking, job: JobContext) -> None:
+def _put_in(
+    sound: np.ndarray, rate: int, placed: Sequence[Placed], how: Ducking, job: JobContext, marking: Marking
+) -> None:
     """Lower what is there under the words, and put these in."""
     if not placed:
         return
@@ -258,7 +282,17 @@ def _put_in(sound: np.ndarray, rate: int, placed: Sequence[Placed], how: Ducking
         words = stem(placed, start, size, rate)
         gain, state = ducking_gain(words, rate, how, state)
         part *= gain[: len(part), None]
+        if marking.keys:
+            words = _marked_words(placed, start, size, rate, marking.keys)
         part += words[:, : len(part)].T
+
+
+def _marked_words(placed: Sequence[Placed], start: int, size: int, rate: int, keys: Sequence[bytes]) -> np.ndarray:
+    """float32 [2, size]: the words of a part of the sound, with the mark that they have as a whole."""
+    around = nearest(CONTEXT * rate)
+    first = max(0, start - around)
+    words = stem(placed, first, start - first + size + around, rate)
+    return (words + mark_sound(words, rate, keys, first))[:, start - first : start - first + size]
 
 
 def _reader(sound: np.ndarray, decibels: float) -> Any:
@@ -305,6 +339,7 @@ def _metadata(
             seed=spec.making.seed,
             model="speech",
             weights="none",
+            composite=True,
             generator=f"phonofilm {__version__}",
         )
     metadata |= {"task": "soundtrack", "own_sound": "kept" if spec.keep else "replaced"}

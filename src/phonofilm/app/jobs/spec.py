@@ -65,6 +65,10 @@ class RequestSpec:
         say: lines besides the words in quotes of the prompt, or when these are said, as "TEXT@1.5".
         voices: of those who speak, in their order; usual ones for the rest.
         subtitles: what is said and heard is also written beside the clip, and as a track where it takes one.
+        sign, watermark, log: the layers of provenance; all are on unless one says no ([provenance](provenance.md)).
+        label, notice: whether what is made says so for eyes and ears too.
+        publish_prompt: whether the manifest holds the prompt.
+        c2pa_cert, c2pa_key: PEM files to sign with; the installation's own without them.
         device: "auto", "cpu", "cuda" or "mps".
         offload, network, loras, components, upsample, quantize: options of `backends.load`.
     """
@@ -100,6 +104,14 @@ class RequestSpec:
     say: tuple[str, ...] = ()
     voices: tuple[str, ...] = ()
     subtitles: bool = False
+    sign: bool = True
+    watermark: bool = True
+    log: bool = True
+    label: bool = False
+    notice: bool = False
+    publish_prompt: bool = False
+    c2pa_cert: str | None = None
+    c2pa_key: str | None = None
     device: str = "auto"
     offload: Offload | None = None
     network: NetworkName | None = None
@@ -172,6 +184,8 @@ class RequestSpec:
         if self.task in TASKS[1:] and not self.source:
             yield Fault("source", f"{self.task} needs a clip to work on; name its file")
         yield from self._word_faults()
+        if (self.c2pa_cert is None) != (self.c2pa_key is None):
+            yield Fault("c2pa_cert", "a certificate to sign with needs its key, and a key its certificate; give both")
         if self.device.split(":")[0] not in DEVICES:
             yield Fault("device", f"unknown device {self.device!r}; choose one of {', '.join(DEVICES)}")
         choices = {"offload": OFFLOADS, "network": NETWORKS, "quantize": QUANTIZATIONS}

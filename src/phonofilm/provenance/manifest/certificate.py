@@ -14,7 +14,7 @@ from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
-from phonofilm.provenance.home import home, once
+from phonofilm.provenance.kept.home import home, once
 
 YEARS = 30
 ORGANISATION = "Phonofilm installation"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from phonofilm import __version__
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
-from phonofilm.files import atomic
+from phonofilm.files import atomic, write_bytes
+from phonofilm.media.metadata import COMPOSITE, TRAINED_ALGORITHMIC_MEDIA
 from phonofilm.provenance.manifest.certificate import Identity, trusted_roots
 
 CARRIES = {
@@ -34,8 +34,6 @@ CARRIES = {
 OTHER = "application/octet-stream"
 """Files of any other kind, over all of whose bytes a manifest beside them counts."""
 BESIDE = ".c2pa"
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-MADE, COMPOSITE = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 
 
 @dataclass(frozen=True)
@@ -68,35 +66,37 @@ def beside(path: str | Path) -> Path:
     return path.with_name(path.name + BESIDE)
 
 
-def sign(path: Path, claim: Claim, identity: Identity) -> Path:
+def sign(file: Path, claim: Claim, identity: Identity, path: Path | None = None) -> Path:
     """Give a file its manifest; returns where this is. The file itself is replaced in one step, or stays as it was.
+
+    Args:
+        path: the name that the file is about to take, if it is not its own yet.
 
     Raises:
         PhonofilmError: c2pa-python is not installed, or the file or a given one cannot be signed.
     """
     with optional("signing"):
         import c2pa
+    path = path or file
     kind, target = mime(path), beside(path)
     info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
     try:
-        signer = c2pa.Signer.from_info(info)
         builder = c2pa.Builder(json.dumps(_definition(path, claim)), context=context())
-        for number, file in enumerate(claim.given):
-            _add_given(builder, file, "parentOf" if number == 0 else "componentOf")
+        for number, given in enumerate(claim.given):
+            _add_given(builder, given, "parentOf" if number == 0 else "componentOf")
+        signer = c2pa.Signer.from_info(info)
         if kind != OTHER:
-            with atomic(path) as temporary:
-                with path.open("rb") as source, temporary.open("w+b") as signed:
+            with atomic(file) as temporary:
+                with file.open("rb") as source, temporary.open("w+b") as signed:
                     builder.sign(signer, kind, source, signed)
-                os.chmod(temporary, path.stat().st_mode & 0o777)
+                os.chmod(temporary, file.stat().st_mode & 0o777)
             return path
         builder.set_no_embed()
-        with path.open("rb") as source:
+        with file.open("rb") as source:
             manifest = builder.sign(signer, kind, source, _Nowhere())
-        with atomic(target) as temporary:
-            temporary.write_bytes(manifest)
-        return target
+        return write_bytes(target, manifest)
     except c2pa.C2paError as error:
-        raise PhonofilmError(f"{path.name} cannot be signed: {error}") from error
+        raise PhonofilmError(f"{path.name} cannot be signed: {error}; --no-sign writes it without") from error
 
 
 def context() -> Any:
@@ -132,13 +132,13 @@ def _add_given(builder: Any, path: Path, relationship: str) -> None:
 
 
 def _definition(path: Path, claim: Claim) -> dict[str, Any]:
-    source = SOURCE_TYPE + (COMPOSITE if claim.composite else MADE)
+    source = COMPOSITE if claim.composite else TRAINED_ALGORITHMIC_MEDIA
     agent = {"name": "Phonofilm", "version": __version__}
     parameters = {"ingredientIds": [f"given {file.name}" for file in claim.given[:1]]}
     made: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": source, "softwareAgent": agent}
     actions = [made]
     if claim.given:
-        opened = {"action": "c2pa.opened", "softwareAgent": agent, "parameters": parameters}
+        opened: dict[str, Any] = {"action": "c2pa.opened", "softwareAgent": agent, "parameters": parameters}
         actions = [opened, made | {"action": "c2pa.edited"}]
     if claim.made:
         actions[-1]["description"] = f"A model made {claim.made}."
@@ -182,5 +182,3 @@ class _Nowhere:
 
     def flush(self) -> None:
         pass
-
-

@@ -33,6 +33,8 @@ WINDOW, EVERY = 2 * SLOTS, SLOTS
 """Slots of a stretch of a long film that is looked at by itself, and from one to the next."""
 SMALLEST, SHORTEST = 48, 1.5
 """Pixels of the shorter side and seconds below which a mark is not looked for."""
+SLOWEST = 6
+"""Frames a second, as many as make two for a slot."""
 WIDTH, SURROUND = 0.45, 1.1
 """Standard deviations, in cells, of the blob of a cell and of its surroundings, with which it is compared."""
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -66,7 +68,9 @@ def mark_frames(frames: np.ndarray, fps: Fraction, keys: Sequence[bytes], start:
     weights = _blends((start + np.arange(count)) / float(fps) / SLOT)
     marked, strength = np.empty_like(frames), 0.0
     for number, frame in enumerate(frames):
-        field = weights[number, 0] * fields[int(weights[number, 1])] + weights[number, 2] * fields[int(weights[number, 3])]
+        field = (
+            weights[number, 0] * fields[int(weights[number, 1])] + weights[number, 2] * fields[int(weights[number, 3])]
+        )
         if number % 12 == 0:
             hidden = _hides(frame @ LUMA)
             strength = RMS / max(1e-6, float(np.sqrt((hidden**2 * (fields**2).mean(0)).mean())))
@@ -111,28 +115,29 @@ def find_in_picture(frames: np.ndarray, fps: Fraction, key: bytes) -> Found:
     count, height, width, _ = frames.shape
     if min(height, width) < SMALLEST:
         return Found(reason=f"the picture is smaller than {SMALLEST} pixels")
+    if fps < SLOWEST:
+        return Found(reason=f"there are fewer than {SLOWEST} pictures a second")
     if count / float(fps) < SHORTEST:
         return Found(reason=f"the picture is shorter than {SHORTEST:g} s")
-    best, tried = 0.0, 0
-    for cells, features in alignments(frames, fps):
-        best = max(best, best_sum(features, table(key, cells), (0, 1, 2)))
-        tried += len(features) * SLOTS * cells * cells
-    if not best:
-        return Found(reason="the picture does not change")
-    return Found(best, threshold(tried))
-
-
-def alignments(frames: np.ndarray, fps: Fraction) -> list[tuple[int, np.ndarray]]:
-    """Cells of a tile, and float32 [alignments, SLOTS, cells, cells], for each stretch and number of cells tried."""
-    count, height, width, _ = frames.shape
     luma = np.stack([frame @ LUMA for frame in frames])
-    usual = cells_of((width, height))
-    found: list[tuple[int, np.ndarray]] = []
     differences = [_differences(luma, fps, phase / TIME_PHASES) for phase in range(TIME_PHASES)]
-    for cells in sorted({usual, 2 * usual, max(CELLS // 2, usual // 2)}):
-        for begin, end in _stretches(len(differences[0])):
-            found.append((cells, np.stack([one for part in differences for one in _aligned(part[begin:end], cells)])))
-    return found
+    sizes, stretches = _sizes((width, height)), _stretches(min(map(len, differences)))
+    each = TIME_PHASES * len(SCALES) ** 2 * PHASES**2 * SLOTS * len(stretches)
+    limit, best = threshold(sum(each * cells * cells for cells in sizes)), 0.0
+    for cells in sizes:
+        signs_of_key = table(key, cells)
+        for begin, end in stretches:
+            for part in differences:
+                best = max(best, best_sum(aligned(part[begin:end], cells), signs_of_key, (0, 1, 2)))
+            if best > limit:
+                return Found(best, limit)
+    return Found(best, limit) if best else Found(reason="the picture does not change")
+
+
+def _sizes(size: tuple[int, int]) -> list[int]:
+    """Numbers of cells that a picture may have: that of its size, of twice its size, and of half of it."""
+    usual = cells_of(size)
+    return list(dict.fromkeys([usual, 2 * usual, max(CELLS // 2, usual // 2)]))
 
 
 def _differences(luma: np.ndarray, fps: Fraction, offset: float) -> np.ndarray:
@@ -153,8 +158,8 @@ def _stretches(slots: int) -> list[tuple[int, int]]:
     return whole if slots <= WINDOW else whole + [(at, at + WINDOW) for at in range(0, slots - EVERY, EVERY)]
 
 
-def _aligned(different: np.ndarray, cells: int) -> list[np.ndarray]:
-    """float32 [SLOTS, cells, cells] for each scale and beginning of the cells."""
+def aligned(different: np.ndarray, cells: int) -> np.ndarray:
+    """float32 [alignments, SLOTS, cells, cells] for each scale and beginning of the cells."""
     folded = np.pad(different, ((0, -len(different) % SLOTS), (0, 0), (0, 0)))
     folded = folded.reshape(-1, SLOTS, *different.shape[1:]).sum(0)
     _, height, width = folded.shape
@@ -166,7 +171,7 @@ def _aligned(different: np.ndarray, cells: int) -> list[np.ndarray]:
         for down in rows:
             both = down @ half
             found += [both[:, y::PHASES, x::PHASES] for y in range(PHASES) for x in range(PHASES)]
-    return found
+    return np.stack(found)
 
 
 def _filters(side: int, cells: int, pixels: float) -> np.ndarray:

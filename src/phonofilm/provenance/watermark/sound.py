@@ -36,14 +36,19 @@ FLOOR = 10 ** (-90 / 10)
 """Power of a cell that is as good as silent."""
 SHORTEST = 1.0
 """Seconds of sound that is not silent, below which a mark is not looked for."""
-NEIGHBOURS = 5
-WIDE = 7
-STEADY = 0.2
-HUSH = 4 * 10 ** (-62 / 20)
-FILL, BELOW, FADES = 10 ** (-84 / 10), 10 ** (-50 / 10), 10 ** (-0.02)
+NEIGHBOURS, WIDE = 5, 7
+"""Cells along each axis with which a level is compared, and over which its usual changes are measured."""
+CLIP, STEADY = 1.0, 0.2
+"""Nepers of power: larger changes count as this one; and changes squared that count as none."""
 MASKED = 10 ** (-22 / 10)
-UPWARD, DOWNWARD, LATER = 10 ** (-0.35), 10 ** (-0.9), 10 ** (-0.35)
-CLIP = 1.0
+"""Power of what is put into a cell that is raised, against the sound that masks it there."""
+UPWARD, DOWNWARD, LATER = 10 ** (-3.5 / 10), 10 ** (-9 / 10), 10 ** (-3.5 / 10)
+"""How masking fades from a band to the next higher and lower one, and from a step to the next."""
+FILL, BELOW, FADES = 10 ** (-84 / 10), 10 ** (-50 / 10), 10 ** (-0.2 / 10)
+"""Power put into a raised cell at most where nothing masks it: of full scale, and against the loudest band heard
+before; and how that fades from a step to the next. All cells together stay 70 dB below full scale."""
+HUSH = 4 * 10 ** (-62 / 20)
+"""Amplitude of a sound below which a change is not held back further."""
 
 
 def band_edges() -> np.ndarray:
@@ -108,7 +113,9 @@ def _added(sound: np.ndarray, rate: int, keys: Sequence[bytes], start: int, stre
     return _shaped(added, padded, rate)[:, before : before + sound.shape[1]]
 
 
-def _changes(spectrum: np.ndarray, keys: Sequence[bytes], steps: np.ndarray, rate: int, size: int, strength: float) -> np.ndarray:
+def _changes(
+    spectrum: np.ndarray, keys: Sequence[bytes], steps: np.ndarray, rate: int, size: int, strength: float
+) -> np.ndarray:
     """complex64 [C, steps, bins]: what is to be added to a spectrum of the same shape."""
     total = sum(table(key) for key in keys) / np.sqrt(len(keys))
     bands = np.searchsorted(EDGES, scipy.fft.rfftfreq(size, 1 / rate), side="right") - 1
@@ -133,7 +140,7 @@ def _noise(count: int, steps: np.ndarray) -> np.ndarray:
 
 
 def _masked(power: np.ndarray, scale: float) -> np.ndarray:
-    """Power [C, steps, BANDS] of noise that is masked by bands of this power, in the same step and the ones after it."""
+    """Power [C, steps, BANDS] of noise that bands of this power mask, in the same step and in those after it."""
     found = power.copy()
     for band in range(1, BANDS):
         found[..., band] = np.maximum(found[..., band], UPWARD * found[..., band - 1])
@@ -150,7 +157,9 @@ def _masked(power: np.ndarray, scale: float) -> np.ndarray:
 def _shaped(added: np.ndarray, sound: np.ndarray, rate: int) -> np.ndarray:
     """The change, held 12 dB below the sound of the five milliseconds around: none is heard before a stroke."""
     width = max(1, round(0.005 * rate))
-    there, new = (np.sqrt(np.maximum(uniform_filter1d(x * x, width, axis=1, mode="constant"), 0)) for x in (sound, added))
+    there, new = (
+        np.sqrt(np.maximum(uniform_filter1d(x * x, width, axis=1, mode="constant"), 0)) for x in (sound, added)
+    )
     return added * np.minimum(1, (there + HUSH) / np.maximum(4 * new, 1e-12)).astype(np.float32)
 
 
@@ -170,7 +179,7 @@ class Levels:
         self.seconds = sound.shape[1] / rate
 
     def cells(self, speed: float = 0.0, offset: float = 0.0) -> np.ndarray:
-        """float64 [slots, BANDS], for a sound that plays faster by `speed` than it was made; times shrink, pitches rise.
+        """float64 [slots, BANDS] of a sound that plays faster by `speed` than it was made: times shrink, pitches rise.
 
         Args:
             offset: slots from the beginning to where the first cell begins.
@@ -179,7 +188,9 @@ class Levels:
         count = int(self.seconds * faster / SLOT - offset)
         times = (offset + np.arange(max(0, count) + 1)) * SLOT / faster * self.rate / self.hop + 0.5
         pitches = EDGES * faster * self.size / self.rate + 0.5
-        rows, columns = (np.clip(at, 0, size - 1.001) for at, size in ((times, self.total.shape[0]), (pitches, self.total.shape[1])))
+        rows, columns = (
+            np.clip(at, 0, size - 1.001) for at, size in ((times, self.total.shape[0]), (pitches, self.total.shape[1]))
+        )
         below = self.total[:, columns.astype(int)]
         inside = below + (columns % 1) * (self.total[:, columns.astype(int) + 1] - below)
         low = inside[rows.astype(int)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from phonofilm.errors import PhonofilmError
@@ -61,4 +62,5 @@ def once(path: Path, content: bytes) -> bytes:
             f"{path} cannot be used: {error.strerror or error}; set {FOLDER} to a folder that can be written"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True) if temporary.exists() else None
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What an installation keeps for itself: its keys, and a log of what it made."""

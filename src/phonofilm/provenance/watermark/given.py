@@ -1,0 +1,166 @@
+"""Which part of a clip a model made, and marking that part alone: what was given keeps every bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from phonofilm.media.resample import mix
+from phonofilm.provenance.watermark.picture import mark_frames
+from phonofilm.provenance.watermark.sound import mark_sound
+from phonofilm.types import Clip, Request, nearest
+
+RAMP = 0.01
+"""Seconds in which a mark begins and ends beside what was given."""
+CONTEXT = 2.0
+"""Seconds before a piece of a long sound, and of the piece after it, that its mark is worked out with."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model made of a clip.
+
+    Attributes:
+        frames: which, as [from, to); none where all are given.
+        samples: as [from, to).
+        stems: those that were made, at least in part.
+        part: whether anything was given.
+    """
+
+    frames: tuple[int, int] = (0, 0)
+    samples: tuple[int, int] = (0, 0)
+    stems: tuple[str, ...] = ()
+    part: bool = False
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """ "sound" and "picture", as far as they were made."""
+        made = {"sound": self.samples, "picture": self.frames}
+        return tuple(name for name, (start, end) in made.items() if end > start)
+
+
+def made_of(clip: Clip, request: Request) -> Made:
+    """What of a clip differs from what its request gave."""
+    source = request.source or Clip()
+    frames = samples = (0, 0)
+    if clip.frames is not None:
+        kept = None if request.task == "animate" else source.frames
+        first = 1 if request.image is not None and len(clip.frames) > 1 else 0
+        frames = (first, len(clip.frames)) if kept is None else _differing_frames(clip.frames, kept)
+    if clip.waveform is not None:
+        sound = None if request.task == "foley" else source.waveform
+        whole = (0, clip.waveform.shape[1])
+        samples = whole if sound is None else _differing_samples(clip.waveform, sound, source.layout)
+        if set(clip.stems) and set(clip.stems) <= set(request.given_stems):
+            samples = (0, 0)
+    stems = tuple(name for name in clip.stems if name not in request.given_stems)
+    given = request.source is not None or request.image is not None or bool(request.given_stems)
+    return Made(frames, samples, stems, given)
+
+
+def mark_clip(clip: Clip, made: Made, keys: Sequence[bytes]) -> Clip:
+    """The clip with its marks, in what was made of it alone."""
+    if made.frames[1] > made.frames[0] and clip.frames is not None and clip.fps is not None:
+        start, end = made.frames
+        marked = mark_frames(clip.frames[start:end], clip.fps, keys, start)
+        clip = replace(clip, frames=np.concatenate([clip.frames[:start], marked, clip.frames[end:]]))
+    if made.samples[1] > made.samples[0]:
+        clip = _mark_sound(clip, made, keys)
+    return clip
+
+
+def _mark_sound(clip: Clip, made: Made, keys: Sequence[bytes]) -> Clip:
+    assert clip.waveform is not None
+    assert clip.sample_rate is not None
+    start, end = made.samples
+    names = made.stems or ("",)
+    stems, total = dict(clip.stems), np.zeros_like(clip.waveform[:, start:end])
+    ramp = _ramp(clip, made)
+    for name in names:
+        sound = clip.stems[name] if name else clip.waveform
+        added = mark_sound(sound[:, start:end], clip.sample_rate, keys, start) * ramp
+        total += added
+        if name:
+            stems[name] = _plus(sound, added, start)
+    return replace(clip, waveform=_plus(clip.waveform, total, start), stems=stems)
+
+
+def _plus(sound: np.ndarray, added: np.ndarray, start: int) -> np.ndarray:
+    found = sound.copy()
+    found[:, start : start + added.shape[1]] += added
+    return found
+
+
+def _ramp(clip: Clip, made: Made) -> np.ndarray:
+    """float32 [N]: 1, but for the ends that lie beside what was given."""
+    assert clip.waveform is not None
+    start, end = made.samples
+    ramp = np.ones(end - start, np.float32)
+    length = min(nearest(RAMP * (clip.sample_rate or 1)), len(ramp))
+    edge = np.linspace(0, 1, length, dtype=np.float32)
+    if start > 0:
+        ramp[:length] *= edge
+    if end < clip.waveform.shape[1]:
+        ramp[len(ramp) - length :] *= edge[::-1]
+    return ramp
+
+
+def mark_pieces(clips: Iterator[Clip], keys: Sequence[bytes]) -> Iterator[Clip]:
+    """Pieces of a sound that follow one another, and their stems, each with its mark; one piece is held back."""
+    before: Clip | None = None
+    now = next(clips, None)
+    start = 0
+    while now is not None:
+        after = next(clips, None)
+        yield _mark_piece(before, now, after, keys, start)
+        start += 0 if now.waveform is None else now.waveform.shape[1]
+        before, now = now, after
+
+
+def _mark_piece(before: Clip | None, now: Clip, after: Clip | None, keys: Sequence[bytes], start: int) -> Clip:
+    if now.waveform is None or not now.sample_rate:
+        return now
+    rate, length = now.sample_rate, now.waveform.shape[1]
+    count = nearest(CONTEXT * rate)
+
+    def marked(name: str) -> np.ndarray:
+        parts = [clip for clip in (before, now, after) if clip is not None]
+        sounds = [clip.stems[name] if name else clip.waveform for clip in parts]
+        known = [sound for sound in sounds if sound is not None]
+        past = known[0][:, -count:] if before is not None else known[0][:, :0]
+        future = known[-1][:, :count] if after is not None else known[-1][:, :0]
+        here = now.stems[name] if name else now.waveform
+        assert here is not None
+        around = np.concatenate([past, here, future], axis=1)
+        added = mark_sound(around, rate, keys, start - past.shape[1])
+        return np.asarray(added[:, past.shape[1] : past.shape[1] + length])
+
+    if not now.stems:
+        return replace(now, waveform=now.waveform + marked(""))
+    changes = {name: marked(name) for name in now.stems}
+    stems = {name: stem + changes[name] for name, stem in now.stems.items()}
+    return replace(now, waveform=now.waveform + np.sum([*changes.values()], axis=0), stems=stems)
+
+
+def _differing_frames(frames: np.ndarray, given: np.ndarray) -> tuple[int, int]:
+    if frames is given or frames.shape[1:] != given.shape[1:]:
+        return (0, 0) if frames is given else (0, len(frames))
+    same = min(len(frames), len(given))
+    differ = np.array([not np.array_equal(frames[n], given[n]) for n in range(same)] + [True] * (len(frames) - same))
+    return _extent(differ)
+
+
+def _differing_samples(sound: np.ndarray, given: np.ndarray, layout: Sequence[str]) -> tuple[int, int]:
+    if len(sound) != len(given):
+        given = mix(given, len(sound), layout)
+    same = min(sound.shape[1], given.shape[1])
+    differ = np.ones(sound.shape[1], bool)
+    differ[:same] = (sound[:, :same] != given[:, :same]).any(0)
+    return _extent(differ)
+
+
+def _extent(differ: np.ndarray) -> tuple[int, int]:
+    where = np.flatnonzero(differ)
+    return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, 0)
