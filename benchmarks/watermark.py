@@ -3,8 +3,8 @@ there are none.
 
     python benchmarks/watermark.py --raw FOLDER [FOLDER …] [--film FILE …] [--clips 24] [--pairs 100000] [--json FILE]
 
-Clips come from raw stores (`phonofilm world`, `phonofilm.data`), 128 x 128 pixels, 24 frames a second, 4 s, 24 kHz; films
-are any files with picture, sound or both, of which the first eight seconds are used.
+Clips come from raw stores (`phonofilm.data`), 128 x 128 pixels, 24 frames a second, 4 s, 24 kHz; films are any files
+with picture, sound or both, of which the first eight seconds are used.
 """
 
 from __future__ import annotations

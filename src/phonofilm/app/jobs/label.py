@@ -42,7 +42,7 @@ def labelled(clip: Clip, made: Made) -> Clip:
 
 
 def noticed(clip: Clip, made: Made) -> Clip:
-    """The clip with a notice at the beginning of the sound that was made, mixed into it and into its first made stem."""
+    """The clip with a notice at the beginning of the sound that was made, mixed into it and into a stem of it."""
     start, end = made.samples
     if clip.waveform is None or not clip.sample_rate or end <= start:
         return clip

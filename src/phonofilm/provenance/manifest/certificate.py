@@ -1,7 +1,7 @@
 """Who signs: a certificate of this installation, made at first use, or one that is given.
 
-C2PA asks for a certificate that is not signed by itself, so there are two: a root, which others can be told to trust, and
-one for signing. The root's own key is thrown away once it has signed: nobody can sign a second one with it.
+C2PA asks for a certificate that is not signed by itself, so there are two: a root, which others can be told to
+trust, and one for signing. The root's own key is thrown away once it has signed: nobody can sign a second one with it.
 """
 
 from __future__ import annotations
