@@ -208,7 +208,7 @@ def clips_of(folders: list[Path], films: list[Path], count: int) -> list[tuple[s
     return found
 
 
-def measure(clips: list[tuple[str, Clip]]) -> dict[str, dict[str, list[Found]]]:
+def measure(clips: list[tuple[str, Clip]], json_file: Path | None) -> dict[str, dict[str, list[Found]]]:
     found: dict[str, dict[str, list[Found]]] = {"sound": {}, "picture": {}}
     costs: dict[str, list[float]] = {"sound": [], "picture": [], "psnr": [], "snr": []}
     for name, clip in clips:
@@ -230,11 +230,21 @@ def measure(clips: list[tuple[str, Clip]]) -> dict[str, dict[str, list[Found]]]:
                 looked = picture.find_in_picture(*change(marked, clip.fps), PUBLIC)
                 found["picture"].setdefault(attack, []).append(looked)
         print(name, "sound", _least(found["sound"]), "picture", _least(found["picture"]), flush=True)
+        if json_file is not None:  # so that a run that is stopped leaves what it knows
+            json_file.write_text(json.dumps({"scores": _scores(found), "costs": costs}, indent=1))
     for name, values in costs.items():
         unit = "dB" if name in ("psnr", "snr") else "s of one core to mark"
         if values:
             print(f"{name}: median {np.median(values):.3f}, least {min(values):.3f}, most {max(values):.3f} {unit}")
     return found
+
+
+def _scores(found: dict[str, dict[str, list[Found]]]) -> dict[str, dict[str, list[list[float]]]]:
+    """Score and threshold of each clip after each attack."""
+    return {
+        stream: {attack: [[one.score, one.threshold] for one in looked] for attack, looked in attacks.items()}
+        for stream, attacks in found.items()
+    }
 
 
 def _least(found: dict[str, list[Found]]) -> str:
@@ -293,23 +303,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     clips = clips_of(options.raw, options.film, options.clips)
-    found = measure(clips)
-    rows = {}
+    found = measure(clips, options.json)
     for stream, attacks in found.items():
         print(f"\n| {stream}, after | found | median score | least |\n|---|---|---|---|")
         for attack, looked in attacks.items():
             share, scores = np.mean([one.present for one in looked]), [one.score for one in looked]
-            rows[f"{stream}, {attack}"] = {"found": float(share), "scores": scores}
             print(f"| {attack} | {100 * share:.0f} % of {len(looked)} | {np.median(scores):.1f} | {min(scores):.1f} |")
     for stream, count, count_false in (
         ("sound", options.pairs, false_sounds), ("picture", options.picture_pairs, false_pictures)
     ):  # fmt: skip
         done, above, most = count_false(clips, count)
-        rows[f"{stream}, unmarked"] = {"pairs": done, "above": above, "most": most}
         print(f"{stream}: {above} of {done} pairs of an unmarked clip and a random key are above the threshold", end="")
         print(f" for {FALSE_POSITIVES:g}; the largest score is {most:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

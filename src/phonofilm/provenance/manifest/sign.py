@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import os
@@ -135,7 +136,8 @@ def _definition(path: Path, claim: Claim) -> dict[str, Any]:
     source = COMPOSITE if claim.composite else TRAINED_ALGORITHMIC_MEDIA
     agent = {"name": "Phonofilm", "version": __version__}
     parameters = {"ingredientIds": [f"given {file.name}" for file in claim.given[:1]]}
-    made: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": source, "softwareAgent": agent}
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    made: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": source, "softwareAgent": agent, "when": when}
     actions = [made]
     if claim.given:
         opened: dict[str, Any] = {"action": "c2pa.opened", "softwareAgent": agent, "parameters": parameters}
