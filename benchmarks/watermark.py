@@ -1,7 +1,7 @@
 """How often the marks in sound and picture are found after attacks, what they cost, and how often they are found where
 there are none.
 
-    python benchmarks/watermark.py --raw FOLDER [FOLDER …] [--film FILE …] [--clips 24] [--pairs 100000] [--json FILE]
+    python benchmarks/watermark.py --raw FOLDER [FOLDER …] [--film FILE …] [--clips 24] [--pairs 100000] [--only sound]
 
 Clips come from raw stores (`phonofilm.data`), 128 x 128 pixels, 24 frames a second, 4 s, 24 kHz; films are any files
 with picture, sound or both, of which the first eight seconds are used.
@@ -231,7 +231,9 @@ def measure(clips: list[tuple[str, Clip]], json_file: Path | None) -> dict[str, 
                 found["picture"].setdefault(attack, []).append(looked)
         print(name, "sound", _least(found["sound"]), "picture", _least(found["picture"]), flush=True)
         if json_file is not None:  # so that a run that is stopped leaves what it knows
-            json_file.write_text(json.dumps({"scores": _scores(found), "costs": costs}, indent=1))
+            json_file.write_text(
+                json.dumps({"scores": _scores(found), "costs": {n: list(map(float, v)) for n, v in costs.items()}})
+            )
     for name, values in costs.items():
         unit = "dB" if name in ("psnr", "snr") else "s of one core to mark"
         if values:
@@ -242,7 +244,7 @@ def measure(clips: list[tuple[str, Clip]], json_file: Path | None) -> dict[str, 
 def _scores(found: dict[str, dict[str, list[Found]]]) -> dict[str, dict[str, list[list[float]]]]:
     """Score and threshold of each clip after each attack."""
     return {
-        stream: {attack: [[one.score, one.threshold] for one in looked] for attack, looked in attacks.items()}
+        stream: {attack: [[float(one.score), one.threshold] for one in looked] for attack, looked in attacks.items()}
         for stream, attacks in found.items()
     }
 
@@ -300,9 +302,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--pairs", type=int, default=100_000, help="of unmarked sound and random key")
     parser.add_argument("--picture-pairs", type=int, default=200)
+    parser.add_argument("--only", choices=("sound", "picture"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     clips = clips_of(options.raw, options.film, options.clips)
+    if options.only == "sound":
+        clips = [(name, clip.with_(frames=None, fps=None)) for name, clip in clips]
+    elif options.only == "picture":
+        clips = [(name, clip.with_(waveform=None, sample_rate=None)) for name, clip in clips]
     found = measure(clips, options.json)
     for stream, attacks in found.items():
         print(f"\n| {stream}, after | found | median score | least |\n|---|---|---|---|")
@@ -312,6 +319,8 @@ def main() -> None:
     for stream, count, count_false in (
         ("sound", options.pairs, false_sounds), ("picture", options.picture_pairs, false_pictures)
     ):  # fmt: skip
+        if options.only not in (None, stream):
+            continue
         done, above, most = count_false(clips, count)
         print(f"{stream}: {above} of {done} pairs of an unmarked clip and a random key are above the threshold", end="")
         print(f" for {FALSE_POSITIVES:g}; the largest score is {most:.2f}")
