@@ -36,7 +36,8 @@ def dissolves(small: np.ndarray, fps: float) -> list[tuple[int, int]]:
     Args:
         small: uint8 [T, h, w], luminance of small pictures (32 high will do), h and w multiples of 4.
     """
-    blocks = reduce(small.astype(np.float32) / 255, "t (h a) (w b) -> t (h w)", "mean", a=4, b=4)
+    scaled = small.astype(np.float32) / np.float32(255)
+    blocks: Images = reduce(scaled, "t (h a) (w b) -> t (h w)", "mean", a=4, b=4)
     found: list[tuple[float, int, int]] = []
     for seconds in SECONDS:
         length = max(4, round(seconds * fps))

@@ -145,7 +145,7 @@ def _landed(content: bytes, packets: list[Any], start: Fraction, path: Path) -> 
 
     A container may shift all of its times, so that frames are counted.
     """
-    with av.open(io.BytesIO(content)) as copy:
+    with av.open(io.BytesIO(content), "r") as copy:
         video, _ = streams(copy)
         made = sorted(packet.pts * packet.time_base for packet in copy.demux(video) if packet.pts is not None)
     if len(made) != len(packets):

@@ -118,14 +118,15 @@ def _write(task: ShardTask) -> dict[str, Any]:
             except PhonofilmError as error:
                 skipped.append({"name": f"{clip.source.name} at {float(shot.start):.2f} s", "reason": str(error)})
                 continue
+            name = shot.key + cutting.suffix
             row = {
                 "shard": task.path.name,
-                "file": shot.key + cutting.suffix,
+                "file": name,
                 "clip_in": float(cutting.start), "clip_out": float(cutting.stop),
                 "clip_in_exact": str(cutting.start), "clip_out_exact": str(cutting.stop),
             }  # fmt: skip
             rows[shot.key] = row
-            _add(tar, row["file"], cutting.content)
+            _add(tar, name, cutting.content)
             beside = json.dumps({**clip.record, **row}, ensure_ascii=False, sort_keys=True)
             _add(tar, shot.key + ".json", beside.encode())
             if clip.record.get("vtt"):
