@@ -373,6 +373,7 @@ def test_no_request_is_answered_with_a_fault(client, rater, sent):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @given(sent=requests())
 @settings(FUZZ, max_examples=5000)
 def test_none_of_5000_requests_is_answered_with_a_fault(client, rater, sent):
@@ -422,6 +423,7 @@ def test_schemathesis_finds_no_fault_on_any_route(client, rater, cases):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_schemathesis_finds_no_fault_in_10000_requests(client, rater, cases):
     """`-s` shows how often each status was the answer."""
     answers = check_cases(client, rater, cases, 10_500)  # a few cannot be sent
