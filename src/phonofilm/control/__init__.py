@@ -1,0 +1,1 @@
+"""What attaches to a frozen network, and what tells it when things happen."""

@@ -1,0 +1,1 @@
+"""Onsets of a silent film: when something happens that ought to be heard."""
