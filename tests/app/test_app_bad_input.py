@@ -96,7 +96,7 @@ OPTIONS = {
     "--offload x": "offload: 'x' is not possible; choose one of none",
     "--quantize int3": "quantize: 'int3' is not possible; choose one of int8",
     "--device gpu --model nano": "unknown device 'gpu'; choose one of auto, cpu, cuda, mps",
-    "--lora no.safetensors": "loras is for LTX-2, not for fake; omit it",
+    "--lora no.safetensors": "loras is for our own models and LTX-2, not for fake; omit it",
     "--dry-run": "fake needs no plan",
 }
 ROWS = {

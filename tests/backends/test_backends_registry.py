@@ -46,7 +46,7 @@ def test_a_new_kind_is_a_module_and_a_row(monkeypatch):
 def test_options_of_another_kind_are_refused_by_name():
     for model, option, message in (
         ("fake", "offload", "offload is for LTX-2 and Wan, not for fake; omit it"),
-        ("nano", "loras", "loras is for LTX-2, not for nano; omit it"),
+        ("fake", "loras", "loras is for our own models and LTX-2, not for fake; omit it"),
         ("wan2.2", "network", "network is for LTX-2, not for wan2.2; omit it"),
     ):
         with pytest.raises(PhonofilmError, match=message):

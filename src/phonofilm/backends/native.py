@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from phonofilm.choices import Stem
 from phonofilm.codecs.common.mel import log_mel
 from phonofilm.codecs.pixels import from_frames, to_frames
 from phonofilm.codecs.tiling import decode_tiled
+from phonofilm.control.lora.files import Lora
+from phonofilm.control.lora.merge import Merged
 from phonofilm.device import pick_device
 from phonofilm.model.block import TextCache
 from phonofilm.precision import native_bfloat16
@@ -62,6 +65,7 @@ class NativeBackend:
         dtype: what the transformer and the video codec compute in; float32, or bfloat16 by autocast. Sound is always
             float32.
         heeds: whether it looks at prompts and pictures for what it does not know, to say so.
+        merged: the adapters in the transformer's weights; None before there were any.
     """
 
     name: str
@@ -69,12 +73,16 @@ class NativeBackend:
     device: torch.device
     dtype: torch.dtype = torch.float32
     heeds: bool = True
+    merged: Merged | None = None
 
     @staticmethod
-    def load(model: str | Path = "nano", device: str = "auto", dtype: torch.dtype | None = None) -> NativeBackend:
+    def load(
+        model: str | Path = "nano", device: str = "auto", dtype: torch.dtype | None = None, loras: Sequence[str] = ()
+    ) -> NativeBackend:
         """Read all parts of a model.
 
         Args:
+            loras: adapters that are merged into the transformer, each FILE or FILE:STRENGTH.
             dtype: None takes bfloat16 where the device multiplies it in hardware, as in training, else float32.
 
         Raises:
@@ -83,7 +91,25 @@ class NativeBackend:
         """
         place = pick_device(device)
         fast = torch.bfloat16 if native_bfloat16(place) else torch.float32
-        return NativeBackend(Path(model).name, Parts.load(model, place), place, dtype or fast)
+        parsed = [Lora.parse(text) for text in loras]  # a file that is not there is found before weights are read
+        backend = NativeBackend(Path(model).name, Parts.load(model, place), place, dtype or fast)
+        return backend._with(parsed) if parsed else backend
+
+    def with_loras(self, loras: Sequence[str]) -> NativeBackend:
+        """The same loaded model with these adapters, each FILE or FILE:STRENGTH, and no others.
+
+        The weights are changed where they are, and are to the bit what they were once no adapter is left: this
+        backend must not be used any more.
+
+        Raises:
+            PhonofilmError: a file that is no LoRA, or one for another network; the weights are then as they were.
+        """
+        return self._with([Lora.parse(text) for text in loras])
+
+    def _with(self, loras: Sequence[Lora]) -> NativeBackend:
+        merged = self.merged or Merged(self.parts.transformer, self.parts.weights)
+        merged.swap(loras)
+        return replace(self, parts=replace(self.parts, weights=merged.digest), merged=merged)
 
     @property
     def window(self) -> Window:

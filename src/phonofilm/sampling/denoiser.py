@@ -30,11 +30,14 @@ class LossConfig:
             1 / sigma² would spend the gradient on fine detail; what decides whether picture and sound
             agree is settled near sigma = 1.
         video, audio: weights of the two streams.
+        balanced: each stream's error is divided by its own value, so that both pull with their weights alone,
+            whatever the errors' sizes.
     """
 
     floor: float = 0.25
     video: float = 1.0
     audio: float = 1.0
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def weighted_error(
     """The loss of an estimate, and the error of each stream; see `Denoiser.loss`."""
     errors = estimate.map(lambda e, c, s: _stream_error(e, c, s, config.floor), clean, sigma)
     parts = {name: getattr(errors, name) for name in ("video", "audio") if getattr(errors, name) is not None}
-    loss = torch.stack([getattr(config, name) * error for name, error in parts.items()]).sum()
+    sizes = {name: error.detach().clamp_min(1e-6) if config.balanced else 1.0 for name, error in parts.items()}
+    loss = torch.stack([getattr(config, name) * error / sizes[name] for name, error in parts.items()]).sum()
     return loss, {name: error.detach() for name, error in parts.items()}
 
 

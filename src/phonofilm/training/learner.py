@@ -80,17 +80,24 @@ class Learner:
         return lr_scale(self.optimisers.config, progress.step, progress.fraction(self.run))
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, flat: weights, average and optimiser state."""
+        """All of it, flat: weights that are not frozen, their average, and the optimiser's state."""
+        still = self._frozen()
         return {
-            **{f"model.{name}": value for name, value in self.model.state_dict().items()},
-            **{f"ema.{name}": value for name, value in self.average.module.state_dict().items()},
+            **{f"model.{name}": value for name, value in self.model.state_dict().items() if name not in still},
+            **{f"ema.{name}": value for name, value in self.average.module.state_dict().items() if name not in still},
             **{f"optim.{name}": value for name, value in self.optimisers.tensors()},
         }
 
+    def _frozen(self) -> frozenset[str]:
+        """Names of weights that no step changes."""
+        return frozenset(name for name, parameter in self.model.named_parameters() if not parameter.requires_grad)
+
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take back what `tensors` gave."""
-        load_weights(self.model, _under("model.", tensors), "the checkpoint")
-        load_weights(self.average.module, _under("ema.", tensors), "the checkpoint")
+        for module, prefix in ((self.model, "model."), (self.average.module, "ema.")):
+            held = module.state_dict()
+            still = {name: held[name] for name in self._frozen()}
+            load_weights(module, still | _under(prefix, tensors), "the checkpoint")
         self.optimisers.load(_under("optim.", tensors))
 
 

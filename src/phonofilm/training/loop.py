@@ -147,7 +147,10 @@ def _export(learner: Learner, progress: Progress) -> Path:
     }
     path, network = run.output / task.filename, learner.average.module
     try:
-        save_module(path, network, dtype=getattr(torch, run.export), metadata=metadata)
+        if (save := getattr(task, "save", None)) is not None:
+            save(path, network, getattr(torch, run.export), metadata)
+        else:
+            save_module(path, network, dtype=getattr(torch, run.export), metadata=metadata)
     except PhonofilmError as error:
         if run.export == "float32" or not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
             raise

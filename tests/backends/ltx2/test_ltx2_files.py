@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora, merge
 from phonofilm.backends.ltx2.network import load_network
+from phonofilm.control.lora.merge import Lora, merge
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, published_name
 from phonofilm.weights import models_home
@@ -208,7 +208,7 @@ class TestLora:
             "for another network": {"unet.x.lora_A.weight": down, "unet.x.lora_B.weight": up},
             "another size": {f"{self.LAYER}.lora_A.weight": down[:, :8], f"{self.LAYER}.lora_B.weight": up},
             "lacks a factor": {f"{self.LAYER}.lora_A.weight": down},
-            "no LoRA that can be merged": {f"{self.LAYER}.dora_scale": down},
+            "is a DoRA": {f"{self.LAYER}.dora_scale": down},
         }
         for message, tensors in cases.items():
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, copy / "bad.safetensors")

@@ -13,11 +13,11 @@ from test_ltx2_files import originals
 import phonofilm
 from phonofilm.app.cli.main import main
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.network import load_network
 from phonofilm.backends.ltx2.plan import make_plan
 from phonofilm.backends.ltx2.quantize import load_quantized, network_bytes
 from phonofilm.choices import QUANTIZATIONS
+from phonofilm.control.lora.files import Lora
 from phonofilm.errors import PhonofilmError
 from phonofilm.media import read_clip
 from phonofilm.model.names import PREFIX, published_name

@@ -8,7 +8,7 @@ import typer
 
 from phonofilm.app.cli.calibrate import calibrate
 from phonofilm.app.cli.command import CommandLine
-from phonofilm.app.cli.data import data, score, train, world
+from phonofilm.app.cli.data import data, finetune, score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
 from phonofilm.app.cli.inspect import doctor, info, sheet, verify
@@ -29,7 +29,7 @@ for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake, soundtrack)),
     (LOOK, (sheet, info, verify, doctor, models)),
     (MEASURE, (evaluate, compare, parity, calibrate)),
-    (BUILD, (world, train, score)),
+    (BUILD, (world, train, finetune, score)),
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)

@@ -90,6 +90,30 @@ def train(
         report.print_line(str(weights))
 
 
+def finetune(
+    ctx: typer.Context,
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE.toml", help="A recipe of an adapter, as recipes/lora.toml.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A store of clips or of latents to learn from.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as lora.target=audio.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
+) -> None:
+    """Adapt a model to a style or a sound with a LoRA, and print where its file is.
+
+    [dim]$[/] phonofilm finetune recipes/lora.toml --data data/mine
+    [dim]$[/] phonofilm finetune recipes/lora.toml --data data/mine --set lora.target=audio --set base=my-model
+    """
+    from phonofilm.training.finetune import finetune as run
+
+    with Session.of(ctx).report("finetune") as report, optional():
+        weights = run(recipe, data, settings or [], resume)
+        report.set_fields(weights=str(weights))
+        report.print_line(str(weights))
+
+
 def score(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips, made by anyone.")],

@@ -125,7 +125,7 @@ class GenerationOptions:
     ] = "auto"
     lora: Annotated[
         list[str] | None,
-        _option(MODEL, metavar="FILE[:X]", help="A LoRA for a public model, X strong; several are added."),
+        _option(MODEL, metavar="FILE[:X]", help="A LoRA (adapter) for the model, X strong; several are added."),
     ] = None
     offload: Annotated[
         str | None,

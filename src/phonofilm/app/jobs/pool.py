@@ -29,6 +29,11 @@ class Loading:
     device: str = "auto"
     options: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def without_loras(self) -> Loading:
+        """The same without adapters, which a model may exchange while it stays loaded."""
+        return Loading(self.model, self.device, tuple(pair for pair in self.options if pair[0] != "loras"))
+
 
 class BackendPool:
     """Loaded models by device.
@@ -65,9 +70,20 @@ class BackendPool:
             worker.release()
 
     def _of(self, loaded: OrderedDict[Loading, Backend], loading: Loading) -> Backend:
-        if loading not in loaded:
+        if loading not in loaded and not _swapped(loaded, loading):
             while len(loaded) >= self.keep:  # before the next one needs its memory
                 loaded.popitem(last=False)
             loaded[loading] = load(loading.model, device=loading.device, **dict(loading.options))
         loaded.move_to_end(loading)
         return loaded[loading]
+
+
+def _swapped(loaded: OrderedDict[Loading, Backend], loading: Loading) -> bool:
+    """Whether a loaded model only had to exchange its adapters to be the one that is meant."""
+    for other, backend in loaded.items():
+        swap = getattr(backend, "with_loras", None)
+        if swap is not None and other.without_loras == loading.without_loras:
+            loaded[loading] = swap(dict(loading.options).get("loras", ()))
+            del loaded[other]
+            return True
+    return False

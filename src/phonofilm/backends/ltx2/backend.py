@@ -22,7 +22,6 @@ from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.ltx2.config import sampling
 from phonofilm.backends.ltx2.fitting import fitted, schedule
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.memory import choose_offload, choose_tile
 from phonofilm.backends.ltx2.network import PairedText
 from phonofilm.backends.ltx2.parts import Parts
@@ -35,6 +34,7 @@ from phonofilm.backends.published.store import Store
 from phonofilm.backends.published.tiles import decode_or_retry
 from phonofilm.backends.requests import as_request, check
 from phonofilm.choices import NetworkName, Offload, Quantization
+from phonofilm.control.lora.files import Lora
 from phonofilm.device import pick_device
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import resample_audio, resize_frames

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora, merge
 from phonofilm.backends.published.files import eight_bit
 from phonofilm.backends.published.files import stored_dtype as published_dtype
 from phonofilm.backends.published.parts import load_diffusers
 from phonofilm.backends.published.scaled import split, widened
 from phonofilm.choices import NetworkName
+from phonofilm.control.lora.merge import Lora, merge
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import PREFIX, from_published
 from phonofilm.model.tokens import noise_levels

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora
 from phonofilm.backends.ltx2.network import DiffusersNetwork, load_network
 from phonofilm.backends.ltx2.quantize import load_quantized, network_bytes
 from phonofilm.backends.ltx2.text import load_text_encoder
 from phonofilm.backends.published.files import stored_dtype
 from phonofilm.backends.published.parts import PublishedParts, load_diffusers
 from phonofilm.choices import NetworkName, Offload, Quantization
+from phonofilm.control.lora.files import Lora
 
 __all__ = ["Parts", "component_class", "stored_dtype_of"]
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from phonofilm.backends.ltx2.config import network_config
 from phonofilm.backends.ltx2.folder import Folder
-from phonofilm.backends.ltx2.lora import Lora, additions
 from phonofilm.backends.ltx2.network import stored_dtype
 from phonofilm.backends.published.scaled import is_per_output, split, spread, widened
 from phonofilm.backends.published.stored import Stored, give_back, stored_tensors
 from phonofilm.choices import Quantization
+from phonofilm.control.lora.merge import Lora, additions
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import TransformerConfig
 from phonofilm.model.names import from_published

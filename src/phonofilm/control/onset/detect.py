@@ -57,7 +57,9 @@ def at_rate(frames: np.ndarray, fps: Fraction) -> np.ndarray:
 
 def peaks(marks: Marks, threshold: float = THRESHOLD) -> list[Onset]:
     """The events of one film's marks [1, T] or [T]: pictures that are likelier than their neighbours."""
-    likely, offset, strength = (part.reshape(-1).double().numpy() for part in marks._replace(logits=marks.logits.sigmoid()))
+    likely, offset, strength = (
+        part.reshape(-1).double().numpy() for part in marks._replace(logits=marks.logits.sigmoid())
+    )
     left, right = np.concatenate([[0.0], likely[:-1]]), np.concatenate([likely[1:], [0.0]])
     found = np.flatnonzero((likely >= threshold) & (likely >= left) & (likely > right))
     return [

@@ -25,6 +25,7 @@ KINDS = {
     "audio_vae": "phonofilm.training.tasks.audio_vae:AudioVAETask",
     "vocoder": "phonofilm.training.tasks.audio_vae:VocoderTask",
     "generator": "phonofilm.training.tasks.generator:GeneratorTask",
+    "lora": "phonofilm.training.tasks.lora:LoraTask",
     "distill": "phonofilm.training.tasks.distill:DistillTask",
     "onset": "phonofilm.training.tasks.onset:OnsetTask",
     "syncnet": "phonofilm.training.tasks.syncnet:SyncTask",
@@ -127,6 +128,7 @@ class Task(Protocol):
     def compile(self, model: nn.Module) -> None:
         """Replace what the loss calls by its torch.compile."""
 
+    # A task whose file is not all of its network has `save(path, model, dtype, metadata)` too (see `tasks.lora`).
     def provenance(self) -> dict[str, str]:
         """What the weights depend on besides the recipe: hashes of data and frozen parts."""
 

@@ -86,7 +86,7 @@ class GeneratorTask:
     def __init__(self, recipe: GeneratorRecipe) -> None:
         self.recipe = recipe
         self.filename = f"{recipe.network}.safetensors"
-        self.network, self.config = _network(recipe)
+        self.network, self.config = self._network()
         self.conditions = conditions_named(recipe.conditions)
         if self.conditions:
             if recipe.network != "transformer":
@@ -106,6 +106,9 @@ class GeneratorTask:
             raise PhonofilmError(f"the latents have {self.stems} stems, the network {has}: set model.audio.stems")
         self.positions = self.grid.positions(tuple(range(self.stems)))
         self._check_alignment()
+
+    def _network(self) -> tuple[type[nn.Module], Any]:
+        return network_of(self.recipe)
 
     def build(self) -> nn.Module:
         model = self.network(self.config)
@@ -309,7 +312,7 @@ class GeneratorTask:
         return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs}
 
 
-def _network(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
+def network_of(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
     """The class of the network, and its preset with the recipe's changes."""
     module_name, class_name, presets_name = NETWORKS[recipe.network]
     module = importlib.import_module(module_name)

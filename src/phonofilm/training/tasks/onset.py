@@ -87,7 +87,9 @@ class OnsetTask:
             if store.fps != RATE:
                 raise PhonofilmError(f"{store.folder} has {store.fps} fps; the onset detector learns at {RATE}")
             if recipe.data.frames > store.shape()[0]:
-                raise PhonofilmError(f"clips of {store.folder} have {store.shape()[0]} frames, not {recipe.data.frames}")
+                raise PhonofilmError(
+                    f"clips of {store.folder} have {store.shape()[0]} frames, not {recipe.data.frames}"
+                )
         self.source = JoinedStores(self.stores)
         self.records = [record for store in self.stores for record in store.records]
 

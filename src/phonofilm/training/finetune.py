@@ -1,0 +1,58 @@
+"""Fine-tuning with an adapter: the data as it comes, then the one training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from phonofilm.config import read_toml
+from phonofilm.data.building import FACTS, read_facts
+from phonofilm.data.clips import RawStore
+from phonofilm.data.encoder import Encoder
+from phonofilm.data.latents import write_latents
+from phonofilm.errors import PhonofilmError
+from phonofilm.training.loop import fit
+from phonofilm.training.tasks.base import make_task
+from phonofilm.weights import EMBEDDED, locate
+
+HELD_OUT = 0.1
+"""Share of few clips that is held out, unless the recipe says how many."""
+
+
+def finetune(recipe: str | Path, data: Path, overrides: Sequence[str] = (), resume: bool = False) -> Path:
+    """Train an adapter on a store and return the path of its file.
+
+    Args:
+        data: latents, or a raw store, which is encoded with the base's codecs into the run's folder first.
+        overrides, resume: see `train`.
+
+    Raises:
+        PhonofilmError: a recipe of another kind, or data that is empty or no store.
+    """
+    values = read_toml(recipe, overrides)
+    if values.get("kind") != "lora":
+        raise PhonofilmError(f"{recipe} is no recipe of an adapter: its kind is {values.get('kind')!r}, not lora")
+    section = values.setdefault("data", {})
+    section["folder"] = str(_latents(data, values))
+    count = read_facts(Path(section["folder"])).get("count", 0)
+    section.setdefault("held_out", max(1, round(HELD_OUT * count)))
+    return fit(make_task(values, str(recipe)), resume=resume)
+
+
+def _latents(data: Path, values: dict[str, Any]) -> Path:
+    """The latents of a store of either kind."""
+    if not data.is_dir():
+        raise PhonofilmError(f"data folder {data} {'is a file' if data.exists() else 'does not exist'}; name a store")
+    if not any(data.iterdir()):
+        raise PhonofilmError(f"data folder {data} is empty; write clips into it: python -m phonofilm.data.precompute")
+    if not (data / FACTS).is_file():
+        raise PhonofilmError(f"{data} is no store of clips; write one: python -m phonofilm.data.precompute raw")
+    if read_facts(data).get("kind") != "raw":
+        return data
+    store, base = RawStore(data), str(values.get("base", "nano"))
+    codecs = locate(base) if base in EMBEDDED or Path(base).is_dir() else Path(base).parent
+    output = Path(str(values.get("run", {}).get("output", "runs/lora"))) / "latents"
+    stems = "stems" in store.shards.names
+    write_latents(store, len(store), Encoder.load(codecs), output, shard=64, batch=4, stems=stems)
+    return output
