@@ -117,6 +117,11 @@ class NativeBackend:
         return self.parts.trained.window
 
     @property
+    def fingerprint(self) -> str:
+        """The hash of its weights and of the adapters in them."""
+        return self.parts.weights
+
+    @property
     def unheeding(self) -> NativeBackend:
         """The same model for the later windows of a film, whose first window has been looked at; see
         `backends.streamed`."""

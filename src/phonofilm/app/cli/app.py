@@ -11,7 +11,7 @@ from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.cli.data import data, finetune, score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
-from phonofilm.app.cli.inspect import doctor, info, sheet, verify
+from phonofilm.app.cli.inspect import doctor, info, onsets, sheet, verify
 from phonofilm.app.cli.parity import parity
 from phonofilm.app.cli.soundtrack import soundtrack
 from phonofilm.app.cli.study import study
@@ -27,7 +27,7 @@ app = CommandLine(
 MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"
 for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake, soundtrack)),
-    (LOOK, (sheet, info, verify, doctor, models)),
+    (LOOK, (sheet, info, verify, onsets, doctor, models)),
     (MEASURE, (evaluate, compare, parity, calibrate)),
     (BUILD, (world, train, finetune, score)),
 ):

@@ -83,6 +83,37 @@ def verify(
         report.set_fields(file=str(file), layers=[dataclasses.asdict(layer) for layer in layers])
 
 
+def onsets(
+    ctx: typer.Context,
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A film, silent or not, of any size and frame rate.")],
+    weights: Annotated[
+        Path, typer.Option(metavar="FILE", help="The detector, as recipes/onset.toml makes it (none ships yet).")
+    ],
+    threshold: Annotated[
+        float, typer.Option(metavar="P", help="How likely an event must be, above 0 and below 1.")
+    ] = 0.5,
+) -> None:
+    """Say when something happens in a film that ought to be heard: seconds, strength and likelihood of each.
+
+    [dim]$[/] phonofilm train recipes/onset.toml
+    [dim]$[/] phonofilm onsets silent.mp4 --weights runs/onset/onset.safetensors --json
+    """
+    from phonofilm.control.onset.detect import Detector
+    from phonofilm.media import read_clip
+
+    with Session.of(ctx).report("onsets") as report:
+        detector = Detector.load(weights)
+        report.progress("reading", 0, 1)
+        clip = read_clip(video, size=2 * detector.network.config.size)
+        if clip.frames is None or clip.fps is None:
+            raise PhonofilmError(f"{video} has no picture; name a film")
+        report.progress("looking", 0, 1)
+        found = detector.onsets(clip.frames, clip.fps, threshold)
+        report.set_fields(onsets=[{n: round(v, 4) for n, v in dataclasses.asdict(one).items()} for one in found])
+        for one in found:
+            report.print_line(f"{one.time:9.3f} s  strength {one.strength:.2f}  likelihood {one.confidence:.2f}")
+
+
 def doctor(ctx: typer.Context) -> None:
     """Say what works on this machine, and for what does not, how to get it.
 

@@ -45,7 +45,7 @@ def agreement(
     rest, right, left = sorted(found), 0, []
     targets = sorted(true)
     for time in rest:
-        while targets and targets[0] < time - within:
+        while targets and time - targets[0] > within:
             targets.pop(0)
         if targets and abs(targets[0] - time) <= within:
             targets.pop(0)
