@@ -12,7 +12,8 @@ from phonofilm.errors import PhonofilmError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "world": ("pymunk",),
-    "train": ("pymunk", "tensorboard"),
+    "train": ("pymunk", "tensorboard", "peft"),
+    "control": ("mido",),
     "study": ("fastapi", "uvicorn"),
     "public": ("diffusers", "accelerate", "peft", "tqdm"),
     "evaluation": (

@@ -100,6 +100,8 @@ OPTIONS = {
     "--dry-run": "fake needs no plan",
 }
 ROWS = {
+    "finetune gone.toml --data .": "recipe gone.toml cannot be read",
+    "onsets gone.mp4 --weights gone.safetensors": "weights gone.safetensors are missing",
     "''": "No such command ''",
     "frobnicate": "No such command 'frobnicate'; see phonofilm --help",
     "generate -o out.mp4": "the prompt is empty; say what to make",

@@ -23,10 +23,12 @@ COMMANDS = [
     "retake",
     "sheet",
     "info",
+    "onsets",
     "doctor",
     "models",
     "world",
     "train",
+    "finetune",
     "score",
 ]
 MAKING = ["generate", "a red ball", "-o", "out.mp4", "--model", "fake", "--seconds", "0.5"]

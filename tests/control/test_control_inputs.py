@@ -1,4 +1,4 @@
-"""Modules that attach through zero-initialised inputs: bit-identical when attached, when detached, in any combination."""
+"""Modules that attach through zero-initialised inputs: bit-identical attached and detached, in any combination."""
 
 from __future__ import annotations
 

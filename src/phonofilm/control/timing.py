@@ -85,7 +85,7 @@ def hits_signal(hits: Sequence[Hit], bounds: np.ndarray, slots: int | None = Non
         bounds: float64 [tokens, 1, 2], seconds, as `Positions.audio`; a hit belongs to the first token over it.
 
     Returns:
-        float32 [1, tokens, 2 · slots]: of each slot the strength of its hits, and that times where in the slot they are.
+        float32 [1, tokens, 2 · slots]: of each slot the strength of its hits, and that times their place in it.
     """
     slots = slots or slots_of(bounds)
     signal = torch.zeros(len(bounds), 2, slots)

@@ -17,9 +17,9 @@ from phonofilm.model.transformer import AVTransformer
 
 
 class SyncModule(Attachment):
-    """Frame-level features, convolved along time, upsampled to the tokens of sound, into the per-token modulation.
+    """Frame-level features, convolved along time, upsampled to the sound, into the per-token modulation.
 
-    Its condition is [B, tokens, width] (see `at_tokens`), or [B, 0, width] where the features are not known: learnt null
+    Its condition is [B, tokens, width] (see `at_tokens`), or [B, 0, width] where they are not known: learnt null
     features then stand for them.
 
     Args:
