@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from phonofilm.training.tasks.noise import (
+from phonofilm.training.mixture.noise import (
     STREAMS,
     TIMES,
     NoiseConfig,

@@ -11,10 +11,10 @@ import torch
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.loop import fit
+from phonofilm.training.mixture.chunk_noise import ChunkMixture, draw_chunk_levels
+from phonofilm.training.mixture.noise import NoiseConfig, draw_levels
+from phonofilm.training.mixture.stem_noise import StemMixture, draw_own_text, draw_stems, draw_subset
 from phonofilm.training.tasks.base import make_task
-from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
-from phonofilm.training.tasks.noise import NoiseConfig, draw_levels
-from phonofilm.training.tasks.stem_noise import StemMixture, draw_own_text, draw_stems, draw_subset
 from phonofilm.types import Geometry, Grid
 from tiny_latents import save_tiny_latents
 

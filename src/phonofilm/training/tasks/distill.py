@@ -36,11 +36,11 @@ from phonofilm.sampling import (
 )
 from phonofilm.sampling.denoiser import weighted_error
 from phonofilm.sampling.student import estimate_of, jump_of
+from phonofilm.training.mixture.noise import draw_levels
+from phonofilm.training.mixture.stem_noise import StemDraw, draw_stems
 from phonofilm.training.tasks.base import Batch
 from phonofilm.training.tasks.generator import GeneratorRecipe, GeneratorTask
-from phonofilm.training.tasks.noise import draw_levels
 from phonofilm.training.tasks.samples import SamplingConfig
-from phonofilm.training.tasks.stem_noise import StemDraw, draw_stems
 from phonofilm.types import Latents, Text
 
 INPUTS = tuple(ConditionInput(JUMP, stream, JUMP_WIDTH, "modulation") for stream in ("video", "audio"))

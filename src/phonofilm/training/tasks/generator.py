@@ -17,13 +17,13 @@ from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.conditions.registry import conditions_named, measured
+from phonofilm.training.mixture.chunk_noise import ChunkMixture, draw_chunk_levels
+from phonofilm.training.mixture.noise import NoiseConfig, draw_levels, draw_switches
+from phonofilm.training.mixture.stem_noise import draw_own_text, draw_stems, draw_subset
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.alignment import AlignmentConfig, SoundFromPicture, tokens_after
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
-from phonofilm.training.tasks.chunk_noise import ChunkMixture, draw_chunk_levels
-from phonofilm.training.tasks.noise import NoiseConfig, draw_levels, draw_switches
 from phonofilm.training.tasks.samples import SamplesConfig, SamplingConfig, check_codecs, write_samples
-from phonofilm.training.tasks.stem_noise import draw_own_text, draw_stems, draw_subset
 from phonofilm.types import Latents, Positions, Text
 
 NETWORKS = {

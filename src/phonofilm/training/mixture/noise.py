@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.training.tasks.stem_noise import StemDraw, StemMixture
+from phonofilm.training.mixture.stem_noise import StemDraw, StemMixture
 from phonofilm.types import Grid, Latents
 
 

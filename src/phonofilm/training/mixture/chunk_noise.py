@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from phonofilm.model.chunks import chunk_numbers
-from phonofilm.training.tasks.noise import NoiseConfig, latent_times
-from phonofilm.training.tasks.stem_noise import StemDraw
+from phonofilm.training.mixture.noise import NoiseConfig, latent_times
+from phonofilm.training.mixture.stem_noise import StemDraw
 from phonofilm.types import Grid, Latents
 
 

@@ -1,0 +1,1 @@
+"""Alignment without training: frozen weights, steered while a clip is sampled."""
