@@ -124,9 +124,10 @@ def _latents(given: argparse.Namespace) -> None:
     if given.skip < 0:
         raise PhonofilmError(f"--skip {given.skip}: it starts at 0")
     if given.raw is not None:
-        source: ClipSource = RawStore(given.raw)
+        store = RawStore(given.raw)
+        source: ClipSource = store
         if given.mirror:
-            source = Mirrored.of(source, tuple(name for name in given.without.split(",") if name), given.skip)
+            source = Mirrored.of(store, tuple(name for name in given.without.split(",") if name), given.skip)
         count = _count(given.n, len(source))
     else:
         source = WorldSource(tuple(given.world.split(",")), first_seed=given.first_seed, edition=given.edition)
