@@ -8,9 +8,9 @@ pytest.importorskip("fastapi", reason="needs the study extra: pip install -e '.[
 from fastapi.testclient import TestClient
 from study_material import study_of
 
-from phonofilm.app.study.flow import RefusedError
-from phonofilm.app.study.media_files import Span, span_of
 from phonofilm.app.study.server import create_app
+from phonofilm.app.web.media_files import Span, span_of
+from phonofilm.app.web.refusals import RefusedError
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from study_material import study_of
 
 from phonofilm.app.cli.main import main
-from phonofilm.app.study.limits import Buckets, Limits, Rate, address_key
+from phonofilm.app.study.limits import Limits
 from phonofilm.app.study.server import create_app
+from phonofilm.app.web.buckets import Buckets, Rate, address_key
 from phonofilm.evaluation.study.store import Ratings
 
 FREE = Limits(joins=Rate(1e9, 1e9), address=Rate(1e9, 1e9), rater=Rate(1e9, 1e9))

@@ -145,8 +145,9 @@ def serve(
     [dim]$[/] phonofilm study serve study/ --host 0.0.0.0 --port 80
     """
     with Session.of(ctx).report("study serve") as report, optional():
-        from phonofilm.app.study.limits import DEFAULT_LIMITS, Rate
+        from phonofilm.app.study.limits import DEFAULT_LIMITS
         from phonofilm.app.study.server import serve as run
+        from phonofilm.app.web.buckets import Rate
 
         def started(host: str, port: int) -> None:
             shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host

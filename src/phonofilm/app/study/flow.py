@@ -12,11 +12,11 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from phonofilm.app.web.refusals import RefusedError
 from phonofilm.errors import PhonofilmError
 from phonofilm.evaluation.study.mushra import letters
 from phonofilm.evaluation.study.protocol import Study, Trial, load_study
@@ -27,18 +27,6 @@ HEADPHONE_TRIES = 3
 SLACK = 0.3  # seconds by which a player may end early
 KINDS = ("play", "pause", "ended", "hidden", "shown", "seek", "stalled", "error", "comment")
 """What the page may report besides answers."""
-
-
-class RefusedError(Exception):
-    """A request that cannot be met; its text is one sentence that repeats nothing of the request.
-
-    Attributes:
-        status: the HTTP status that says so; headers: to send with it.
-    """
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers
 
 
 @dataclass

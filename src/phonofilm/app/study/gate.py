@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from phonofilm import strict_json
-from phonofilm.app.study.flow import RefusedError
-from phonofilm.app.study.limits import Buckets, Limits, address_key
+from phonofilm.app.study.limits import Limits
+from phonofilm.app.web.bodies import Receive, Scope, Send, read_json, replay, with_headers
+from phonofilm.app.web.buckets import Buckets, address_key
+from phonofilm.app.web.refusals import RefusedError
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 MEDIA = ("/media/", "/probe/", "/sound/", "/assets/")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'",
@@ -41,12 +37,12 @@ class Gate:
             return
         path = str(scope["path"])
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        send = _with_headers(send, cached=path.startswith(MEDIA))
+        send = with_headers(send, HEADERS if path.startswith(MEDIA) else HEADERS | {"Cache-Control": "no-store"})
         try:
             if not path.startswith(MEDIA):
                 self._admit(scope, path, headers)
             if scope["method"] == "POST":
-                receive = _replay(await self._body(headers, receive), receive)
+                receive = replay(await read_json(headers, receive, self._limits.body, self._limits.seconds), receive)
         except RefusedError as refusal:
             await refuse(refusal, send)
             return
@@ -61,66 +57,6 @@ class Gate:
             wait = max(wait, self._raters.take(token[:100]))
         if wait:
             raise RefusedError(429, "too many requests; wait a little", {"Retry-After": str(math.ceil(wait))})
-
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        """The body, read no further than the limit, and strict JSON or empty."""
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared[:20]) > self._limits.body:
-            raise _too_large()
-        try:
-            async with asyncio.timeout(self._limits.seconds):
-                body = await self._read(receive)
-        except TimeoutError:
-            raise RefusedError(408, "the request took too long to arrive", {"Connection": "close"}) from None
-        if body:
-            try:
-                strict_json.loads(body)
-            except ValueError as error:
-                raise RefusedError(400, f"the request cannot be read: {error}") from None
-        return body
-
-    async def _read(self, receive: Receive) -> bytes:
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "the request ended too early")
-            body += message.get("body", b"")
-            if len(body) > self._limits.body:
-                raise _too_large()
-            if not message.get("more_body", False):
-                return bytes(body)
-
-
-def _too_large() -> RefusedError:
-    # closing tells the sender to stop; what it still sends is not read
-    return RefusedError(413, "the request is too large", {"Connection": "close"})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Messages that give the body once, then whatever the connection says."""
-    given = False
-
-    async def next_message() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return next_message
-
-
-def _with_headers(send: Send, cached: bool) -> Send:
-    extra = HEADERS if cached else HEADERS | {"Cache-Control": "no-store"}
-    lines = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *lines]}
-        await send(message)
-
-    return wrapped
 
 
 async def refuse(refusal: RefusedError, send: Send) -> None:

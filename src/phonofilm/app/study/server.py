@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 
 from phonofilm import strict_json
 from phonofilm.app.study.build import CLIPS, PROBE, PROBE_OFFSETS
-from phonofilm.app.study.flow import HEADPHONE_SOUNDS, Flow, RefusedError
+from phonofilm.app.study.flow import HEADPHONE_SOUNDS, Flow
 from phonofilm.app.study.gate import Gate
 from phonofilm.app.study.limits import DEFAULT_LIMITS, Limits
-from phonofilm.app.study.media_files import CHECKED, media_response
+from phonofilm.app.web.media_files import CHECKED, media_response
+from phonofilm.app.web.refusals import RefusedError
 from phonofilm.files import write_bytes
 
 PAGE = Path(__file__).parent / "page"

@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from phonofilm.app.study.flow import RefusedError
+from phonofilm.app.web.refusals import RefusedError
 
 CHUNK = 64 * 1024
 CACHED, CHECKED = "private, max-age=86400", "private, no-cache"
@@ -60,7 +60,7 @@ def media_response(request: Request, path: Path, tag: str, media_type: str, cach
     try:
         size = path.stat().st_size
     except OSError:
-        raise RefusedError(404, "this file is not part of the study") from None
+        raise RefusedError(404, "there is no such file") from None
     etag = f'"{tag}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": cache}
     if _matches(request.headers.get("if-none-match"), etag):

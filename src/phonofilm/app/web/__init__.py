@@ -1,0 +1,1 @@
+"""What every server here shares: refusals, limits, bodies and films over HTTP."""
