@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 
-from phonofilm.app.server.failpoints import failpoint
+from phonofilm.app.server.base.failpoints import failpoint
 from phonofilm.app.server.store.database import Database
 from phonofilm.app.server.store.ending import CANCELLED, Error, end
 from phonofilm.app.server.store.records import Job
@@ -42,13 +42,21 @@ class Claims:
     keep_seconds: float | None = None
     clock: Callable[[], float] = time.time
 
+    def waiting(self) -> bool:
+        """Whether there may be a job to claim; it asks without keeping anyone waiting."""
+        with self.database.read() as connection:
+            return connection.scalar(select(jobs.c.number).where(self._free()).limit(1)) is not None
+
+    def _free(self) -> ColumnElement[bool]:
+        lost = (jobs.c.status == "in_progress") & (jobs.c.lease_until < self.clock())
+        return or_(jobs.c.status == "queued", lost)
+
     def claim(self) -> Job | None:
         """The next job, now this worker's: the highest priority first, then the oldest."""
         now = self.clock()
-        free = or_(jobs.c.status == "queued", (jobs.c.status == "in_progress") & (jobs.c.lease_until < now))
         choice = (
             select(jobs.c.number)
-            .where(free, jobs.c.attempt < self.attempts)
+            .where(self._free(), jobs.c.attempt < self.attempts)
             .order_by(jobs.c.priority.desc(), jobs.c.number)
             .limit(1)
         )

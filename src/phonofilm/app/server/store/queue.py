@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from phonofilm.app.server.failpoints import failpoint
+from phonofilm.app.server.base.failpoints import failpoint
 from phonofilm.app.server.store.database import Database
 from phonofilm.app.server.store.ending import CANCELLED, end
 from phonofilm.app.server.store.records import STATUSES, Job, Limits, NewJob, Status

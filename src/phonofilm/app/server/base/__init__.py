@@ -1,0 +1,1 @@
+"""What servers and workers share: settings, logs, files."""

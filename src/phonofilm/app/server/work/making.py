@@ -1,0 +1,141 @@
+"""A job of the store becomes files in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phonofilm.app.jobs.pool import BackendPool
+from phonofilm.app.jobs.runner import run
+from phonofilm.app.jobs.soundtrack import SoundtrackSpec, make_soundtrack
+from phonofilm.app.jobs.spec import RequestSpec
+from phonofilm.app.server.store.records import Job
+from phonofilm.app.server.work.policy import Content, Policy, ask
+from phonofilm.app.server.work.previews import events_of, make_previews, peaks
+from phonofilm.backends.base import JobContext
+from phonofilm.backends.canvas.stems import stems_of, wanted
+from phonofilm.media import write_clip
+from phonofilm.perception.speech.registry import TextToSpeech
+from phonofilm.types import Clip
+
+MAKING = ("prompt", "negative", "effects", "music")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a job made.
+
+    Attributes:
+        files: by variant, as "video", "audio" and "thumbnail".
+        seconds: how long it lasts.
+        facts: about it, for programs.
+    """
+
+    files: Mapping[str, Path]
+    seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Does jobs of every kind.
+
+    Attributes:
+        models: what clients call a model, and what it is here.
+    """
+
+    models: Mapping[str, str]
+    device: str
+    pool: BackendPool
+    policies: Sequence[Policy] = ()
+
+    def make(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
+        """Do a job.
+
+        Args:
+            inputs: files that it works on, by their role: "source", "image", "music".
+            folder: to write into.
+
+        Raises:
+            PhonofilmError: it is not possible, or a policy is against it.
+            Cancelled: `context` said so.
+        """
+        given = inputs.get("source") or inputs.get("music")
+        text = _words(job.spec)
+        ask(self.policies, Content("before", job.task, text, inputs.get("image"), given))
+        made = {"film": self._film, "soundtrack": self._soundtrack, "speech": self._speech}[job.kind]
+        found = made(job, inputs, folder, context)
+        film = found.files.get("video") or found.files["audio"]
+        ask(self.policies, Content("after", job.task, text, inputs.get("image"), film))
+        return found
+
+    def spec(self, job: Job, inputs: Mapping[str, Path]) -> RequestSpec:
+        """The request of a job, with files and model as they are here."""
+        values = dict(job.spec.get("request", {}))
+        values |= {role: str(inputs[role]) for role in ("source", "image") if role in inputs}
+        return RequestSpec.from_json(values | {"model": self.models[job.model], "device": self.device})
+
+    def _film(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
+        spec = self.spec(job, inputs)
+        if job.spec.get("stems", True):
+            with self.pool.use(spec.loading, context) as backend:
+                has = stems_of(backend) and wanted(spec.bare()).made
+            spec = replace(spec, stems=str(folder) if has else None)
+        sound_alone = "video" in spec.no or (spec.only is not None and "video" not in spec.only)
+        path = folder / ("video.wav" if sound_alone and spec.task == "generate" else "video.mp4")
+        facts = run(spec, path, context, self.pool)
+        stems = {name: Path(file) for name, file in facts.pop("stems", {}).items()}
+        return self._shown(path, facts, stems, context)
+
+    def _soundtrack(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
+        given = dict(job.spec["soundtrack"])
+        spec = SoundtrackSpec(
+            making=self.spec(job, inputs),
+            make=given.get("effects", True),
+            say=tuple(given.get("say", ())),
+            voices=tuple(given.get("voices", ())),
+            music_file=str(inputs["music"]) if "music" in inputs else None,
+            keep=given.get("keep", False),
+            subtitles=given.get("subtitles", False),
+            loudness=given.get("loudness", -23.0),
+        )
+        path = folder / "video.mp4"
+        return self._shown(path, make_soundtrack(spec, path, context, self.pool), {}, context)
+
+    def _shown(self, path: Path, facts: dict[str, Any], stems: Mapping[str, Path], context: JobContext) -> Made:
+        step: Callable[[int, int], None] = lambda done, total: context("previews", done, total)  # noqa: E731
+        files = {"audio" if path.suffix == ".wav" else "video": path, **make_previews(path, path.parent, step)}
+        files |= {f"stem-{name}": file for name, file in stems.items()}
+        subtitles = facts.pop("subtitles", None)
+        if subtitles:
+            files["subtitles"] = Path(subtitles)
+        facts = {name: value for name, value in facts.items() if name not in ("path", "prompt")}
+        return Made(files, float(facts["seconds"]), facts | {"events": events_of(path)})
+
+    def _speech(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
+        given = job.spec["speech"]
+        context("speaking", 0, 1)
+        said = TextToSpeech()(given["input"], given["voice"])
+        waveform = said.waveform[None]
+        clip = Clip(waveform=waveform, sample_rate=said.sample_rate, metadata={"model": "speech"})
+        context("writing", 0, 1)
+        path, shape = write_clip(clip, folder / "audio.wav"), folder / "waveform.json"
+        shape.write_text(json.dumps({"seconds": said.seconds, "peaks": peaks(waveform)}))
+        words = [{"time": word.time, "end": word.end, "label": word.label, "kind": "word"} for word in said.words]
+        facts = {"sample_rate": said.sample_rate, "channels": 1, "samples": len(said.waveform), "events": words}
+        return Made({"audio": path, "waveform": shape}, said.seconds, facts)
+
+
+def _words(spec: Mapping[str, Any]) -> str:
+    """All text of a job, for policies."""
+    request = spec.get("request", {})
+    said = (
+        *request.get("say", ()),
+        *spec.get("soundtrack", {}).get("say", ()),
+        spec.get("speech", {}).get("input", ""),
+    )
+    found = [*(request.get(name, "") for name in MAKING), *said]
+    return "\n".join(text for text in found if text)
