@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -61,8 +63,28 @@ def media_response(request: Request, path: Path, tag: str, media_type: str, cach
         size = path.stat().st_size
     except OSError:
         raise RefusedError(404, "there is no such file") from None
+    return content_response(request, size, partial(_read, path), tag, media_type, cache)
+
+
+def content_response(
+    request: Request,
+    size: int,
+    read: Callable[[int, int], Iterator[bytes]],
+    tag: str,
+    media_type: str,
+    cache: str = CACHED,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    """As `media_response`, of content that `read` gives from one byte up to another.
+
+    Args:
+        more: further headers.
+
+    Raises:
+        RefusedError: 416.
+    """
     etag = f'"{tag}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": cache}
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": cache, **more}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     # a range is defined for GET alone; If-Range asks for the whole file where it has changed
@@ -75,7 +97,7 @@ def media_response(request: Request, path: Path, tag: str, media_type: str, cach
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
-    return StreamingResponse(_read(path, start, end), status, headers, media_type)
+    return StreamingResponse(read(start, end), status, headers, media_type)
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:

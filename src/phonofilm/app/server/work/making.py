@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +110,8 @@ class Maker:
         step: Callable[[int, int], None] = lambda done, total: context("previews", done, total)  # noqa: E731
         files = {"audio" if path.suffix == ".wav" else "video": path, **make_previews(path, path.parent, step)}
         files |= {f"stem-{name}": file for name, file in stems.items()}
+        if stems:
+            files["stems"] = _zipped(stems, path.parent / "stems.zip")
         subtitles = facts.pop("subtitles", None)
         if subtitles:
             files["subtitles"] = Path(subtitles)
@@ -127,6 +130,14 @@ class Maker:
         words = [{"time": word.time, "end": word.end, "label": word.label, "kind": "word"} for word in said.words]
         facts = {"sample_rate": said.sample_rate, "channels": 1, "samples": len(said.waveform), "events": words}
         return Made({"audio": path, "waveform": shape}, said.seconds, facts)
+
+
+def _zipped(stems: Mapping[str, Path], path: Path) -> Path:
+    """The sound of all stems in one file, as it is."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        for name, stem in stems.items():
+            file.write(stem, f"{name}.wav")
+    return path
 
 
 def _words(spec: Mapping[str, Any]) -> str:

@@ -1,0 +1,252 @@
+"""The fields of every request, with their documentation, and what job they make. JSON and forms have the same ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+Short = Annotated[str, StringConstraints(max_length=200)]
+
+
+def _listed(value: Any) -> Any:
+    """A form gives one value, or several of the same name."""
+    return [value] if isinstance(value, str) else value
+
+
+def _numbered(value: Any) -> Any:
+    """Numbers may come as text, as in forms and in OpenAI's "seconds"."""
+    if isinstance(value, str):
+        try:
+            return int(value) if value.strip().lstrip("-").isdecimal() else float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_numbered), Field(gt=0, le=600, allow_inf_nan=False)]
+Moment = Annotated[float, BeforeValidator(_numbered), Field(ge=0, le=600, allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_numbered)]
+Real = Annotated[float, BeforeValidator(_numbered), Field(allow_inf_nan=False)]
+Texts = Annotated[list[Text], BeforeValidator(_listed), Field(max_length=100)]
+Part = Literal["video", "audio", "speech", "effects", "music"]
+Parts = Annotated[list[Part], BeforeValidator(_listed), Field(max_length=5)]
+
+
+class Body(BaseModel):
+    """A field that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ImageReference(Body):
+    """A picture by its address: a data URL, or an https URL of a host that this server may ask."""
+
+    image_url: Annotated[str, StringConstraints(max_length=400_000)] | None = Field(None, description="The address.")
+    file_id: Short | None = Field(None, description="Not possible here: send the file itself.")
+
+
+class VideoReference(Body):
+    """A film that was made here, by its id."""
+
+    id: Short = Field(description="As `video_…`.")
+
+
+class Common(Body):
+    """What every job may say."""
+
+    model: Short | None = Field(None, description="A name of `GET /v1/models`; the server's usual one if not said.")
+    priority: Annotated[Whole, Field(ge=-10, le=10)] = Field(0, description="Higher ones are made first.")
+    webhook_url: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
+        None, description="Told of the end; its host must be one that this server may ask."
+    )
+    user: Short | None = Field(None, description="Taken for compatibility and not used.")
+
+
+class Sampling(Common):
+    """How a model samples."""
+
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(0, description="The same seed gives the same film.")
+    negative_prompt: Text = Field("", description="What to steer away from.")
+    num_inference_steps: Annotated[Whole, Field(ge=1, le=1000)] | None = Field(None, description="Steps.")
+    guidance_scale: Annotated[Real, Field(ge=0, le=100)] | None = Field(
+        None, description="How strictly to follow the prompt; 1 is not."
+    )
+    sampler: Literal["euler", "heun", "multistep", "unipc"] | None = Field(None, description="How steps are taken.")
+    draft: bool = Field(False, description="Quick and rough.")
+    effects: Text = Field("", description="A prompt of the effects alone, for models with stems.")
+    music: Text = Field("", description="A prompt of the music alone, for models with stems.")
+    only: Parts | None = Field(None, description="Make these parts alone.")
+    without: Parts = Field([], description="Do without these parts.")
+
+    def request(self) -> dict[str, Any]:
+        """The fields of a `RequestSpec` that these are."""
+        made: dict[str, Any] = {"seed": self.seed, "negative": self.negative_prompt, "draft": self.draft}
+        made |= {"steps": self.num_inference_steps, "guidance": self.guidance_scale, "sampler": self.sampler}
+        made |= {"effects": self.effects, "music": self.music, "only": self.only, "no": self.without}
+        return made
+
+
+class Making(Sampling):
+    """A film from words, and perhaps from its first picture."""
+
+    prompt: Text = Field(min_length=1, description="What is seen and heard, in prose; words in quotes are spoken.")
+    seconds: Seconds | None = Field(None, description="How long; the model's own length if not said.")
+    size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
+        None, description="WIDTHxHEIGHT in pixels; the model's own size if not said."
+    )
+    fps: Annotated[Real, Field(ge=1, le=120)] | None = Field(None, description="Frames a second.")
+    input_reference: ImageReference | None = Field(
+        None, description="The first picture: a file in a form, or an object with its address."
+    )
+    generate_sound: bool = Field(True, description="False for a silent film.")
+    say: Texts = Field([], description='What is said besides the words in quotes, as "Hello@1.5" or "man: Hi".')
+    voices: Texts = Field([], description="Whose voices, in the order of who speaks.")
+    subtitles: bool = Field(False, description="Also write what is said and heard as WebVTT.")
+
+    def request(self) -> dict[str, Any]:
+        made = super().request() | {"task": "generate", "prompt": self.prompt, "seconds": self.seconds}
+        made |= {"size": self.size, "fps": self.fps, "say": self.say, "voices": self.voices}
+        made["subtitles"] = self.subtitles
+        if not self.generate_sound:
+            made["no"] = [*self.without, "audio"]
+        return made
+
+
+class Remixing(Common):
+    """The same job with other words."""
+
+    prompt: Text = Field(min_length=1, description="The new words.")
+
+
+class Working(Sampling):
+    """A job on a film: sent as a file of a form, or made here."""
+
+    video: VideoReference | None = Field(None, description="A film: a file in a form, or an object with its id.")
+    prompt: Text = Field("", description="What is seen and heard.")
+
+
+class Editing(Working):
+    """A film made again by other words, or a part of it."""
+
+    prompt: Text = Field(min_length=1, description="What is seen and heard then.")
+    start: Moment = Field(0.0, description="Where the part begins that is made again, in seconds.")
+    end: Moment | None = Field(None, description="Where it ends; the end of the film if not said.")
+
+
+class Retaking(Working):
+    """A part of a film, made again; the rest stays as it is."""
+
+    start: Moment = Field(description="Where it begins, in seconds.")
+    end: Moment = Field(description="Where it ends, in seconds.")
+
+
+class Extending(Working):
+    """A film that goes on."""
+
+    seconds: Seconds = Field(description="By how much.")
+
+
+class Foley(Working):
+    """Sound for a film, whose picture stays as it is."""
+
+
+class Animating(Working):
+    """A picture for a sound: the film's sound, or a sound file, stays as it is."""
+
+    input_reference: ImageReference | None = Field(None, description="The first picture.")
+    size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
+        None, description="WIDTHxHEIGHT in pixels."
+    )
+    fps: Annotated[Real, Field(ge=1, le=120)] | None = Field(None, description="Frames a second.")
+
+    def request(self) -> dict[str, Any]:
+        return super().request() | {"size": self.size, "fps": self.fps}
+
+
+class Soundtrack(Working):
+    """A whole sound track: effects that are made, words, music that is given, and the film's own sound."""
+
+    make_effects: bool = Field(True, description="Whether a model makes effects of the picture.")
+    say: Texts = Field([], description='Lines, as "Hello@1.5" or "man: Hi".')
+    voices: Texts = Field([], description="Whose voices.")
+    keep: bool = Field(False, description="Whether the film's own sound stays, too.")
+    subtitles: bool = Field(False, description="Also write what is said and heard as WebVTT.")
+    loudness: Annotated[Real, Field(ge=-50, le=-5)] = Field(-23.0, description="LUFS of the whole.")
+
+
+class Speaking(Body):
+    """Words that are said."""
+
+    input: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = Field(description="The words.")
+    model: Short = Field(description="Taken as it is: there is one.")
+    voice: Short | VideoReference = Field(
+        description="heart, joe, or one of those that `phonofilm models` lists, shifted by semitones as heart-3; "
+        "OpenAI's names stand for the nearest."
+    )
+    response_format: Literal["wav", "pcm"] = Field(
+        "wav", description="wav, or pcm: 16 bits, one channel, at the voice's rate. Other formats are not made."
+    )
+    speed: Annotated[Real, Field(ge=0.25, le=4)] = Field(1.0, description="Only 1 is possible.")
+    instructions: Text | None = Field(None, description="Not possible here.")
+    stream_format: Literal["audio"] = Field("audio", description="Only whole sounds are sent.")
+
+
+class Film(BaseModel):
+    """A job, as OpenAI's clients read it, with fields of ours at the end."""
+
+    id: str = Field(description="Its name.")
+    object: Literal["video"] = Field("video", description="What it is.")
+    model: str = Field(description="The model.")
+    status: Literal["queued", "in_progress", "completed", "failed"] = Field(description="Where it stands.")
+    progress: int = Field(description="Percent of the work that is done.", ge=0, le=100)
+    created_at: int = Field(description="When it was accepted, in seconds since 1970.")
+    completed_at: int | None = Field(None, description="When it ended.")
+    expires_at: int | None = Field(None, description="When its files are erased.")
+    size: str = Field(description="Pixels, WIDTHxHEIGHT; empty as long as nobody knows.")
+    seconds: str = Field(description="How long the film is, or will be; empty as long as nobody knows.")
+    prompt: str | None = Field(None, description="The words it was asked for with.")
+    remixed_from_video_id: str | None = Field(None, description="The film it was made of.")
+    error: dict[str, str] | None = Field(None, description="Why it failed: code and message.")
+    task: str = Field(description="generate, foley, animate, extend, retake, edit, remix, soundtrack or speech.")
+    stage: str | None = Field(None, description="What is being done.")
+    seconds_left: float | None = Field(None, description="About how long it will still take.")
+    queue_position: int | None = Field(None, description="How many are made before it.")
+    variants: list[str] = Field([], description="What `content?variant=` gives.")
+    notices: list[str] = Field([], description="What one should know about the film.")
+    facts: dict[str, Any] = Field({}, description="Frames, samples, events and so on.")
+
+
+class Films(BaseModel):
+    """A page of a list."""
+
+    object: Literal["list"] = "list"
+    data: list[Film] = Field(description="The films.")
+    first_id: str | None = Field(None, description="The id of the first.")
+    last_id: str | None = Field(None, description="The id of the last, for `after`.")
+    has_more: bool = Field(description="Whether there are more.")
+
+
+class Deleted(BaseModel):
+    """A film that is no more."""
+
+    id: str = Field(description="Its name.")
+    object: Literal["video.deleted"] = Field("video.deleted", description="What happened.")
+    deleted: bool = Field(True, description="Whether it did.")
+
+
+class Model(BaseModel):
+    """A model that this server runs."""
+
+    id: str = Field(description="Its name.")
+    object: Literal["model"] = Field("model", description="What it is.")
+    created: int = Field(0, description="Not known: 0.")
+    owned_by: str = Field("phonofilm", description="Whose server it is on.")
+
+
+class Models(BaseModel):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[Model] = Field(description="The models.")
