@@ -15,6 +15,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("pymunk", "tensorboard", "peft"),
     "control": ("mido",),
     "study": ("fastapi", "uvicorn"),
+    "serve": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "fsspec", "python_multipart", "prometheus_client"),
+    "postgres": ("psycopg",),
     "public": ("diffusers", "accelerate", "peft", "tqdm"),
     "evaluation": (
         "ai_edge_litert",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,7 +198,8 @@ def test_a_worker_that_is_to_leave_gives_its_job_back(worker, queue, monkeypatch
     assert queue.get(film_job().id).status == "queued"
 
 
-def test_a_worker_finishes_what_it_has_before_it_leaves(worker, queue):
+def test_a_worker_finishes_what_it_has_before_it_leaves(settings, queue):
+    worker = Worker(replace(settings, drain_seconds=200), "w1")
     for number in range(3):
         queue.accept(film_job(number))
     original = worker.do

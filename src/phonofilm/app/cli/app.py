@@ -13,6 +13,7 @@ from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
 from phonofilm.app.cli.inspect import doctor, info, onsets, sheet, verify
 from phonofilm.app.cli.parity import parity
+from phonofilm.app.cli.serve import keys, serve, worker
 from phonofilm.app.cli.soundtrack import soundtrack
 from phonofilm.app.cli.study import study
 from phonofilm.app.cli.weights import models, weights
@@ -25,17 +26,20 @@ app = CommandLine(
 )
 
 MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"
+SERVE = "Let others make it"
 for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake, soundtrack)),
     (LOOK, (sheet, info, verify, onsets, doctor, models)),
     (MEASURE, (evaluate, compare, parity, calibrate)),
     (BUILD, (world, train, finetune, score)),
+    (SERVE, (serve, worker)),
 ):
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(study, name="study", rich_help_panel=LOOK)
 app.add_typer(weights, rich_help_panel=LOOK)
 app.add_typer(data, name="data", rich_help_panel=BUILD)
+app.add_typer(keys, name="keys", rich_help_panel=SERVE)
 
 
 @app.callback(invoke_without_command=True)

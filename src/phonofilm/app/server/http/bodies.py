@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Short = Annotated[str, StringConstraints(max_length=200)]
@@ -29,7 +29,16 @@ Seconds = Annotated[float, BeforeValidator(_numbered), Field(gt=0, le=600, allow
 Moment = Annotated[float, BeforeValidator(_numbered), Field(ge=0, le=600, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_numbered)]
 Real = Annotated[float, BeforeValidator(_numbered), Field(allow_inf_nan=False)]
-Texts = Annotated[list[Text], BeforeValidator(_listed), Field(max_length=100)]
+
+
+def _no_file(value: str) -> str:
+    """A name or a line, and never the name of a file here."""
+    if value.lower().strip().endswith((".onnx", ".vtt", ".srt")):
+        raise ValueError("this may not be the name of a file")
+    return value
+
+
+Texts = Annotated[list[Annotated[Text, AfterValidator(_no_file)]], BeforeValidator(_listed), Field(max_length=100)]
 Part = Literal["video", "audio", "speech", "effects", "music"]
 Parts = Annotated[list[Part], BeforeValidator(_listed), Field(max_length=5)]
 

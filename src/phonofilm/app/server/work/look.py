@@ -16,6 +16,8 @@ from pathlib import Path
 from phonofilm.errors import PhonofilmError
 
 MEMORY = 3 * 2**30
+GRACE = 30.0
+"""Seconds for a child to begin, besides four times its processor time."""
 KINDS = {"film": ("mp4", "mkv", "avi", "gif", "wav", "flac", "ogg", "mp3"), "image": ("png", "jpg", "webp")}
 MARKS = {b"\x1aE\xdf\xa3": "mkv", b"GIF8": "gif", b"fLaC": "flac", b"OggS": "ogg", b"ID3": "mp3"}
 MARKS |= {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
@@ -60,7 +62,9 @@ def look(path: Path, kind: str, pixels: int, seconds: float, decode_seconds: flo
     limits = [str(pixels), str(seconds), str(max(1, round(decode_seconds)))]
     command = [sys.executable, "-m", __name__, kind, str(named), *limits]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=4 * decode_seconds + 30, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, timeout=4 * decode_seconds + GRACE, stdin=subprocess.DEVNULL
+        )
         found = json.loads(done.stdout) if done.returncode == 0 else None
     except (subprocess.TimeoutExpired, ValueError):
         found = None
