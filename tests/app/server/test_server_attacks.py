@@ -16,12 +16,13 @@ from studio import FILM, Studio, png
 
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http import run
+from phonofilm.app.server.http.access import WRONG_KEYS
 from phonofilm.app.server.http.guard import Rules
 from phonofilm.app.server.http.run import Address, PatientOnce, check_safe
 from phonofilm.app.server.store.keys import Keys
 from phonofilm.app.server.work.look import look, suffix_of
 from phonofilm.app.server.work.outgoing import Outgoing, Reply, is_public
-from phonofilm.app.web.buckets import Rate
+from phonofilm.app.web.buckets import Buckets, Rate
 from phonofilm.errors import PhonofilmError
 
 PAGE = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
@@ -105,6 +106,7 @@ def test_a_cookie_of_this_machine_opens_nothing_once_keys_are_needed(tmp_path):
 
 def test_guessing_keys_is_slow(guarded):
     real = guarded.key()
+    guarded.parts.access.wrong = Buckets(WRONG_KEYS, lambda: 0.0)
     answers = [guarded.called(f"pf_{number:012x}_{'a' * 43}").get("/v1/videos") for number in range(12)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
@@ -317,7 +319,7 @@ def test_every_answer_has_the_headers_that_keep_it_safe(studio):
 
 def test_too_many_requests_are_slowed(tmp_path):
     studio = Studio(tmp_path)
-    studio.app.user_middleware[0].kwargs["pace"] = Rate(5, 0.1)
+    studio.app.user_middleware[0].kwargs["pace"] = Rate(5, 0.001)
     answers = [studio.client.get("/healthz").status_code for _ in range(7)]
     assert answers == [200] * 5 + [429] * 2
 
@@ -347,7 +349,6 @@ MANY = (
 @pytest.mark.parametrize(
     "body",
     [b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\nv\r\n--x--", b"\0" * 100,
-     b"--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n\xff\xfe\r\n--x--\r\n",
      MANY],
 )  # fmt: skip
 def test_broken_forms_are_one_sentence(studio, body):
@@ -474,6 +475,7 @@ class Served:
         monkeypatch.setattr(run, "HEAD_SECONDS", 0.5)
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
         self.port = self.listener.getsockname()[1]
         config = uvicorn.Config(app, http=PatientOnce, ws="none", lifespan="off", log_config=None, access_log=False)
         self.server = uvicorn.Server(config)

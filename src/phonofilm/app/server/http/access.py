@@ -43,13 +43,14 @@ class Access:
     Attributes:
         open: whether a key is needed: not where only this machine can ask.
         secret: signs cookies.
+        wrong: counts wrong keys by address.
     """
 
     keys: Keys
     secret: bytes
     open: bool
     clock: Callable[[], float] = time.time
-    _wrong: Buckets = field(default_factory=lambda: Buckets(WRONG_KEYS))
+    wrong: Buckets = field(default_factory=lambda: Buckets(WRONG_KEYS))
 
     def identify(self, method: str, headers: Mapping[str, str], address: str) -> Identity:
         """Who sent a request.
@@ -78,7 +79,7 @@ class Access:
         return Identity(LOCAL, frozenset(SCOPES))
 
     def _count_wrong(self, address: str) -> None:
-        if wait := self._wrong.take(address):
+        if wait := self.wrong.take(address):
             raise RefusedError(429, "too many wrong keys; wait a little", {"Retry-After": str(int(wait) + 1)})
 
     def log_in(self, key: str | None, address: str) -> str:

@@ -40,6 +40,7 @@ class Parts:
     queue: Queue
     files: Files
     service: Service
+    access: Access
 
 
 def create_app(
@@ -89,4 +90,4 @@ def create_app(
     describe(app)
     limits = rules or Rules(upload=settings.upload, body=settings.body, seconds=settings.receive_seconds)
     app.add_middleware(Guard, rules=limits, metrics=desk.metrics)
-    return app, Parts(database, queue, files, service)
+    return app, Parts(database, queue, files, service, access)

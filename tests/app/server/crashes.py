@@ -1,0 +1,201 @@
+"""Servers and workers that are killed, and clients that know nothing of it: what was accepted must be there, once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlalchemy import func, select
+
+from phonofilm.app.server.base import failpoints
+from phonofilm.app.server.base.files import Files
+from phonofilm.app.server.base.settings import Settings
+from phonofilm.app.server.http.app import create_app
+from phonofilm.app.server.store.database import Database
+from phonofilm.app.server.store.deliveries import Deliveries
+from phonofilm.app.server.store.queue import Queue
+from phonofilm.app.server.store.schema import jobs, usage
+from phonofilm.app.server.work.outgoing import Call, Outgoing, Reply
+from phonofilm.app.server.work.sweep import Sweeper
+from phonofilm.app.server.work.webhooks import Messenger
+from phonofilm.app.server.work.worker import Worker
+
+WORKER_POINTS = ("claim", "write", "upload", "rename", "commit", "committed")
+SERVER_POINTS = ("accept", "webhook")
+FORK = multiprocessing.get_context("fork")  # what is imported is not imported again at each restart
+PAUSE = 0.3
+
+
+def _set(point: str) -> None:
+    failpoints._passed.clear()
+    os.environ[failpoints.VARIABLE] = point
+
+
+def work(settings: Settings, point: str) -> None:
+    """A worker, in a process of its own."""
+    _set(point)
+    Worker(settings).run()
+
+
+def serve(settings: Settings, listener: socket.socket, hooks: Path, point: str) -> None:
+    """A server, in a process of its own, whose webhooks go into a file."""
+    _set(point)
+
+    def send(call: Call) -> Reply:
+        with hooks.open("ab") as file:
+            file.write(call.body + b"\n")
+        return Reply(200, {}, b"")
+
+    app, parts = create_app(settings, outgoing=Outgoing(("x.example",), lambda *_: ["93.184.216.34"], send))
+    Messenger(Deliveries(parts.database), parts.service.outgoing, b"s" * 32).start()
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off")
+    uvicorn.Server(config).run([listener])
+
+
+@dataclass
+class Site:
+    """One server and its workers, restarted when they die."""
+
+    settings: Settings
+    workers: int = 2
+    deaths: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        Database(self.settings.database_url).migrate()
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(512)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.hooks = self.settings.folder / "hooks.jsonl"
+        self.hooks.touch()
+        self.ended = threading.Event()
+        self.points = [[f"{name}:{2 + n % 2}" for n, name in enumerate(p)] for p in (WORKER_POINTS, SERVER_POINTS)]
+        self.processes: dict[str, Any] = {}
+        self.at: dict[str, str] = {}
+
+    def start(self, with_failpoints: bool) -> None:
+        """Begin, and keep everything running."""
+        names = ["server", *(f"worker{n}" for n in range(self.workers))]
+        for name in names:
+            self._begin(name, with_failpoints)
+        self.keeper = threading.Thread(target=self._keep, args=(with_failpoints,), daemon=True)
+        self.keeper.start()
+
+    def _begin(self, name: str, with_failpoints: bool) -> None:
+        points = self.points[name == "server"]
+        point = points.pop(0) if with_failpoints and points else ""
+        if with_failpoints and point:
+            points.append(point)
+        target, more = (serve, (self.listener, self.hooks)) if name == "server" else (work, ())
+        self.at[name] = point
+        self.processes[name] = FORK.Process(target=target, args=(self.settings, *more, point), daemon=True)
+        self.processes[name].start()
+
+    def _keep(self, with_failpoints: bool) -> None:
+        while not self.ended.wait(0.05):
+            for name, process in list(self.processes.items()):
+                if not process.is_alive():
+                    self.deaths[self.at[name].partition(":")[0] or f"{name[:6]} at random"] += 1
+                    self._begin(name, with_failpoints)
+
+    def kill(self, moments: random.Random) -> None:
+        """Kill one of them."""
+        process = self.processes[moments.choice(list(self.processes))]
+        with contextlib.suppress(ProcessLookupError, TypeError):
+            os.kill(process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.keeper.join()
+        for process in self.processes.values():
+            process.kill()
+            process.join()
+        self.listener.close()
+
+    def call(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
+        """One request, sent again until it is answered."""
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        data = None if body is None else json.dumps(body).encode()
+        while True:
+            request = urllib.request.Request(self.url + path, data, headers, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code not in (429, 500, 503):
+                    raise
+            except (OSError, ValueError):
+                pass
+            time.sleep(PAUSE)
+
+    def make(self, number: int) -> str:
+        """A client: one job, followed to its end; returns its id."""
+        body = {"prompt": f"ball {number}", "seconds": 0.2, "size": "16x16", "seed": number}
+        body["webhook_url"] = "https://x.example/hook"
+        film = self.call("POST", "/v1/videos", body, key=f"job {number}")
+        while film["status"] not in ("completed", "failed"):
+            time.sleep(PAUSE)
+            film = self.call("GET", f"/v1/videos/{film['id']}")
+        assert film["status"] == "completed", film["error"]
+        return str(film["id"])
+
+    def clients(self, count: int, at_once: int) -> list[str]:
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(self.make, range(count)))
+
+    def wait_for_hooks(self, count: int, seconds: float = 120) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and len({h["data"]["id"] for h in self.told()}) < count:
+            time.sleep(0.1)
+
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.hooks.read_bytes().splitlines() if line.endswith(b"}")]
+
+
+def check(site: Site, accepted: list[str]) -> None:
+    """None lost, none doubled, none half-written; run when everything has stopped."""
+    database = Database(site.settings.database_url)
+    queue, files = Queue(database), Files(site.settings.files_url)
+    assert len(set(accepted)) == len(accepted)
+    with database.read() as connection:
+        assert set(connection.scalars(select(jobs.c.id))) == set(accepted), "as many jobs as were accepted"
+        assert sorted(connection.scalars(select(usage.c.job))) == sorted(accepted), "each is counted once"
+        assert connection.scalar(select(func.count()).where(jobs.c.status != "completed")) == 0
+    late = time.time() + 10_000
+    Sweeper(queue, files, site.settings.scratch, clock=lambda: late).sweep()
+    results = site.settings.folder / "results"
+    assert {path.name for path in results.iterdir()} == set(accepted)
+    for id in accepted:
+        job = queue.get(id)
+        assert job is not None
+        entries = {entry["name"]: entry["sha256"] for entry in job.result["files"].values()}
+        assert [path.name for path in (results / id).iterdir()] == [str(job.result["attempt"])]
+        found = {path.name: path for path in (results / id / str(job.result["attempt"])).iterdir()}
+        assert set(found) == set(entries)
+        for name, path in found.items():
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == entries[name], "whole"
+    told = site.told()
+    assert {hook["data"]["id"] for hook in told} == set(accepted), "each end was told"
+    assert len({hook["id"] for hook in told}) == len(accepted), "always with the same id"
+    assert not list(site.settings.scratch.glob("*")) or all(
+        not any(p.iterdir()) for p in site.settings.scratch.glob("*")
+    )
+    database.close()
