@@ -49,14 +49,22 @@ class JobContext:
         self.progress, self.cancel, self.tell = progress, cancel, tell
         self.notices: list[str] = []
 
+    def check(self) -> None:
+        """Go on only if the job is still wanted.
+
+        Raises:
+            Cancelled: it is not.
+        """
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("cancelled; nothing was written")
+
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report a step.
 
         Raises:
             Cancelled: the job is no longer wanted.
         """
-        if self.cancel is not None and self.cancel():
-            raise Cancelled("cancelled; nothing was written")
+        self.check()
         if self.progress is not None:
             self.progress(stage, done, total)
 

@@ -178,8 +178,7 @@ class NativeBackend:
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with self._autocast():
                 latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
-            monitor("decoding", part.number, part.count)
-            return self._decode(latents, part)
+            return self._decode(latents, part, monitor)
 
         canvas = make_windows(job, trained, make)
         return deliver(
@@ -237,17 +236,18 @@ class NativeBackend:
 
         return given_of(part.canvas, part.span, grid, self.parts.channels, self.device, see, hear)
 
-    def _decode(self, latents: Latents, part: Part) -> Made:
+    def _decode(self, latents: Latents, part: Part, monitor: JobContext) -> Made:
         """uint8 [T, H, W, 3] and float32 [S, 2, N], trimmed to the grid; silence for stems that are given whole.
 
         A picture of which all is kept is not decoded. A mix is limited to full scale here, and stems as a whole in the
         end (`canvas.tracks.mixed`).
         """
         frames = waveform = None
-        grid = part.grid
+        grid, step = part.grid, monitor.within("decoding", part.number, part.count)
+        step(0, 1)
         if latents.video is not None and (part.canvas.frame_states[part.span.start : part.span.stop] != KEEP).any():
             with self._autocast():
-                pixels = decode_tiled(self.parts.video_vae, latents.video)
+                pixels = decode_tiled(self.parts.video_vae, latents.video, step=step)
             frames = to_frames(pixels[0, :, : grid.frames])
         if latents.audio is not None:
             made = np.flatnonzero((part.canvas.sample_states == MAKE).any(1)).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -11,7 +12,15 @@ from phonofilm.codecs.video_vae import Past, VideoVAE
 
 
 @torch.no_grad()
-def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: int = 8, chunk: int = 16) -> Tensor:
+def decode_tiled(
+    model: VideoVAE,
+    latents: Tensor,
+    *,
+    tile: int = 32,
+    overlap: int = 8,
+    chunk: int = 16,
+    step: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
     """Frames [B, 3, 1 + 2·n, H, W] in [-1, 1] from latents [B, C, 1 + n, h, w] of any size.
 
     Beside the result itself, memory is that of decoding `chunk` latents of one tile. Time is exact, as
@@ -22,6 +31,7 @@ def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: i
         tile: side of a tile, in latents.
         overlap: latents that neighbouring tiles share; about the decoder's reach in space is enough.
         chunk: latents decoded at once, along time; on a CPU 16 take two thirds of the time of twice 8.
+        step: called with (done, total) before each chunk of each tile; what it raises ends the work.
 
     Raises:
         ValueError: sizes that do not fit together, or no latents.
@@ -39,12 +49,15 @@ def decode_tiled(model: VideoVAE, latents: Tensor, *, tile: int = 32, overlap: i
         for size in (height, width)
     )
     frames = latents.new_zeros(latents.shape[0], 3, 1 + (count - 1) * model.config.time, height * space, width * space)
+    total, number = len(rows) * len(columns) * -(-count // chunk), 0
     for ((top, bottom), down), ((left, right), across) in product(rows, columns):
         fade = (down[:, None] * across).to(latents)
         target = frames[..., top * space : bottom * space, left * space : right * space]
         state: Past | None = None
         done = 0
         for part in latents[..., top:bottom, left:right].split(chunk, dim=2):
+            step(number, total)
+            number += 1
             decoded, state = model.decode(part, state)
             target[:, :, done : done + decoded.shape[2]] += fade * decoded
             done += decoded.shape[2]

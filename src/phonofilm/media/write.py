@@ -111,6 +111,7 @@ def write_clip(
     subtitles: Sequence[Cue] = (),
     stem_tracks: bool = False,
     seal: Seal | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write a clip atomically; the format follows the name.
 
@@ -123,6 +124,7 @@ def write_clip(
         subtitles: a track of text; .mkv and .webm have one, other kinds leave it out.
         stem_tracks: the clip's stems follow its sound as tracks with their names, which .mkv alone holds.
         seal: called with the whole file before it takes its name, and with that name.
+        check: called before each frame and each block of sound; what it raises ends the work, and nothing is left.
 
     Raises:
         PhonofilmError: an unknown format, nothing to write in it, sound that is not finite, a full disk.
@@ -138,7 +140,7 @@ def write_clip(
         if path.suffix.lower() == ".gif":
             write_gif(clip, temporary, tags.get("comment", ""))
         else:
-            _mux(clip, temporary, _container(path, codec), tags, subtitles, stem_tracks)
+            _mux(clip, temporary, _container(path, codec), tags, subtitles, stem_tracks, check)
         if seal is not None:
             seal(temporary, path)
     return path
@@ -232,7 +234,13 @@ Track = Callable[[Any], Iterator[Timed]]
 
 
 def _mux(
-    clip: Clip, path: Path, kind: Container, tags: Mapping[str, str], subtitles: Sequence[Cue], stem_tracks: bool
+    clip: Clip,
+    path: Path,
+    kind: Container,
+    tags: Mapping[str, str],
+    subtitles: Sequence[Cue],
+    stem_tracks: bool,
+    check: Callable[[], None],
 ) -> None:
     tracks: list[Track] = []
     if clip.frames is not None and clip.fps is not None and len(clip.frames) and kind.video:
@@ -249,7 +257,7 @@ def _mux(
             stem, names = carried(stem, clip.layout, kind, rate)
             stem = resample_audio(stem, clip.sample_rate, rate)
             tracks.append(partial(sound_track, pieces=[stem], names=names, rate=rate, kind=kind, title=name))
-    mux(path, kind, tags, clip.sample_rate, [*tracks, *subtitle_tracks(subtitles, path.suffix)])
+    mux(path, kind, tags, clip.sample_rate, [*tracks, *subtitle_tracks(subtitles, path.suffix)], check)
 
 
 def subtitle_tracks(subtitles: Sequence[Cue], suffix: str) -> list[Track]:
@@ -259,7 +267,14 @@ def subtitle_tracks(subtitles: Sequence[Cue], suffix: str) -> list[Track]:
     return [partial(subtitle_track, cues=subtitles, suffix=suffix)]
 
 
-def mux(path: Path, kind: Container, tags: Mapping[str, str], sample_rate: int | None, tracks: Sequence[Track]) -> None:
+def mux(
+    path: Path,
+    kind: Container,
+    tags: Mapping[str, str],
+    sample_rate: int | None,
+    tracks: Sequence[Track],
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Write tracks side by side in order of time, each drawn from only as far as the others have come.
 
     Raises:
@@ -275,6 +290,7 @@ def mux(path: Path, kind: Container, tags: Mapping[str, str], sample_rate: int |
             output.metadata.update(tags)
             opened = [track(output) for track in tracks]
             for _, stream, item in heapq.merge(*opened, key=lambda timed: timed[0]):
+                check()
                 output.mux(item if isinstance(item, av.Packet) else stream.encode(item))
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):

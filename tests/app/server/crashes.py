@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
 import multiprocessing
 import os
@@ -142,7 +143,7 @@ class Site:
                 error.close()
                 if error.code not in (429, 500, 503):
                     raise
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 pass
             time.sleep(PAUSE)
 

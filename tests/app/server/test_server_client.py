@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
+import urllib.request
 import warnings
 
 import pytest
@@ -66,10 +69,6 @@ def test_curl_makes_a_film(live, tmp_path):
 
 
 def test_a_worker_that_is_killed_is_begun_again_and_a_polite_stop_finishes_what_is_begun(tmp_path):
-    import os
-    import signal
-    import urllib.request
-
     live = Live(tmp_path / "data")
     lines = [json.loads(line) for line in live.log.read_text().splitlines() if line.startswith("{")]
     assert any(line["event"] == "worker ready" for line in lines)

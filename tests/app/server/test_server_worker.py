@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from phonofilm.app.jobs.pool import BackendPool
+from phonofilm.app.jobs.runner import run
+from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.app.server.base.files import Files
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.store.database import Database
@@ -20,7 +23,8 @@ from phonofilm.app.server.work.policy import Content, load_policies
 from phonofilm.app.server.work.sweep import Sweeper
 from phonofilm.app.server.work.watch import ORDER, SHARES, Watch, fraction
 from phonofilm.app.server.work.worker import Worker
-from phonofilm.errors import PhonofilmError
+from phonofilm.backends.base import JobContext
+from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.media import probe, read_clip
 
 
@@ -329,3 +333,23 @@ def test_cancelled_is_heard_while_waiting_for_nothing(settings, worker, queue):
         while not watch.cancel() and time.monotonic() < until:
             time.sleep(0.005)
         assert watch.lost
+
+
+@pytest.mark.parametrize("stage", ["sampling", "decoding", "writing"])
+def test_our_own_model_stops_within_one_step_too(tiny_model, tmp_path, stage):
+    """Cancelled in the midst of a stage: one more question of the same stage would be one step too many."""
+    asked: list[str] = []
+    now = [""]
+
+    def progress(name: str, done: int, total: int) -> None:
+        now[0] = name
+
+    def cancel() -> bool:
+        asked.append(now[0])
+        return asked.count(stage) >= 2
+
+    spec = RequestSpec.from_json({"prompt": "a ball", "model": str(tiny_model), "steps": 3, "seconds": 1.5})
+    with pytest.raises(Cancelled):
+        run(spec, tmp_path / "film.mp4", JobContext(progress, cancel), BackendPool())
+    assert asked.count(stage) == 2
+    assert not list(tmp_path.iterdir()), "nothing half-written is left"

@@ -104,9 +104,14 @@ def stem_path(folder: Path, path: Path, stem: str) -> Path:
 
 
 def write_outputs(
-    clip: Clip, path: Path, output: StemOutput, subtitles: Sequence[Cue] = (), seal: Seal | None = None
+    clip: Clip,
+    path: Path,
+    output: StemOutput,
+    subtitles: Sequence[Cue] = (),
+    seal: Seal | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
-    """Write a clip and its stems; returns the files of the stems by name.
+    """Write a clip and its stems; returns the files of the stems by name. `seal` and `check` as for `write_clip`.
 
     Raises:
         PhonofilmError: as `write_clip`; nothing is left then.
@@ -118,8 +123,8 @@ def write_outputs(
         if output.folder is not None:
             for name, stem in parts.items():
                 alone = Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=clip.metadata)
-                write_clip(alone, place(name), seal=seal)
-        write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles, seal=seal)
+                write_clip(alone, place(name), seal=seal, check=check)
+        write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles, seal=seal, check=check)
     return files(output.folder, path, parts)
 
 

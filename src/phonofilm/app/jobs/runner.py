@@ -84,7 +84,7 @@ def run(
     job("writing", 0, 1)
     cues = cues_of(clip.events, clip.seconds) if subtitles and clip.waveform is not None else ()
     seal = marking.seal(clip.metadata, made, spec.files)
-    stems = write_outputs(clip, path, output, cues, seal)
+    stems = write_outputs(clip, path, output, cues, seal, job.check)
     marking.remember(path, recipe(spec, clip.metadata), job.warn)
     written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
     written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}

@@ -129,7 +129,7 @@ def make_soundtrack(
         cues = cues_of(known) if spec.subtitles else ()
         metadata = _metadata(spec, made, placed, reached, known)
         job("writing", 0, 1)
-        pieces = limited(_reader(sound, gain), len(sound), rate, CEILING)
+        pieces = _while_wanted(limited(_reader(sound, gain), len(sound), rate, CEILING), job)
         seal = marking.seal(metadata, made_any, _read_files(spec)) if made_any else None
         copied = write_film(film, path, pieces, rate, metadata, cues, seal=seal)
         written = write_subtitles(cues, path, job) if spec.subtitles else None
@@ -298,6 +298,12 @@ def _marked_words(placed: Sequence[Placed], start: int, size: int, rate: int, ke
 def _reader(sound: np.ndarray, decibels: float) -> Any:
     factor = 10 ** (decibels / 20)
     return lambda start, stop: np.asarray(sound[start:stop]).T.astype(np.float64) * factor
+
+
+def _while_wanted(pieces: Iterator[np.ndarray], job: JobContext) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        job.check()
+        yield piece
 
 
 def _leveled(sound: np.ndarray, rate: int, wanted: float, job: JobContext) -> tuple[float, float | None]:

@@ -1,0 +1,98 @@
+"""How many clients a server takes: so many ask for the state of a film once a second while films are being made.
+
+    python benchmarks/serve.py --clients 200 --seconds 30 --model nano
+
+It starts a server of its own, on this machine, and prints one line for docs/serving.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+
+def call(url: str, body: object = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> float:
+    """One request on a connection that stays open; returns its milliseconds."""
+    began = time.perf_counter()
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = next(int(line.split(":")[1]) for line in head.splitlines() if line.startswith("content-length"))
+    await reader.readexactly(length)
+    if " 200 " not in head.splitlines()[0]:
+        raise RuntimeError(head.splitlines()[0])
+    return 1000 * (time.perf_counter() - began)
+
+
+async def client(port: int, path: str, number: int, count: int, until: float) -> list[float]:
+    await asyncio.sleep(number / count)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    times = []
+    while time.monotonic() < until:
+        began = time.monotonic()
+        times.append(await ask(reader, writer, path))
+        await asyncio.sleep(max(0.0, 1 - (time.monotonic() - began)))
+    writer.close()
+    return times
+
+
+async def load(port: int, path: str, count: int, seconds: float) -> list[float]:
+    until = time.monotonic() + seconds
+    found = await asyncio.gather(*(client(port, path, number, count, until) for number in range(count)))
+    return [time for times in found for time in times]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--model", default="nano")
+    options = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "phonofilm", "serve", "--data", str(Path(folder) / "data")]
+        command += ["--port", str(port), "--model", options.model, "--device", "cpu", "--drain", "1", "--per-key", "1000"]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+        try:
+            while True:
+                try:
+                    call(f"{base}/readyz")
+                    break
+                except OSError:
+                    if server.poll() is not None:
+                        raise SystemExit("the server did not begin") from None
+                    time.sleep(0.2)
+            films = [call(f"{base}/v1/videos", {"prompt": "A red ball bounces.", "seed": n})["id"] for n in range(50)]
+            times = sorted(asyncio.run(load(port, f"/v1/videos/{films[-1]}", options.clients, options.seconds)))
+            made = sum(call(f"{base}/v1/videos/{id}")["status"] == "completed" for id in films)
+        finally:
+            server.terminate()
+            server.wait()
+    p95 = times[int(0.95 * len(times))]
+    print(
+        f"| {options.model} | {len(os.sched_getaffinity(0))} | {options.clients} | {len(times) / options.seconds:.0f} "
+        f"| {statistics.median(times):.0f} | {p95:.0f} | {60 * made / options.seconds:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
