@@ -26,6 +26,7 @@ from sqlalchemy import func, select
 
 from phonofilm.app.server.base import failpoints
 from phonofilm.app.server.base.files import Files
+from phonofilm.app.server.base.logs import start_logs
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http.app import create_app
 from phonofilm.app.server.store.database import Database
@@ -51,6 +52,7 @@ def _set(point: str) -> None:
 def work(settings: Settings, point: str) -> None:
     """A worker, in a process of its own."""
     _set(point)
+    start_logs()
     Worker(settings).run()
 
 

@@ -46,9 +46,10 @@ def test_create_poll_download(client, tmp_path):
         assert with_picture.status == "completed"
         remixed = client.videos.remix(film.id, prompt="a blue ball")
         assert client.videos.poll(remixed.id, poll_interval_ms=100).remixed_from_video_id == film.id
-        longer = client.videos.extend(prompt="it goes on", seconds="1", video={"id": film.id})
+        content = ("film.mp4", (tmp_path / "video").read_bytes())  # this client's own check refuses its {"id": …}
+        longer = client.videos.extend(prompt="it goes on", seconds="1", video=content)
         assert float(client.videos.poll(longer.id, poll_interval_ms=100).seconds) == pytest.approx(2, abs=0.1)
-        edited = client.videos.edit(prompt="a green ball", video={"id": film.id})
+        edited = client.videos.edit(prompt="a green ball", video=content)
         assert client.videos.poll(edited.id, poll_interval_ms=100).status == "completed"
         ids = [one.id for one in client.videos.list(limit=2)]  # goes through all pages
         assert ids == [edited.id, longer.id, remixed.id, with_picture.id, film.id]

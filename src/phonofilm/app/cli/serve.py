@@ -12,6 +12,7 @@ from phonofilm.app.cli.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
+from phonofilm.files import check_folder
 
 if TYPE_CHECKING:
     from phonofilm.app.server.base.settings import Settings
@@ -203,7 +204,7 @@ def webhook_secret(ctx: typer.Context, data: Data = Path("phonofilm-data")) -> N
     with Session.of(ctx).report("keys webhook-secret") as report, optional(PURPOSE):
         from phonofilm.app.server.work.webhooks import server_secret, shown
 
-        data.mkdir(parents=True, exist_ok=True)
+        check_folder(data).mkdir(parents=True, exist_ok=True)
         secret = shown(server_secret(data, "webhook"))
         report.set_fields(secret=secret)
         report.print_line(secret)
@@ -214,7 +215,7 @@ def _keys(data: Path, url: str):  # type: ignore[no-untyped-def]
     from phonofilm.app.server.store.database import Database
     from phonofilm.app.server.store.keys import Keys
 
-    data.mkdir(parents=True, exist_ok=True)
+    check_folder(data).mkdir(parents=True, exist_ok=True)
     database = Database(Settings(data, url).database_url)
     database.migrate()
     return Keys(database)

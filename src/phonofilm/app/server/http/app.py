@@ -27,6 +27,7 @@ from phonofilm.app.server.store.queue import Queue
 from phonofilm.app.server.store.records import Limits
 from phonofilm.app.server.work.outgoing import Outgoing
 from phonofilm.app.server.work.webhooks import server_secret
+from phonofilm.files import check_folder
 
 LIVES = 20.0
 """Seconds for which a worker that was heard of is taken to live."""
@@ -59,7 +60,7 @@ def create_app(
     Raises:
         PhonofilmError: a store or a place for files that cannot be used.
     """
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    check_folder(settings.folder).mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
     database.migrate()
     queue = Queue(database, Limits(settings.queue, settings.per_key), settings.keep_seconds)

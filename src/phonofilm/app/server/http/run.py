@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from phonofilm.app.server.work.supervisor import Supervisor
 from phonofilm.app.server.work.sweep import Sweeper
 from phonofilm.app.server.work.webhooks import Messenger, server_secret
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 
 SWEEPS = 60.0
 HEAD_SECONDS = 10.0
@@ -133,7 +136,7 @@ def check_safe(settings: Settings, address: Address) -> None:
             "keys and films would cross the network in the clear: give --tls-cert and --tls-key, or --behind-proxy "
             "where a proxy does TLS"
         )
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    check_folder(settings.folder).mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
     database.migrate()
     if not Keys(database).any():
@@ -169,6 +172,16 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn has it, but a polite stop that was obeyed is no error: the signal is not raised again."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self._parts.service.draining = True
