@@ -70,7 +70,18 @@ def main() -> None:
     base = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "phonofilm", "serve", "--data", str(Path(folder) / "data")]
-        command += ["--port", str(port), "--model", options.model, "--device", "cpu", "--drain", "1", "--per-key", "1000"]
+        command += [
+            "--port",
+            str(port),
+            "--model",
+            options.model,
+            "--device",
+            "cpu",
+            "--drain",
+            "1",
+            "--per-key",
+            "1000",
+        ]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
         try:
             while True:
