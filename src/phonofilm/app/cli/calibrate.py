@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonofilm.app.cli.evaluate import _split
-from phonofilm.app.cli.limits import Limit, check_limits
+from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder
