@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from phonofilm.app.cli.command import CommandLine
 from phonofilm.app.limits import Limit, check_limits
+from phonofilm.app.server.base.settings import MEGABYTE, VARIABLE, Settings
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
 from phonofilm.files import check_folder
-
-if TYPE_CHECKING:
-    from phonofilm.app.server.base.settings import Settings
 
 PURPOSE = "serving"
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Where jobs, films and keys are kept.")]
@@ -70,7 +68,6 @@ def serve(
     [dim]$[/] phonofilm serve --host 0.0.0.0 --behind-proxy --name films.example.org
     """
     with Session.of(ctx).report("serve") as report, optional(PURPOSE):
-        from phonofilm.app.server.base.settings import MEGABYTE
         from phonofilm.app.server.http.run import Address
         from phonofilm.app.server.http.run import serve as run
 
@@ -116,7 +113,6 @@ def worker(
     with Session.of(ctx).report("worker") as report, optional(PURPOSE):
         import os
 
-        from phonofilm.app.server.base.settings import VARIABLE
         from phonofilm.app.server.work.worker import main
 
         settings = _settings(data, database, files, model, device, drain)
@@ -126,7 +122,6 @@ def worker(
 
 
 def _settings(data: Path, database: str, files: str, model: list[str] | None, device: str, drain: float) -> Settings:
-    from phonofilm.app.server.base.settings import Settings
 
     models = {}
     for text in model or ["nano"]:
@@ -211,7 +206,6 @@ def webhook_secret(ctx: typer.Context, data: Data = Path("phonofilm-data")) -> N
 
 
 def _keys(data: Path, url: str):  # type: ignore[no-untyped-def]
-    from phonofilm.app.server.base.settings import Settings
     from phonofilm.app.server.store.database import Database
     from phonofilm.app.server.store.keys import Keys
 
