@@ -25,6 +25,7 @@ from phonofilm.app.study.gate import Gate
 from phonofilm.app.study.limits import DEFAULT_LIMITS, Limits
 from phonofilm.app.web.media_files import CHECKED, media_response
 from phonofilm.app.web.refusals import RefusedError
+from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
 
 PAGE = Path(__file__).parent / "page"
@@ -303,8 +304,6 @@ def serve(
     import socket
 
     import uvicorn
-
-    from phonofilm.errors import PhonofilmError
 
     app = create_app(folder, limits=limits, signed_only=signed_only)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from phonofilm import media
 from phonofilm.errors import PhonofilmError
 
 MEMORY = 3 * 2**30
@@ -92,8 +93,6 @@ def main(kind: str, name: str, pixels: int, seconds: float, decode_seconds: int)
 def _image(path: Path, pixels: int) -> dict[str, object]:
     from PIL import Image, UnidentifiedImageError
 
-    from phonofilm.media import read_image
-
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -102,20 +101,18 @@ def _image(path: Path, pixels: int) -> dict[str, object]:
     if width * height > pixels:
         raise PhonofilmError(f"{path} has {width}x{height} pixels; send at most {pixels} in all")
     clean = path.with_name(f"{path.stem}-clean.png")
-    Image.fromarray(read_image(path)).save(clean)
+    Image.fromarray(media.read_image(path)).save(clean)
     path.unlink()
     return {"path": str(clean), "seconds": 0.0, "picture": True, "sound": False}
 
 
 def _film(path: Path, pixels: int, seconds: float) -> dict[str, object]:
-    from phonofilm.media import probe, read_clip
-
-    found = probe(path)
+    found = media.probe(path)
     if found.size is not None and found.size[0] * found.size[1] > pixels:
         raise PhonofilmError(f"{path} has {found.size[0]}x{found.size[1]} pixels; send at most {pixels} in all")
     if found.seconds > seconds:
         raise PhonofilmError(f"{path} lasts {found.seconds:.0f} s; send at most {seconds:g} s")
-    clip = read_clip(path, size=16)  # every frame is decoded, and nearly nothing kept
+    clip = media.read_clip(path, size=16)  # every frame is decoded, and nearly nothing kept
     if clip.seconds > seconds + 1:
         raise PhonofilmError(f"{path} lasts {clip.seconds:.0f} s; send at most {seconds:g} s")
     picture, sound = clip.frames is not None, clip.waveform is not None
