@@ -106,7 +106,9 @@ def _read_manifest(found: dict[str, Any], state: str) -> Layer:
     for given in active.get("ingredients", []):
         credentials = "with its own credentials" if given.get("active_manifest") else "which has no credentials"
         lines.append(f"it was made of {given.get('title', 'a file')}, {credentials}")
-    recipe = next((a["data"] for a in active["assertions"] if a["label"].startswith("org.phonofilm.recipe")), {})
+    recipe: dict[str, Any] = next(
+        (a["data"] for a in active["assertions"] if a["label"].startswith("org.phonofilm.recipe")), {}
+    )
     facts = {"signed_by": who, "state": state, "failures": wrong, "recipe": recipe}
     facts["actions"] = [action["action"] for action in actions]
     return Layer("manifest", verdict, tuple(lines), facts)

@@ -289,7 +289,7 @@ def _put_in(
 
 def _marked_words(placed: Sequence[Placed], start: int, size: int, rate: int, keys: Sequence[bytes]) -> np.ndarray:
     """float32 [2, size]: the words of a part of the sound, with the mark that they have as a whole."""
-    around = nearest(CONTEXT * rate)
+    around = nearest(Fraction(CONTEXT) * rate)
     first = max(0, start - around)
     words = stem(placed, first, start - first + size + around, rate)
     return (words + mark_sound(words, rate, keys, first))[:, start - first : start - first + size]

@@ -78,6 +78,7 @@ def audio_blocks(network: AVTransformer, numbers: Sequence[int]) -> list[Block]:
         PhonofilmError: a block that there is not, or in which the sound takes no part.
     """
     known = [number for number, block in enumerate(network.blocks) if block.audio is not None]
-    if wrong := sorted(set(numbers) - set(known)) or ([] if numbers else ["none"]):
+    wrong: list[object] = [*sorted(set(numbers) - set(known))] or ([] if numbers else ["none"])
+    if wrong:
         raise PhonofilmError(f"block {wrong[0]} has no sound to attach to; choose from {', '.join(map(str, known))}")
     return [network.blocks[number] for number in numbers]  # type: ignore[misc]

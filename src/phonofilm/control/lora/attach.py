@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +113,7 @@ def save_adapter(path: Path, network: nn.Module, dtype: torch.dtype, metadata: M
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
-    config = network.peft_config[ADAPTER]  # type: ignore[index]
+    config: Any = network.peft_config[ADAPTER]  # type: ignore[index]
     for name, tensor in get_peft_model_state_dict(network, adapter_name=ADAPTER).items():
         layer, _, factor = name.rpartition(".lora_")
         published = published_name(f"{layer}.weight", "diffusers").removesuffix(".weight")
@@ -123,7 +123,7 @@ def save_adapter(path: Path, network: nn.Module, dtype: torch.dtype, metadata: M
         tensors[f"{_PREFIX}{published}.lora_{factor}"] = narrow
         if factor.startswith("A") and len(narrow) != config.r:
             ranks[published] = len(narrow)
-            alphas[published] = network.get_submodule(layer).scaling[ADAPTER] * len(narrow)  # type: ignore[index]
+            alphas[published] = float(network.get_submodule(layer).scaling[ADAPTER]) * len(narrow)  # type: ignore[index, arg-type]
     noted = {"r": config.r, "lora_alpha": config.lora_alpha, "rank_pattern": ranks, "alpha_pattern": alphas}
     said = {f"{_PREFIX}{name}": value for name, value in noted.items()}
     facts = {ARCHITECTURE: json.dumps(architecture(network.config), sort_keys=True), NOTED: json.dumps(said)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from phonofilm.checkpoint import file_sha256
 from phonofilm.config import to_dict
-from phonofilm.control.lora.files import FLAT, Lora, LoraFile
+from phonofilm.control.lora.files import FLAT, Factors, Lora, LoraFile
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import Spelling, published_name
 
@@ -52,8 +53,12 @@ def additions(network: nn.Module, lora: Lora) -> dict[str, Callable[[], Tensor]]
                 f"LoRA {lora.path} is for a network of another size: {name} is {rows}x{columns}, "
                 f"not {shape[0]}x{shape[1]}"
             )
-        found[known[name]] = lambda factors=factors: lora.strength * factors.product()
+        found[known[name]] = partial(_added, lora.strength, factors)
     return found
+
+
+def _added(strength: float, factors: Factors) -> Tensor:
+    return strength * factors.product()
 
 
 class Merged:

@@ -99,7 +99,7 @@ def _sound(path: Path) -> np.ndarray:
     size, step, rest, rows = RATE // 4, RATE // STEPS, np.zeros(0, np.float32), []
     window = np.hanning(size).astype(np.float32)
     bands = np.searchsorted(np.fft.rfftfreq(size, 1 / RATE), EDGES)
-    length = min(Fraction(probe(path).seconds), Fraction(LONGEST))
+    length = Fraction(min(float(probe(path).seconds), LONGEST))
     for piece in sound_pieces(path, RATE, Fraction(0), length):
         rest = np.concatenate([rest, piece.mean(0)])
         while len(rest) >= size:
@@ -116,7 +116,7 @@ def _sound(path: Path) -> np.ndarray:
 
 def _agreement(one: np.ndarray, other: np.ndarray, enough: int) -> float | None:
     """The best share of equal bits over all shifts in time that leave enough bits to compare."""
-    best = None
+    best: float | None = None
     for shift in range(-len(one) + 1, len(other)):
         here, there = one[max(0, -shift) :], other[max(0, shift) :]
         length = min(len(here), len(there))
@@ -130,8 +130,8 @@ def _agreement(one: np.ndarray, other: np.ndarray, enough: int) -> float | None:
 
 def _packed(bits: np.ndarray) -> str:
     codes = (bits.ravel() + 1).astype(np.uint8)
-    codes = np.pad(codes, (0, -len(codes) % 4), constant_values=1).reshape(-1, 4)
-    return (codes << np.array([0, 2, 4, 6], np.uint8)).sum(1).astype(np.uint8).tobytes().hex() + f":{bits.size}"
+    fours = np.pad(codes, (0, -len(codes) % 4), constant_values=1).reshape(-1, 4)
+    return (fours << np.array([0, 2, 4, 6], np.uint8)).sum(1).astype(np.uint8).tobytes().hex() + f":{bits.size}"
 
 
 def _unpacked(text: str, width: int) -> np.ndarray:

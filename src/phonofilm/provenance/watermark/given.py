@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _ramp(clip: Clip, made: Made) -> np.ndarray:
     assert clip.waveform is not None
     start, end = made.samples
     ramp = np.ones(end - start, np.float32)
-    length = min(nearest(RAMP * (clip.sample_rate or 1)), len(ramp))
+    length = min(nearest(Fraction(RAMP) * (clip.sample_rate or 1)), len(ramp))
     edge = np.linspace(0, 1, length, dtype=np.float32)
     if start > 0:
         ramp[:length] *= edge
@@ -123,7 +124,7 @@ def _mark_piece(before: Clip | None, now: Clip, after: Clip | None, keys: Sequen
     if now.waveform is None or not now.sample_rate:
         return now
     rate, length = now.sample_rate, now.waveform.shape[1]
-    count = nearest(CONTEXT * rate)
+    count = nearest(Fraction(CONTEXT) * rate)
 
     def marked(name: str) -> np.ndarray:
         parts = [clip for clip in (before, now, after) if clip is not None]

@@ -64,7 +64,7 @@ def mark_frames(frames: np.ndarray, fps: Fraction, keys: Sequence[bytes], start:
     if not count or not keys:
         return frames
     cells = cells_of((width, height))
-    fields = _fields(sum(table(key, cells) for key in keys), (width, height), cells)
+    fields = _fields(np.sum([table(key, cells) for key in keys], axis=0), (width, height), cells)
     weights = _blends((start + np.arange(count)) / float(fps) / SLOT)
     marked, strength = np.empty_like(frames), 0.0
     for number, frame in enumerate(frames):

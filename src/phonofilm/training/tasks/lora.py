@@ -40,6 +40,7 @@ class LoraTask(GeneratorTask):
     """The generator's loss, moved by the adapter alone."""
 
     Recipe: ClassVar[type[Any]] = LoraRecipe
+    recipe: LoraRecipe
     may_be_fresh: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: LoraRecipe) -> None:

@@ -39,7 +39,7 @@ def make_previews(film: Path, folder: Path, step: Callable[[int, int], None]) ->
         made |= _pictures(clip.frames, folder)
     if found.sample_rate is not None:
         step(1, 3)
-        pieces = list(sound_pieces(film, found.sample_rate, Fraction(0)))
+        pieces = list(sound_pieces(film, found.sample_rate, Fraction(0), Fraction(found.seconds)))
         waveform = np.concatenate(pieces, axis=1) if pieces else np.zeros((2, 1), np.float32)
         if film.suffix != ".wav":
             sound = Clip(waveform=waveform, sample_rate=found.sample_rate, metadata=read_metadata(film))
