@@ -30,4 +30,4 @@ def check_limits(*limits: Limit) -> None:
             allowed = f"from {least:g} to {most:g}"
         else:
             allowed = "a finite number" if math.isinf(least) else f"{least:g} or more"
-        raise PhonofilmError(f"{name} {value:g} is not possible; it must be {allowed}")
+        raise PhonofilmError(f"{name} {value:.10g} is not possible; it must be {allowed}")

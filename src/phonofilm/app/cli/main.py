@@ -82,7 +82,7 @@ def _failed(session: Session, error: BaseException) -> int:
 
 
 def _misuse(error: BaseException) -> str:
-    message = error.format_message().strip().rstrip(".")  # type: ignore[attr-defined]
+    message = error.format_message().strip().rstrip(".") or "Missing command"  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     return f"{message}; see {context.command_path if context else 'phonofilm'} --help"
 

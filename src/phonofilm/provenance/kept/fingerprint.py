@@ -85,7 +85,7 @@ def _picture(path: Path) -> np.ndarray:
         if not has_sound(path):
             raise
         return np.zeros((0, LOW * LOW - 1), np.int8)
-    count = max(1, int(min(film.seconds, LONGEST) * PICTURES))
+    count = max(1, int(min(float(film.seconds), LONGEST) * PICTURES))
     shown = [min(film.ticks - 1, int(Fraction(2 * n + 1, 2 * PICTURES) * film.fps)) for n in range(count)]
     return np.stack([_looks(frame) for frame in film.frames(shown, (SIDE, SIDE))])
 

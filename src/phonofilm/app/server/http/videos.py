@@ -25,8 +25,12 @@ Variant = Literal[
     "video", "audio", "thumbnail", "spritesheet", "stems", "speech", "effects", "music", "mix", "waveform",
     "subtitles", "recipe",
 ]  # fmt: skip
-BYTES = {200: {"content": {"application/octet-stream": {}}, "description": "The file."}}
-PART = {206: {"content": {"application/octet-stream": {}}, "description": "The part that was asked for."}}
+BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "The file."}
+}
+PART: dict[int | str, dict[str, Any]] = {
+    206: {"content": {"application/octet-stream": {}}, "description": "The part that was asked for."}
+}
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
     "story": "a story of several scenes is not made yet; make its scenes one by one and extend each",
@@ -115,6 +119,10 @@ def _remixed(desk: Desk, source: Job, values: bodies.Remixing, asked: Asked) -> 
     return desk.film_job("remix", request, values, asked, kind=source.kind, **more)
 
 
+def _id_of(values: bodies.Working) -> str | None:
+    return None if values.video is None else values.video.id
+
+
 def _working(made: APIRouter, desk: Desk) -> None:
     def on_film(task: str, audio: bool = False) -> Callable[[Any, Asked], NewJob]:
         def plan(values: Any, asked: Asked) -> NewJob:
@@ -126,7 +134,7 @@ def _working(made: APIRouter, desk: Desk) -> None:
         return plan
 
     def soundtrack(values: bodies.Soundtrack, asked: Asked) -> NewJob:
-        desk.service.source(asked.sent, values.video and values.video.id, asked.who, asked.given)
+        desk.service.source(asked.sent, _id_of(values), asked.who, asked.given)
         desk.service.music(asked.sent, asked.given)
         names = {"effects": values.make_effects, "say": values.say, "voices": values.voices, "keep": values.keep}
         more = names | {"subtitles": values.subtitles, "loudness": values.loudness}
@@ -167,7 +175,7 @@ def _missing(made: APIRouter) -> None:
 
         return endpoint
 
-    only = {501: REFUSALS[501]}
+    only: dict[int | str, dict[str, Any]] = {501: REFUSALS[501]}
     made.post("/videos/characters", responses=only, status_code=501, include_in_schema=False)(refuse("characters"))
     made.get("/videos/characters/{id}", status_code=501, include_in_schema=False)(refuse("characters"))
     made.post("/videos/story", status_code=501, include_in_schema=False)(refuse("story"))
@@ -185,7 +193,7 @@ def _looking(made: APIRouter, desk: Desk) -> None:
         who = desk.who(request, "read")
         found, more = desk.service.queue.list(who.sees, after, limit, order == "desc")
         data = [desk.shown(job) for job in found]
-        ends = {"first_id": data[0].id, "last_id": data[-1].id} if data else {}
+        ends: dict[str, Any] = {"first_id": data[0].id, "last_id": data[-1].id} if data else {}
         return Films(data=data, has_more=more, **ends)
 
     @made.get("/videos/{video_id}", response_model=Film, summary="How a film is doing.")

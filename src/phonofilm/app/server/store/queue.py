@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -156,10 +156,10 @@ class Queue:
         with self.database.write() as connection:
             return connection.execute(query).rowcount == 1
 
-    def expired(self) -> list[str]:
+    def expired(self) -> Sequence[str]:
         """Jobs whose time to be kept is over."""
         with self.database.read() as connection:
-            return list(connection.scalars(select(jobs.c.id).where(jobs.c.expires_at < self.clock())))
+            return connection.scalars(select(jobs.c.id).where(jobs.c.expires_at < self.clock())).all()
 
     def forget_keys(self, older: float) -> int:
         """Drop idempotency keys of this age in seconds whose job is gone; returns how many."""

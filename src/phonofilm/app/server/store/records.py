@@ -75,7 +75,7 @@ class Job:
         return self.status in ("completed", "failed")
 
     @staticmethod
-    def of(row: Mapping[str, Any]) -> Job:
+    def of(row: Mapping[Any, Any]) -> Job:
         """From a row of the table."""
         values = dict(row)
         values["spec"] = json.loads(values["spec"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import TracebackType
 
 from phonofilm.app.server.base.logs import log_error
 from phonofilm.app.server.store.claims import Claims
@@ -17,7 +18,17 @@ FRESH = 0.02
 SHARES = {"loading": 3, "waiting": 3, "reading": 3, "text": 2, "speaking": 3, "sampling": 74, "decoding": 12}
 SHARES |= {"mixing": 3, "measuring": 2, "writing": 6, "previews": 4}
 """About which part of the time each stage takes; a stage that is not known moves nothing."""
-ORDER = ("loading", "waiting", "reading", "text", "speaking", "sampling", "decoding", "mixing", "measuring")
+ORDER: tuple[str, ...] = (
+    "loading",
+    "waiting",
+    "reading",
+    "text",
+    "speaking",
+    "sampling",
+    "decoding",
+    "mixing",
+    "measuring",
+)
 ORDER += ("writing", "previews")
 
 
