@@ -93,7 +93,7 @@ def test_stems_are_tracks_of_an_mkv(capsys):
 
 def test_only_and_no_and_gain(capsys):
     def heard(*arguments: str) -> tuple[dict, dict[str, np.ndarray]]:
-        (made,) = answer(capsys, *MAKING, "--stems", "parts", *arguments)["outputs"]
+        (made,) = answer(capsys, *MAKING, "--no-watermark", "--stems", "parts", *arguments)["outputs"]
         return made, stems_in(made.pop("stems"))
 
     whole, parts = heard()

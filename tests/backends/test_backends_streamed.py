@@ -92,7 +92,7 @@ def test_a_picture_that_is_kept_is_not_decoded(model, tmp_path, monkeypatch):
     film = film_of(tmp_path / "film.mkv", 3, fps=12)
     clip = read_clip(film.path)
     before = model.generate("x", seed=4, task="foley", source=clip)
-    monkeypatch.setattr("phonofilm.backends.native.decode_tiled", lambda *_: pytest.fail("a picture was decoded"))
+    monkeypatch.setattr("phonofilm.backends.native.decode_tiled", lambda *_, **__: pytest.fail("a picture was decoded"))
     again = model.generate("x", seed=4, task="foley", source=clip)
     assert np.array_equal(again.waveform, before.waveform)
     assert np.array_equal(again.frames, clip.frames)

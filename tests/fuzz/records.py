@@ -55,11 +55,11 @@ def use_recipe(path: Path) -> None:
     """The settings and the task, and its network as far as sizes go: data of a generator is not here."""
     from phonofilm.config import from_dict, read_toml
     from phonofilm.training.tasks.base import make_task
-    from phonofilm.training.tasks.generator import GeneratorRecipe, _network
+    from phonofilm.training.tasks.generator import GeneratorRecipe, network_of
 
     values = read_toml(path)
     if values.get("kind") == "generator":
-        network, config = _network(from_dict(GeneratorRecipe, values))
+        network, config = network_of(from_dict(GeneratorRecipe, values))
         make = partial(network, config)
         sizes = to_dict(config)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -76,9 +76,9 @@ class Marking:
         """A clip with its marks in what of it was made."""
         return mark_clip(clip, made, self.keys) if self.keys else clip
 
-    def pieces(self, clips: Iterator[Clip]) -> Iterator[Clip]:
-        """Pieces of a sound with their marks."""
-        return mark_pieces(clips, self.keys) if self.keys else clips
+    def pieces(self, clips: Iterator[Clip], given: Collection[str] = ()) -> Iterator[Clip]:
+        """Pieces of a sound with their marks; stems that are `given` stay as they are."""
+        return mark_pieces(clips, self.keys, given) if self.keys else clips
 
     def seal(self, metadata: Mapping[str, str], made: Made, given: tuple[str | Path, ...] = ()) -> Seal:
         """What gives a file its manifest before it takes its name."""

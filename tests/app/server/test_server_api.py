@@ -210,7 +210,7 @@ def test_one_job_a_key_of_idempotency(studio):
         ({"stems": "/tmp/x"}, "stems"),
         ({"only": ["smell"]}, "only.0"),
         ({"without": ["video", "audio"]}, None),
-        ({"say": ["@@@@x"], "voices": ["nobody"]}, "voices[0]"),
+        ({"say": ["hi"], "voices": ["nobody"]}, "voices[0]"),
         ({"input_reference": {"file_id": "x"}}, "input_reference"),
         ({"webhook_url": "http://inside.example"}, "webhook_url"),
         ({"priority": 100}, "priority"),
@@ -256,6 +256,7 @@ def test_models_health_and_metrics(studio, film):
     assert studio.client.get("/readyz").json() == {"ready": False, "why": ["no worker lives"]}
     studio.worker.claims.live()
     assert studio.client.get("/readyz").status_code == 200
+    assert studio.client.get(f"/v1/videos/{film['id']}/content").status_code == 200
     text = studio.client.get("/metrics").text
     assert 'phonofilm_jobs{status="completed"}' in text
     assert 'route="/v1/videos/{video_id}/content"' in text

@@ -120,7 +120,7 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
     marking = Marking.of(layers_of(spec), job.warn)
 
     def treat(pieces: Iterator[Clip]) -> Iterator[Clip]:
-        return marking.pieces(noticed_pieces(pieces) if spec.notice else pieces)
+        return marking.pieces(noticed_pieces(pieces) if spec.notice else pieces, tuple(request.given_stems))
 
     def seal(metadata: Mapping[str, str]) -> Seal:
         return marking.seal(metadata, SOUND_ALONE, spec.files)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,6 +15,8 @@ from phonofilm.types import Clip, Request, nearest
 
 RAMP = 0.01
 """Seconds in which a mark begins and ends beside what was given."""
+SAME = 1e-6
+"""Largest difference of samples that went through the same hands without being made anew."""
 CONTEXT = 2.0
 """Seconds before a piece of a long sound, and of the piece after it, that its mark is worked out with."""
 
@@ -56,7 +58,7 @@ def made_of(clip: Clip, request: Request) -> Made:
         samples = whole if sound is None else _differing_samples(clip.waveform, sound, source.layout)
         if set(clip.stems) and set(clip.stems) <= set(request.given_stems):
             samples = (0, 0)
-    stems = tuple(name for name in clip.stems if name not in request.given_stems)
+    stems = tuple(name for name in clip.stems if name not in request.given_stems and not _kept(clip, name, request))
     given = request.source is not None or request.image is not None or bool(request.given_stems)
     return Made(frames, samples, stems, given)
 
@@ -77,15 +79,22 @@ def _mark_sound(clip: Clip, made: Made, keys: Sequence[bytes]) -> Clip:
     assert clip.sample_rate is not None
     start, end = made.samples
     names = made.stems or ("",)
-    stems, total = dict(clip.stems), np.zeros_like(clip.waveform[:, start:end])
     ramp = _ramp(clip, made)
-    for name in names:
-        sound = clip.stems[name] if name else clip.waveform
-        added = mark_sound(sound[:, start:end], clip.sample_rate, keys, start) * ramp
-        total += added
-        if name:
-            stems[name] = _plus(sound, added, start)
-    return replace(clip, waveform=_plus(clip.waveform, total, start), stems=stems)
+    added = {
+        name: mark_sound((clip.stems[name] if name else clip.waveform)[:, start:end], clip.sample_rate, keys, start)
+        for name in names
+    }
+    total = np.sum([*added.values()], axis=0) * ramp
+    room = ramp * _room(clip.waveform[:, start:end], total)
+    marked = {name: _plus(clip.stems[name], part * room, start) for name, part in added.items() if name}
+    waveform = _plus(clip.waveform, np.sum([part * room for part in added.values()], axis=0), start)
+    return replace(clip, waveform=waveform, stems={**clip.stems, **marked})
+
+
+def _room(sound: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """float32 [C, N] from 0 to 1: how much of what is added fits below full scale, beside a sound that does."""
+    left = np.clip(1 - np.sign(added) * sound, 0, None)
+    return np.minimum(1.0, left / np.maximum(np.abs(added), 1e-9)).astype(np.float32)
 
 
 def _plus(sound: np.ndarray, added: np.ndarray, start: int) -> np.ndarray:
@@ -108,19 +117,25 @@ def _ramp(clip: Clip, made: Made) -> np.ndarray:
     return ramp
 
 
-def mark_pieces(clips: Iterator[Clip], keys: Sequence[bytes]) -> Iterator[Clip]:
-    """Pieces of a sound that follow one another, and their stems, each with its mark; one piece is held back."""
+def mark_pieces(clips: Iterator[Clip], keys: Sequence[bytes], given: Collection[str] = ()) -> Iterator[Clip]:
+    """Pieces of a sound that follow one another, and their stems, each with its mark; one piece is held back.
+
+    Args:
+        given: stems that stay as they are.
+    """
     before: Clip | None = None
     now = next(clips, None)
     start = 0
     while now is not None:
         after = next(clips, None)
-        yield _mark_piece(before, now, after, keys, start)
+        yield _mark_piece(before, now, after, keys, start, given)
         start += 0 if now.waveform is None else now.waveform.shape[1]
         before, now = now, after
 
 
-def _mark_piece(before: Clip | None, now: Clip, after: Clip | None, keys: Sequence[bytes], start: int) -> Clip:
+def _mark_piece(
+    before: Clip | None, now: Clip, after: Clip | None, keys: Sequence[bytes], start: int, given: Collection[str]
+) -> Clip:
     if now.waveform is None or not now.sample_rate:
         return now
     rate, length = now.sample_rate, now.waveform.shape[1]
@@ -138,11 +153,27 @@ def _mark_piece(before: Clip | None, now: Clip, after: Clip | None, keys: Sequen
         added = mark_sound(around, rate, keys, start - past.shape[1])
         return np.asarray(added[:, past.shape[1] : past.shape[1] + length])
 
-    if not now.stems:
-        return replace(now, waveform=now.waveform + marked(""))
-    changes = {name: marked(name) for name in now.stems}
-    stems = {name: stem + changes[name] for name, stem in now.stems.items()}
+    names = [name for name in now.stems if name not in given] if now.stems else [""]
+    if not names:
+        return now
+    changes = {name: marked(name) for name in names}
+    room = _room(now.waveform, np.sum([*changes.values()], axis=0))
+    changes = {name: change * room for name, change in changes.items()}
+    stems = {name: stem + changes[name] if name in changes else stem for name, stem in now.stems.items()}
     return replace(now, waveform=now.waveform + np.sum([*changes.values()], axis=0), stems=stems)
+
+
+def _kept(clip: Clip, name: str, request: Request) -> bool:
+    """Whether a stem is what the source had as that stem, or as a mix that was taken for it."""
+    source = request.source
+    if source is None or request.task == "foley":
+        return False
+    given = source.stems.get(name, source.waveform)
+    stem = clip.stems[name]
+    if given is None:
+        return False
+    given = mix(given, len(stem), source.layout) if len(given) != len(stem) else given
+    return stem.shape == given.shape and bool(np.abs(stem - given).max(initial=0) <= SAME)
 
 
 def _differing_frames(frames: np.ndarray, given: np.ndarray) -> tuple[int, int]:
