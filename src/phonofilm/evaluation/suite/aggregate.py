@@ -159,14 +159,14 @@ def _tallies(
     """What each clip adds to each metric, by its name: generated, real, and generated with another clip's sound."""
     mine, theirs, shuffled = ({m.name: Tally(median=m.median, bounds=_bounds(m)) for m in metrics} for _ in range(3))
     partner = {clip.name: clip for clip in real}
-    shuffled = _shuffled(generated, seed)
+    swapped = _shuffled(generated, seed)
     total = len(generated) + len(real)
     for done, clip in enumerate(generated):
         report("scoring", done, total)
         own = read(clip)
         truth = read(partner[clip.name]) if clip.name in partner else None
         sample = _sample(own, truth, prompts.get(clip.name), read)
-        other = read(shuffled[clip.name]) if clip.name in shuffled else None
+        other = read(swapped[clip.name]) if clip.name in swapped else None
         for metric in metrics:
             _add(mine[metric.name], metric, clip, sample)
             if metric.has_shuffled_control and other is not None:

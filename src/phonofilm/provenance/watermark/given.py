@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 
@@ -85,16 +86,17 @@ def _mark_sound(clip: Clip, made: Made, keys: Sequence[bytes]) -> Clip:
         for name in names
     }
     total = np.sum([*added.values()], axis=0) * ramp
-    room = ramp * _room(clip.waveform[:, start:end], total)
+    sounds = [clip.stems[name][:, start:end] for name in names if name]
+    room = ramp * _room([(clip.waveform[:, start:end], total), *zip(sounds, [*added.values()], strict=False)])
     marked = {name: _plus(clip.stems[name], part * room, start) for name, part in added.items() if name}
     waveform = _plus(clip.waveform, np.sum([part * room for part in added.values()], axis=0), start)
     return replace(clip, waveform=waveform, stems={**clip.stems, **marked})
 
 
-def _room(sound: np.ndarray, added: np.ndarray) -> np.ndarray:
-    """float32 [C, N] from 0 to 1: how much of what is added fits below full scale, beside a sound that does."""
-    left = np.clip(1 - np.sign(added) * sound, 0, None)
-    return np.minimum(1.0, left / np.maximum(np.abs(added), 1e-9)).astype(np.float32)
+def _room(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """float32 [C, N] from 0 to 1: how much of what is added to sounds fits below full scale in all of them."""
+    shares = (np.clip(1 - np.sign(add) * sound, 0, None) / np.maximum(np.abs(add), 1e-9) for sound, add in pairs)
+    return np.asarray(reduce(np.minimum, shares, np.float32(1.0)), np.float32)
 
 
 def _plus(sound: np.ndarray, added: np.ndarray, start: int) -> np.ndarray:
@@ -157,7 +159,8 @@ def _mark_piece(
     if not names:
         return now
     changes = {name: marked(name) for name in names}
-    room = _room(now.waveform, np.sum([*changes.values()], axis=0))
+    apart = [(now.stems[name], change) for name, change in changes.items() if name]
+    room = _room([(now.waveform, np.sum([*changes.values()], axis=0)), *apart])
     changes = {name: change * room for name, change in changes.items()}
     stems = {name: stem + changes[name] if name in changes else stem for name, stem in now.stems.items()}
     return replace(now, waveform=now.waveform + np.sum([*changes.values()], axis=0), stems=stems)
