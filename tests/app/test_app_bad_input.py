@@ -223,7 +223,7 @@ ROWS = {
     "world chess -o out": "there is no scene family 'chess'; choose from bounce",
     "world bounce -n 0 -o out": "-n 0 is not possible; it must be 1 or more",
     "world bounce --workers 0 -o out": "--workers 0 is not possible; it must be 1 or more",
-    "world bounce --seconds 1e9 -o out": "--seconds 1e+09 is not possible; it must be from 0.001 to 600",
+    "world bounce --seconds 1e9 -o out": "--seconds 1000000000 is not possible; it must be from 0.001 to 600",
     "world bounce --seconds nan -o out": "--seconds nan is not possible",
     "world bounce --seed -1 -o out": "--seed -1 is not possible; it must be 0 or more",
     "world bounce --size 100000 -o out": "--size 100000 is not possible; it must be from 16 to 4096",
