@@ -30,7 +30,8 @@ def pick_device(name: str = "auto", automatic: tuple[str, ...] = ("cuda", "mps",
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    # a number that is too high, a build without CUDA, a build without MPS: each has an error of its own
+    # torch raises RuntimeError for a number that is too high, AssertionError in a build without CUDA, and
+    # NotImplementedError in one without MPS
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PhonofilmError(f"this machine has no device {name!r} for torch; choose cpu or auto") from error
     return device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from phonofilm.model.block import Block
 from phonofilm.model.transformer import AVTransformer
 
 
-class Attachment(nn.Module):
+class Attachment(nn.Module, ABC):
     """A module beside a network, told by `network(..., conditions={name: tensor})`; without that it does nothing.
 
     Attributes:
@@ -52,9 +53,9 @@ class Attachment(nn.Module):
             self._network[0].__dict__["attached"].discard(self.name)
         self._handles, self._network = [], []
 
+    @abstractmethod
     def hooks(self, network: AVTransformer) -> list[Any]:
         """Where the network runs through it: handles that can be removed."""
-        raise NotImplementedError
 
     def _listen(
         self, network: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]
