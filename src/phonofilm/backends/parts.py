@@ -18,7 +18,7 @@ from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.types import Geometry
-from phonofilm.weights import digest, locate
+from phonofilm.weights import digest, locate, part_files
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,13 @@ class Parts:
             PhonofilmError: a part that is missing, corrupt, of another network, or that does not fit.
         """
         folder = locate(model)
-        transformer = load_module(AVTransformer, folder / "transformer.safetensors", device)
+        files = part_files(folder)
+        transformer = load_module(AVTransformer, files["transformer"], device)
         transformer.requires_grad_(False)
-        video_vae, audio_vae, vocoder = load_codecs(folder, device)
+        video_vae, audio_vae, vocoder = load_codecs(files["vocoder"].parent, device)
         text = TextEncoder.load(device)
         _check(folder, transformer, video_vae, audio_vae, vocoder, text)
-        metadata = read_metadata(folder / "transformer.safetensors")
+        metadata = read_metadata(files["transformer"])
         geometry = _geometry(transformer, video_vae, audio_vae)
         trained = ModelDefaults.read(metadata, geometry, str(folder), stems_of(transformer, folder))
         return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, digest(folder))

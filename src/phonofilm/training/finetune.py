@@ -14,7 +14,7 @@ from phonofilm.data.latents import write_latents
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.loop import fit
 from phonofilm.training.tasks.base import make_task
-from phonofilm.weights import EMBEDDED, locate
+from phonofilm.weights import EMBEDDED, locate, part_files
 
 HELD_OUT = 0.1
 """Share of few clips that is held out, unless the recipe says how many."""
@@ -51,7 +51,8 @@ def _latents(data: Path, values: dict[str, Any]) -> Path:
     if read_facts(data).get("kind") != "raw":
         return data
     store, base = RawStore(data), str(values.get("base", "nano"))
-    codecs = locate(base) if base in EMBEDDED or Path(base).is_dir() else Path(base).parent
+    named = base in EMBEDDED or Path(base).is_dir()
+    codecs = part_files(locate(base))["video_vae"].parent if named else Path(base).parent
     output = Path(str(values.get("run", {}).get("output", "runs/lora"))) / "latents"
     stems = "stems" in store.shards.names
     write_latents(store, len(store), Encoder.load(codecs), output, shard=64, batch=4, stems=stems)

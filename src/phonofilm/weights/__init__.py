@@ -5,7 +5,7 @@ from __future__ import annotations
 from phonofilm.weights.catalog import CATALOG, PublicModel, Published, find
 from phonofilm.weights.judges import JUDGES, Judge, describe, fetched_judges
 from phonofilm.weights.public import family, fetched, models_home, quick_digest
-from phonofilm.weights.shipped import CODECS, EMBEDDED, PARTS, codecs_folder, digest, embedded, locate
+from phonofilm.weights.shipped import CODECS, EMBEDDED, PARTS, codecs_folder, digest, embedded, locate, part_files
 from phonofilm.weights.speakers import SPEAKERS, Speaker
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "find",
     "locate",
     "models_home",
+    "part_files",
     "quick_digest",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from phonofilm.checkpoint import file_sha256
+from phonofilm.checkpoint import file_sha256, read_metadata
 from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
@@ -28,7 +28,7 @@ def embedded(model: str = "nano") -> Path:
 
 
 def locate(model: str | Path = "nano") -> Path:
-    """Folder of a model given by its name or its path, with all its parts present.
+    """Folder of a model given by its name or its path, none of whose parts is missing (see `part_files`).
 
     Raises:
         PhonofilmError: no such model, or a part of it is missing.
@@ -39,10 +39,35 @@ def locate(model: str | Path = "nano") -> Path:
             f"no model {str(model)!r}: neither a name ({', '.join(EMBEDDED)}) nor a folder of weights; "
             "phonofilm models lists those that can be fetched too"
         )
-    missing = [f"{part}.safetensors" for part in PARTS if not (folder / f"{part}.safetensors").is_file()]
+    missing = [path.name for path in part_files(folder).values() if not path.is_file()]
     if missing:
         raise PhonofilmError(f"model {str(model)!r} lacks {', '.join(missing)} in {folder}; install or copy it again")
     return folder
+
+
+def part_files(folder: Path) -> dict[str, Path]:
+    """The file of each of `PARTS` of a model; some may not be there.
+
+    Training leaves a transformer alone: it gets the codecs that ship, if its latents were made by them.
+
+    Raises:
+        PhonofilmError: the transformer's file is corrupt.
+    """
+    files = {part: folder / f"{part}.safetensors" for part in PARTS}
+    if files["transformer"].is_file() and not any(files[part].is_file() for part in PARTS[1:]):
+        codecs = _codecs_of(files["transformer"])
+        files |= {} if codecs is None else {part: codecs / f"{part}.safetensors" for part in PARTS[1:]}
+    return files
+
+
+def _codecs_of(transformer: Path) -> Path | None:
+    """The codecs that ship whose latents a transformer was trained on."""
+    metadata = read_metadata(transformer)
+    for folder in map(codecs_folder, CODECS):
+        files = {name: folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae")}
+        if all(path.is_file() and file_sha256(path) == metadata.get(name) for name, path in files.items()):
+            return folder
+    return None
 
 
 def codecs_folder(codecs: str | Path = "nano") -> Path:
@@ -63,12 +88,12 @@ def shipped_file(name: str) -> Path:
 
 
 def digest(folder: str | Path) -> str:
-    """SHA-256 over the names and contents of all weights of a folder, as 64 hex digits.
+    """SHA-256 over the names and contents of all weights of a model, as 64 hex digits.
 
     Raises:
         PhonofilmError: there are no weights in the folder.
     """
-    paths = sorted(Path(folder).glob("*.safetensors"))
+    paths = sorted((path for path in part_files(Path(folder)).values() if path.is_file()), key=lambda path: path.name)
     if not paths:
         raise PhonofilmError(f"there are no weights in {folder}; check the path, or run `phonofilm models`")
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]
