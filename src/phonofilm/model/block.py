@@ -97,7 +97,8 @@ class StreamBlock(nn.Module):
         self.norm = Norm(width, config.norm, config.eps)
         self.self_attention = Attention(width, width, stream.heads, stream.head_width, config)
         self.text_attention = Attention(width, context, stream.text_heads, stream.head_width, config)
-        self.feed_forward = FeedForward(width, int(width * config.feed_forward), config.activation, config.bias)
+        hidden = int(width * config.feed_forward)
+        self.feed_forward = FeedForward(width, hidden, config.activation, config.bias, config.experts)
         self.table = nn.Parameter(torch.zeros(9 if config.text_modulation else 6, width))
         self.text_table = nn.Parameter(torch.zeros(2, context)) if config.text_modulation else None
         if other is not None:
@@ -106,11 +107,12 @@ class StreamBlock(nn.Module):
 
     def start_as_identity(self) -> None:
         """Zero the last layer of each branch and set its gate to one, so that a branch learns from the first step."""
-        last = [self.self_attention.to_out, self.text_attention.to_out, self.feed_forward.down]
+        last = [self.self_attention.to_out, self.text_attention.to_out]
         gates = [self.table[2::3]]
         if hasattr(self, "exchange"):
             last.append(self.exchange.to_out)
             gates.append(self.exchange_table[4])
+        self.feed_forward.start_as_zero()
         for layer in last:
             nn.init.zeros_(layer.weight)
         for gate in gates:

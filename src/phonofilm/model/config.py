@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from phonofilm.model.moe.config import ExpertsConfig
 
 StreamName = Literal["video", "audio"]
 
@@ -95,6 +97,7 @@ class TransformerConfig:
             al., 2108.12409), so that it looks at what happens at the same moment from the first step on; none for
             heads that look anywhere, as all of LTX-2's do.
         feed_forward: hidden width of the feed-forward layers over the width of the stream.
+        experts: how the feed-forward layers are divided into experts; they are whole unless its count is set.
         bias: whether the linear layers of the blocks have biases, which cost a pass over memory each.
         gated_attention: a learned gate for each head of every attention (LTX-2.3).
         text_modulation: noise levels modulate the attention to the text, on both sides (LTX-2.3).
@@ -124,6 +127,7 @@ class TransformerConfig:
     rotary_base: float = 10_000.0
     eps: float = 1e-6
     condition_inputs: tuple[ConditionInput, ...] = ()
+    experts: ExpertsConfig = field(default_factory=ExpertsConfig)
     RENAMED: ClassVar[Mapping[str, str]] = {"doors": "condition_inputs"}
 
     def __post_init__(self) -> None:

@@ -10,6 +10,12 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from phonofilm.model.moe.config import ExpertsConfig
+from phonofilm.model.moe.layer import RoutedExperts
+
+WHOLE = ExpertsConfig()
+"""A feed-forward without experts."""
+
 
 class Norm(nn.Module):
     """RMS or layer normalisation over the last axis, with a learned scale or none."""
@@ -45,15 +51,34 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around a GELU."""
+    """Two linear layers around a GELU; with experts these are the shared one's, and what the others say is added."""
 
-    def __init__(self, width: int, hidden: int, activation: Literal["gelu_tanh", "gelu"], bias: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        activation: Literal["gelu_tanh", "gelu"],
+        bias: bool,
+        experts: ExpertsConfig = WHOLE,
+    ) -> None:
         super().__init__()
-        self.up = nn.Linear(width, hidden, bias=bias)
-        self.down = nn.Linear(hidden, width, bias=bias)
+        shared, units = experts.units(hidden) if experts.count else (hidden, 0)
+        self.up = nn.Linear(width, shared, bias=bias)
+        self.down = nn.Linear(shared, width, bias=bias)
+        self.experts = RoutedExperts(experts, width, units, activation, bias) if experts.count else None
         self.approximate = "tanh" if activation == "gelu_tanh" else "none"
 
+    def start_as_zero(self) -> None:
+        """Say nothing of any token at first."""
+        nn.init.zeros_(self.down.weight)
+        if self.experts is not None:
+            nn.init.zeros_(self.experts.down)
+
     def forward(self, x: Tensor) -> Tensor:
+        made = self._of_all(x)
+        return made if self.experts is None else made + self.experts(x)
+
+    def _of_all(self, x: Tensor) -> Tensor:
         hidden = self.up(x)
         if torch.is_grad_enabled():
             return self.down(F.gelu(hidden, approximate=self.approximate))

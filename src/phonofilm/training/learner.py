@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.model.moe.layer import rebalance
 from phonofilm.precision import autocast
 from phonofilm.training.optim.ema import EMA
 from phonofilm.training.optim.optimizers import Optimisers, lr_scale
@@ -67,6 +68,8 @@ class Learner:
             for name, value in {"loss": loss, **metrics}.items():
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value.detach() / count
         norm = self.optimisers.step(self._scale(progress))
+        if (least := rebalance(self.model)) is not None:
+            total["least_used"] = torch.tensor(least)
         self.average.update(self.model, step)
         return total, norm
 

@@ -95,7 +95,7 @@ def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | No
     model = task.build()
     saved = Checkpoint.read(path, type(task.recipe)) if path.exists() else None
     if saved is None and run.init is not None:
-        load_weights(model, {**_untrained(model, task), **load_tensors(run.init)[0]}, str(run.init))
+        load_weights(model, {**_untrained(model, task), **_begun(task, load_tensors(run.init)[0])}, str(run.init))
     elif saved is not None:
         saved.check(task)  # before its tensors are tried
     learner = Learner(task, model, device)
@@ -111,6 +111,12 @@ def _untrained(model: torch.nn.Module, task: Task) -> dict[str, torch.Tensor]:
     """Fresh weights of the parts that weights to begin with may lack, since they serve training alone or are zero."""
     names = tuple(task.may_be_fresh)
     return {name: value for name, value in model.state_dict().items() if name.startswith(names)}
+
+
+def _begun(task: Task, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights to begin with, made into those of the task's network where it differs from theirs in a known way."""
+    begin = getattr(task, "begin", None)
+    return tensors if begin is None else begin(tensors)
 
 
 def _save(learner: Learner, progress: Progress) -> None:

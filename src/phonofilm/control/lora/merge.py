@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.checkpoint import file_sha256
-from phonofilm.config import to_dict
+from phonofilm.config import from_dict, to_dict
 from phonofilm.control.lora.files import FLAT, Factors, Lora, LoraFile
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.names import Spelling, published_name
@@ -124,7 +124,11 @@ def _check_architecture(network: nn.Module, file: LoraFile) -> None:
     config = getattr(network, "config", None)
     if file.architecture is None or config is None:
         return
-    was, here = _flat(file.architecture), _flat(architecture(config))
+    try:  # choices that came later are as they were: today's defaults
+        then = architecture(from_dict(type(config), file.architecture))
+    except PhonofilmError:
+        then = dict(file.architecture)
+    was, here = _flat(then), _flat(architecture(config))
     for name in sorted(was.keys() | here.keys()):
         if was.get(name) != here.get(name):
             raise PhonofilmError(

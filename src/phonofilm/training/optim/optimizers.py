@@ -84,10 +84,16 @@ class Optimisers:
             for name, part in module.named_modules()
             if takes_muon(name, part, config)  # type: ignore[arg-type]
         }
+        stacked = {id(parameter) for part in module.modules() for parameter in _stacked(part, config)}
+        hidden |= stacked
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.parameters = list(named.values())
-        self.matrices = {name: _as_matrix(p) for name, p in named.items() if id(p) in hidden}
-        self._hidden = [p for p in named.values() if id(p) in hidden]
+        self.matrices: dict[str, nn.Parameter] = {}
+        self._sources: list[tuple[nn.Parameter, int | None]] = []
+        """Of each matrix its parameter, and which of its matrices it is where it has many."""
+        for name, parameter in named.items():
+            if id(parameter) in hidden:
+                self._add_matrices(name, parameter, id(parameter) in stacked)
         rest = {name: p for name, p in named.items() if id(p) not in hidden}
         self.parts: dict[str, tuple[torch.optim.Optimizer, list[str]]] = {}
         if rest:
@@ -101,6 +107,15 @@ class Optimisers:
             muon = Muon(self.matrices.values(), lr=config.muon_lr, weight_decay=config.weight_decay)
             self.parts["muon"] = (muon, list(self.matrices))
 
+    def _add_matrices(self, name: str, parameter: nn.Parameter, stacked: bool) -> None:
+        if not stacked:
+            self.matrices[name] = _as_matrix(parameter)
+            self._sources.append((parameter, None))
+            return
+        for number, matrix in enumerate(parameter.detach()):
+            self.matrices[f"{name}.{number}"] = nn.Parameter(matrix)
+            self._sources.append((parameter, number))
+
     def step(self, scale: float) -> float:
         """Clip, move the weights at `scale` times their learning rates, forget the gradients.
 
@@ -109,8 +124,9 @@ class Optimisers:
         """
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True))
         if math.isfinite(norm):
-            for matrix, parameter in zip(self.matrices.values(), self._hidden, strict=True):
-                matrix.grad = None if parameter.grad is None else parameter.grad.reshape(matrix.shape)
+            for matrix, (parameter, number) in zip(self.matrices.values(), self._sources, strict=True):
+                gradient = parameter.grad if number is None or parameter.grad is None else parameter.grad[number]
+                matrix.grad = None if gradient is None else gradient.reshape(matrix.shape)
             for name, (optimiser, _) in self.parts.items():
                 rate = self.config.muon_lr if name == "muon" else self.config.lr
                 for group in optimiser.param_groups:
@@ -147,6 +163,15 @@ class Optimisers:
                         raise PhonofilmError(f"the checkpoint's optimiser has {parameter} in another shape")
                     state.setdefault(index[parameter], {})[key] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def _stacked(module: nn.Module, config: OptimConfig) -> Iterator[nn.Parameter]:
+    """Parameters [N, out, in] of a module that are many hidden matrices; it says so itself in `stacked`."""
+    if config.muon != "none":
+        for name in getattr(module, "stacked", ()):
+            parameter = getattr(module, name)
+            if min(parameter.shape[1:]) >= 16:
+                yield parameter
 
 
 def _as_matrix(parameter: nn.Parameter) -> nn.Parameter:

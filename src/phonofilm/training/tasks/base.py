@@ -128,7 +128,8 @@ class Task(Protocol):
     def compile(self, model: nn.Module) -> None:
         """Replace what the loss calls by its torch.compile."""
 
-    # A task whose file is not all of its network has `save(path, model, dtype, metadata)` too (see `tasks.lora`).
+    # A task whose file is not all of its network has `save(path, model, dtype, metadata)` too (see `tasks.lora`), and
+    # one that can begin with weights of another network `begin(tensors)` (see `tasks.generator`).
     def provenance(self) -> dict[str, str]:
         """What the weights depend on besides the recipe: hashes of data and frozen parts."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from phonofilm.config import from_dict, merged, to_dict
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
+from phonofilm.model.moe.upcycle import upcycled
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.conditions.registry import conditions_named, measured
 from phonofilm.training.mixture.chunk_noise import ChunkMixture, draw_chunk_levels
@@ -117,6 +118,13 @@ class GeneratorTask:
             part = SoundFromPicture(align, video.width, self.stems, sound.channels, video.patch[0])
             model.add_module("alignment", part)
         return model
+
+    def begin(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights without experts become those of a network with experts, which says the same at first."""
+        experts = getattr(self.config, "experts", None)
+        if experts is None or not experts.count or any(".experts." in name for name in tensors):
+            return tensors
+        return upcycled(tensors, experts, self.recipe.run.seed)
 
     def _check_alignment(self) -> None:
         align = self.recipe.alignment
