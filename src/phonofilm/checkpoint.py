@@ -152,6 +152,35 @@ def load_module(
     return module.to(device=device, dtype=dtype).eval()
 
 
+def refill(module: torch.nn.Module, path: str | Path) -> None:
+    """Read weights of the same class and config into a network in place, tensor by tensor: it takes no memory for two.
+
+    Raises:
+        PhonofilmError: a missing or corrupt file, or other tensors than the network's; it is then as it was.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise PhonofilmError(f"weights {path} are missing; copy them again")
+    held = module.state_dict()
+    optional: frozenset[str] = getattr(module, "condition_parameters", frozenset)()
+    try:
+        with safe_open(path, framework="pt") as opened, torch.no_grad():
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            wanted = {name: tuple(tensor.shape) for name, tensor in held.items()}
+            absent = optional - shapes.keys()
+            if wrong := sorted(n for n in (wanted.keys() | shapes.keys()) - absent if wanted.get(n) != shapes.get(n)):
+                raise PhonofilmError(f"weights {path} do not fit this {type(module).__name__}: first {wrong[0]}")
+            for name, tensor in held.items():
+                if name in absent:
+                    tensor.zero_()
+                else:
+                    tensor.copy_(opened.get_tensor(name))
+    except (SafetensorError, OSError) as error:
+        raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from phonofilm.errors import PhonofilmError
 from phonofilm.training.mixture.noise import (
     STREAMS,
     TIMES,
@@ -126,3 +127,28 @@ def test_drawing_is_a_pure_function_of_the_generator() -> None:
     assert torch.equal(first[1], second[1])
     assert draw_switches(0.25, 10_000, torch.Generator().manual_seed(1)).float().mean() == pytest.approx(0.25, abs=0.02)
     assert isinstance(draw_levels(NoiseConfig(), GRID, 1, torch.Generator()), Latents)
+
+
+@pytest.mark.parametrize("levels", [(0.875, 1.0), (0.0, 0.875), (0.3, 0.6)])
+def test_an_expert_learns_its_own_noise_levels(levels: tuple[float, float]) -> None:
+    """The levels are those of the whole distribution that lie between the two."""
+    normal = torch.randn(20_000, generator=torch.Generator().manual_seed(3))
+    streams, times = StreamMixture(video_absent=0.0, audio_absent=0.0), TimeMixture(block=0.0)
+    config = NoiseConfig(levels=levels, streams=streams, times=times)
+    found, whole = config.level(normal), NoiseConfig().level(normal)
+    kept = whole[(whole >= levels[0]) & (whole <= levels[1])]
+    assert levels[0] <= float(found.min()) <= float(found.max()) <= levels[1]
+    for share in (0.1, 0.5, 0.9):
+        assert abs(float(found.quantile(share)) - float(kept.quantile(share))) < 0.01
+
+
+def test_all_noise_levels_are_drawn_as_they_were() -> None:
+    normal = torch.randn(100, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(NoiseConfig().level(normal), torch.sigmoid(1.0 + 1.2 * normal))
+
+
+def test_an_expert_for_low_noise_sees_no_pure_noise() -> None:
+    with pytest.raises(PhonofilmError, match=r"set noise.streams.video_absent = 0"):
+        NoiseConfig(levels=(0.0, 0.8))
+    with pytest.raises(PhonofilmError, match="rise from 0 to 1"):
+        NoiseConfig(levels=(0.8, 0.3))

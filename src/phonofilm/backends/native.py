@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
+from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.windows import Window
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
+from phonofilm.backends.levels import HIGH, DenoisedByLevel
 from phonofilm.backends.parts import Parts
 from phonofilm.backends.provenance import provenance_metadata
 from phonofilm.backends.published.planning.memory import available
@@ -30,6 +33,7 @@ from phonofilm.codecs.tiling import decode_tiled
 from phonofilm.control.lora.files import Lora
 from phonofilm.control.lora.merge import Merged
 from phonofilm.device import pick_device
+from phonofilm.errors import PhonofilmError
 from phonofilm.model.block import TextCache
 from phonofilm.precision import native_bfloat16
 from phonofilm.sampling import (
@@ -77,11 +81,16 @@ class NativeBackend:
 
     @staticmethod
     def load(
-        model: str | Path = "nano", device: str = "auto", dtype: torch.dtype | None = None, loras: Sequence[str] = ()
+        model: str | Path = "nano",
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        loras: Sequence[str] = (),
+        boundary: float | None = None,
     ) -> NativeBackend:
         """Read all parts of a model.
 
         Args:
+            boundary: of a model with two experts by noise level, another than its own (see `backends.levels`).
             loras: adapters that are merged into the transformer, each FILE or FILE:STRENGTH.
             dtype: None takes bfloat16 where the device multiplies it in hardware, as in training, else float32.
 
@@ -92,7 +101,7 @@ class NativeBackend:
         place = pick_device(device)
         fast = torch.bfloat16 if native_bfloat16(place) else torch.float32
         parsed = [Lora.parse(text) for text in loras]  # a file that is not there is found before weights are read
-        backend = NativeBackend(Path(model).name, Parts.load(model, place), place, dtype or fast)
+        backend = NativeBackend(Path(model).name, Parts.load(model, place, boundary), place, dtype or fast)
         return backend._with(parsed) if parsed else backend
 
     def with_loras(self, loras: Sequence[str]) -> NativeBackend:
@@ -107,6 +116,8 @@ class NativeBackend:
         return self._with([Lora.parse(text) for text in loras])
 
     def _with(self, loras: Sequence[Lora]) -> NativeBackend:
+        if loras and self.parts.levels is not None:
+            raise PhonofilmError(f"{self.name} has two experts by noise level, which take no LoRA; omit --lora")
         merged = self.merged or Merged(self.parts.transformer, self.parts.weights)
         merged.swap(loras)
         return replace(self, parts=replace(self.parts, weights=merged.digest), merged=merged)
@@ -155,14 +166,14 @@ class NativeBackend:
         monitor("text", 0, 1)
         text, negative = (self.parts.text.encode([prompt]) for prompt in (request.prompt, request.negative))
         trained = self.parts.trained.asked(request)
-        denoiser = Denoiser(self.parts.transformer, trained.prediction)
+        denoiser = Denoiser(self.parts.network, trained.prediction)
         sampler, evaluations = trained.sampler_of(request), request.steps or trained.steps
         sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
 
         job = work_out(request, trained)
         audio_text, audio_negative = self._told_of_stems(request, job, negative)
         prompts = (text, audio_text), (negative, audio_negative)
-        cache = self._text_cache(request, *prompts)
+        caches: dict[str, TextCache | None] = {}
 
         def make(part: Part) -> Made:
             monitor("sampling", part.number * evaluations, part.count * evaluations)
@@ -174,23 +185,38 @@ class NativeBackend:
                 if self.heeds:
                     self._heed(request, text, denoiser, given, positions, monitor)
             noise = noise_of(given, request, part.number, self.device, stems=part.canvas.stems)
-            denoise = self._steered(request, denoiser, positions, sigmas, *prompts, cache)
+            denoise = self._denoise(request, denoiser, positions, sigmas, prompts, caches)
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with self._autocast():
                 latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
             return self._decode(latents, part, monitor)
 
-        canvas = make_windows(job, trained, make)
+        with nullcontext() if self.parts.levels is None else self.parts.levels.reserved():
+            canvas = make_windows(job, trained, make)
         return deliver(
             job, canvas, provenance_metadata(request, self.name, self.parts.weights, monitor.notices, trained)
         )
 
-    def _steered(
+    def _denoise(
         self, request: Request, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
+        prompts: tuple[Prompts, Prompts], caches: dict[str, TextCache | None],
+    ) -> Denoise:  # fmt: skip
+        """The denoiser as samplers take it; of two experts each has its guidance, and what it knows of the prompts."""
+        levels = self.parts.levels
+
+        def make(name: str) -> Denoise:
+            trained = (self.parts.trained if levels is None else levels.trained[name]).asked(request)
+            if name not in caches:
+                caches[name] = self._text_cache(request, trained, *prompts)
+            return self._steered(request, trained, denoiser, positions, sigmas, *prompts, caches[name])
+
+        return make(HIGH) if levels is None else DenoisedByLevel(levels, make)
+
+    def _steered(
+        self, request: Request, trained: ModelDefaults, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
         told: Prompts, away: Prompts, cache: TextCache | None,
     ) -> Denoise:  # fmt: skip
         """The denoiser with its prompts and its guidance: by more passes, or by what a student has learnt."""
-        trained = self.parts.trained.asked(request)
         scales = trained.guidance_of(request)
         if not trained.student:
             return Guided(denoiser, told[0], away[0], positions, scales, None, told[1], away[1], cache)
@@ -212,9 +238,9 @@ class NativeBackend:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def _text_cache(self, request: Request, told: Prompts, away: Prompts) -> TextCache | None:
+    def _text_cache(self, request: Request, trained: ModelDefaults, told: Prompts, away: Prompts) -> TextCache | None:
         """The prompts' keys and values, which no step changes, where memory has room and noise levels do not matter."""
-        network, trained = self.parts.transformer, self.parts.trained.asked(request)
+        network = self.parts.transformer
         if network.config.text_modulation or (trained.student and request.negative):  # a student's passes are apart
             return None
         texts = told if trained.student else texts_of(trained.guidance_of(request), told[0], away[0], told[1], away[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
+from phonofilm.backends.levels import LevelExperts, open_experts
 from phonofilm.checkpoint import load_module, read_metadata
 from phonofilm.choices import STEMS, Stem
 from phonofilm.codecs.audio_vae import AudioVAE
@@ -17,6 +18,7 @@ from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.codecs.vocoder import Vocoder
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.transformer import AVTransformer
+from phonofilm.sampling.denoiser import Network
 from phonofilm.types import Geometry
 from phonofilm.weights import digest, locate, part_files
 
@@ -28,6 +30,7 @@ class Parts:
     Attributes:
         trained: the grid and the sampling that the transformer's weights name.
         weights: one hash over all weights.
+        levels: where the transformer is two experts by noise level, of which one is in memory; else None.
     """
 
     transformer: AVTransformer
@@ -37,10 +40,11 @@ class Parts:
     text: TextEncoder
     trained: ModelDefaults
     weights: str
+    levels: LevelExperts | None = None
 
     @staticmethod
-    def load(model: str | Path, device: torch.device) -> Parts:
-        """Read a model by its name or the folder of its weights.
+    def load(model: str | Path, device: torch.device, boundary: float | None = None) -> Parts:
+        """Read a model by its name or the folder of its weights; `boundary` is as in `levels.open_experts`.
 
         Raises:
             PhonofilmError: a part that is missing, corrupt, of another network, or that does not fit.
@@ -55,7 +59,14 @@ class Parts:
         metadata = read_metadata(files["transformer"])
         geometry = _geometry(transformer, video_vae, audio_vae)
         trained = ModelDefaults.read(metadata, geometry, str(folder), stems_of(transformer, folder))
-        return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, digest(folder))
+        levels = open_experts(transformer, folder, trained, boundary)
+        weights = digest(folder) if boundary is None else f"{digest(folder)}@{boundary:g}"
+        return Parts(transformer, video_vae, audio_vae, vocoder, text, trained, weights, levels)
+
+    @property
+    def network(self) -> Network:
+        """The transformer, or its experts by noise level."""
+        return self.transformer if self.levels is None else self.levels
 
     @property
     def channels(self) -> tuple[int, int]:

@@ -62,7 +62,7 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "native": Family("our own models", "native:NativeBackend", options=frozenset({"dtype", "loras"})),
+    "native": Family("our own models", "native:NativeBackend", options=frozenset({"dtype", "loras", "boundary"})),
     "fake": Family("the backend of tests", "fake:FakeBackend", frozenset({"fake"})),
     "ltx2": Family(
         "LTX-2",

@@ -10,6 +10,8 @@ from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
 PARTS = ("transformer", "video_vae", "audio_vae", "vocoder")
+LOW_PART = "transformer_low"
+"""The part of a model whose transformer is for high noise alone (see `backends.levels`)."""
 CODECS = ("nano", "nano-128")
 """Codecs that ship: those of nano, and those to train the next one with, for 128x128 at 24 fps and sound at 24 kHz."""
 FILES = {"syncnet": "c2251305b6742e31133ddbc5a822d3f052bc2c366041b9b0e00072fbe52c8b05"}
@@ -46,7 +48,7 @@ def locate(model: str | Path = "nano") -> Path:
 
 
 def part_files(folder: Path) -> dict[str, Path]:
-    """The file of each of `PARTS` of a model; some may not be there.
+    """The file of each of `PARTS` of a model, some of which may not be there, and of `LOW_PART` if it has one.
 
     Training leaves a transformer alone: it gets the codecs that ship, if its latents were made by them.
 
@@ -57,6 +59,8 @@ def part_files(folder: Path) -> dict[str, Path]:
     if files["transformer"].is_file() and not any(files[part].is_file() for part in PARTS[1:]):
         codecs = _codecs_of(files["transformer"])
         files |= {} if codecs is None else {part: codecs / f"{part}.safetensors" for part in PARTS[1:]}
+    if (low := folder / f"{LOW_PART}.safetensors").is_file():
+        files[LOW_PART] = low
     return files
 
 

@@ -38,6 +38,7 @@ class ModelDefaults:
             estimate (see `sampling.Student`).
         reconstruction_error: errors (see `familiar.reconstruction_error`) above which a whole film, and a part of
             one, is far from those it was trained on; None where that was not measured.
+        levels: lowest and highest noise level that the network was trained on (see `backends.levels`).
         geometry: how the codecs compress.
         stems: the kinds of sound that the model keeps apart, in its order; none for a model of one mix.
     """
@@ -57,6 +58,7 @@ class ModelDefaults:
     student: bool = False
     reconstruction_error: tuple[float, float] | None = None
     RENAMED: ClassVar[Mapping[str, str]] = {"surprise": "reconstruction_error"}
+    levels: tuple[float, float] = (0.0, 1.0)
     geometry: Geometry = field(default_factory=Geometry)
     stems: tuple[Stem, ...] = ()
 
@@ -66,6 +68,8 @@ class ModelDefaults:
             value = getattr(self, name)
             if not all(0 < number <= most for number in (value if isinstance(value, tuple) else (value,))):
                 raise PhonofilmError(f"{name} = {value} is not possible for a model")
+        if not 0 <= self.levels[0] < self.levels[1] <= 1:
+            raise PhonofilmError(f"levels = {self.levels} is not possible for a model")
 
     @staticmethod
     def read(

@@ -41,7 +41,7 @@ def draw_chunk_levels(
     """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, S, 1, Ta]."""
     of_video, of_audio = (chunk_numbers(times, chunks.seconds) for times in latent_times(grid))
     count = int(max(of_video.max(), of_audio.max())) + 1
-    base = torch.sigmoid(config.mean + config.std * torch.randn(2, batch, count, generator=generator))
+    base = config.level(torch.randn(2, batch, count, generator=generator))
     at = torch.randint(count, (batch, 1), generator=generator)
     choice = torch.rand(3, batch, generator=generator)
     order = torch.arange(count)

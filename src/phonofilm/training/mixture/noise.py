@@ -7,12 +7,14 @@ Each task of the sampler is one cell of that table, and the cells in between com
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phonofilm.errors import PhonofilmError
 from phonofilm.training.mixture.stem_noise import StemDraw, StemMixture
 from phonofilm.types import Grid, Latents
 
@@ -53,6 +55,8 @@ class NoiseConfig:
     """Levels are sigmoid(N(mean, std)): high ones, where it is decided what happens and when.
 
     Attributes:
+        levels: between which noise levels samples are drawn: an expert by noise level learns its own alone. The
+            streams and times whose noise is pure, or of many levels, do not fit an expert for low noise.
         drop_text: share of samples whose prompt is replaced by the empty one, for guidance.
         isolate: share of samples whose streams do not see each other, for modality guidance.
         block: shortest and longest block in seconds.
@@ -70,6 +74,33 @@ class NoiseConfig:
     stems: StemMixture = field(default_factory=StemMixture)
     without_video: float = 0.0
     without_audio: float = 0.0
+    levels: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.levels[0] < self.levels[1] <= 1:
+            raise PhonofilmError(f"noise.levels = {list(self.levels)} is not possible; they rise from 0 to 1")
+        if self.levels[1] < 1 and (wrong := self._beyond()):
+            raise PhonofilmError(
+                f"an expert for noise levels up to {self.levels[1]:g} sees no pure noise; set {wrong[0]} = 0"
+            )
+
+    def _beyond(self) -> list[str]:
+        """What is pure noise, by the settings that draw it."""
+        absent = [f"noise.streams.{name}" for name in ("video_absent", "audio_absent") if getattr(self.streams, name)]
+        return absent + ["noise.times.block"] * bool(self.times.block)
+
+    def level(self, normal: Tensor) -> Tensor:
+        """Noise levels of standard normal numbers."""
+        if self.levels == (0.0, 1.0):
+            return torch.sigmoid(self.mean + self.std * normal)
+        ends = [
+            (math.log(at / (1 - at)) - self.mean) / self.std if 0 < at < 1 else math.inf * (2 * at - 1)
+            for at in self.levels
+        ]
+        low, high = (float(torch.special.ndtr(torch.tensor(end, dtype=torch.float64))) for end in ends)
+        share = torch.special.ndtr(normal.double())
+        drawn = torch.sigmoid(self.mean + self.std * torch.special.ndtri(low + (high - low) * share)).float()
+        return drawn.clamp(*self.levels)
 
 
 STREAMS = ("joint", "independent", "video_given", "audio_given", "video_absent", "audio_absent")
@@ -88,7 +119,7 @@ def draw_levels(
     """Noise levels of a batch: video float32 [B, 1, Tv, 1, 1], audio [B, S, 1, Ta]; each sample has some above 0."""
     mode = _choose([getattr(config.streams, name) for name in STREAMS], batch, generator)
     way = _choose([getattr(config.times, name) for name in TIMES], batch, generator)
-    base = torch.sigmoid(config.mean + config.std * torch.randn(2, batch, generator=generator))
+    base = config.level(torch.randn(2, batch, generator=generator))
     video, audio = base[0], torch.where(mode == STREAMS.index("joint"), base[0], base[1])
     video, audio = _set(video, mode, "video_given", 0.0), _set(audio, mode, "audio_given", 0.0)
     video, audio = _set(video, mode, "video_absent", 1.0), _set(audio, mode, "audio_absent", 1.0)

@@ -193,7 +193,7 @@ class DistillTask(GeneratorTask):
         time = 1 - begin * (1 - 1 / steps)
         before, middle, after = (shifted((time - part / steps).clamp_min(0)) for part in (0.0, 0.5, 1.0))
         if guided:
-            base = torch.sigmoid(noise.mean + noise.std * torch.randn(batch, generator=generator))
+            base = noise.level(torch.randn(batch, generator=generator))
             before = middle = after = torch.where(level < 0.1, torch.ones(()), base)
         small = (2 * steps > most).float()
         half = ((1 - middle / before) * (1 - small), (1 - after / middle.clamp_min(1e-6)) * (1 - small))

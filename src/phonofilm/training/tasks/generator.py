@@ -102,6 +102,8 @@ class GeneratorTask:
         if recipe.samples.count:
             check_codecs(recipe.samples.codecs)  # now, not at the first validation
         self.grid = self.store.grid(_patch(self.config))
+        if recipe.noise.levels[1] < 1 and recipe.chunks.share and recipe.chunks.live:
+            raise PhonofilmError("an expert for low noise sees no pure noise, as live chunks have; set chunks.live = 0")
         self.stems = max(1, len(self.store.stems))
         if (has := getattr(self.config.audio, "stems", 1)) != self.stems:
             raise PhonofilmError(f"the latents have {self.stems} stems, the network {has}: set model.audio.stems")
@@ -194,9 +196,7 @@ class GeneratorTask:
         size, noise = len(batch["text"]), self.recipe.noise
         stems, silent = None, None
         if self.stems > 1 and "audio" in batch:
-            own = torch.sigmoid(
-                noise.mean + noise.std * torch.randn(batch["audio"].shape[1], size, generator=generator)
-            )
+            own = noise.level(torch.randn(batch["audio"].shape[1], size, generator=generator))
             stems = draw_stems(noise.stems, own, generator)
         if "chunk" in batch and stems is not None:
             levels = draw_chunk_levels(noise, self.recipe.chunks, self.grid, size, stems, generator)
@@ -205,7 +205,8 @@ class GeneratorTask:
         if stems is not None and levels.audio is not None:
             silent = stems.silent.T & (levels.audio == 0).flatten(2).all(2)
         if len(absent := {"video", "audio"} - batch.keys()) == 1:
-            levels = Latents(**{name: _made(levels, name) for name in ("video", "audio") if name not in absent})
+            there = [name for name in ("video", "audio") if name not in absent]
+            levels = Latents(**{name: _made(levels, name, noise.levels[1]) for name in there})
         isolated = draw_switches(noise.isolate, size, generator)
         told = bool(self.conditions) and float(torch.rand((), generator=generator)) >= self.recipe.without_conditions
         return self._loss(model, batch, levels, generator, ~isolated, silent, told)
@@ -272,10 +273,13 @@ class GeneratorTask:
 
         "joint" has both streams at sigma 0.9, "foley" the sound with the picture given, "late" the same with a picture
         that comes a second late (the sound follows the picture as far as this error is higher), "animate" the picture
-        with the sound given, "alone" the only stream of the recipe; always the same noise.
+        with the sound given, "alone" the only stream of the recipe; always the same noise. An expert that does not know
+        sigma 0.9 is asked in the middle of its noise levels.
         """
-        both = {"joint": (0.9, 0.9), "foley": (0.0, 0.9), "late": (0.0, 0.9), "animate": (0.9, 0.0)}
-        cases = both if self.recipe.streams == "both" else {"alone": (0.9, 0.9)}
+        least, most = self.recipe.noise.levels
+        at = 0.9 if least <= 0.9 <= most else (least + most) / 2
+        both = {"joint": (at, at), "foley": (0.0, at), "late": (0.0, at), "animate": (at, 0.0)}
+        cases = both if self.recipe.streams == "both" else {"alone": (at, at)}
         found: dict[str, list[float]] = {}
         device = next(model.parameters()).device
         for start in range(0, self.recipe.data.held_out, 16):
@@ -315,6 +319,7 @@ class GeneratorTask:
             "seconds": str(self.grid.seconds),
             "prediction": self.recipe.prediction,
             **to_dict(self.recipe.sampling),
+            **({"levels": list(levels)} if (levels := self.recipe.noise.levels) != (0.0, 1.0) else {}),
             **({"stems": list(self.store.stems)} if self.store.stems else {}),
         }
         return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs}
@@ -331,11 +336,11 @@ def network_of(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:
     return getattr(module, class_name), from_dict(type(preset), merged(to_dict(preset), recipe.model), "model.")
 
 
-def _made(levels: Latents, name: str) -> Tensor:
-    """Noise levels of the only stream that is there: what is given throughout is made from pure noise."""
+def _made(levels: Latents, name: str, most: float) -> Tensor:
+    """Noise levels of the only stream that is there: what is given throughout is made from the most noise there is."""
     level: Tensor = getattr(levels, name)
     given = (level == 0).flatten(1).all(1)
-    return torch.where(given.view(-1, *(1 for _ in level.shape[1:])), 1.0, level)
+    return torch.where(given.view(-1, *(1 for _ in level.shape[1:])), most, level)
 
 
 def _patch(config: Any) -> tuple[int, int, int]:
