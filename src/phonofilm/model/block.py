@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from phonofilm.model.attention import Attention, KeyValue, Query, SkipMixing
 from phonofilm.model.config import StreamConfig, TransformerConfig
 from phonofilm.model.layers import FeedForward, Norm, modulate
+from phonofilm.model.past import BlockPast
 from phonofilm.model.rope import Places, Rotary
 from phonofilm.model.rows import Rows, gathered, parts, updated
 from phonofilm.types import Latents
@@ -71,6 +72,7 @@ class Conditioning(NamedTuple):
         parts: its tokens, as many at once as are worked on at a time.
         exchange: None where the other stream is absent.
         projected: keys and values of the text in the block that is told, where they were computed before.
+        past: what the block that is told reads of earlier chunks; None where the tokens are the whole film.
     """
 
     levels: Tensor
@@ -81,6 +83,7 @@ class Conditioning(NamedTuple):
     parts: tuple[Rows, ...]
     exchange: AVCrossAttention | None
     projected: KeyValue | None = None
+    past: BlockPast | None = None
 
 
 def with_table(table: Tensor, levels: Tensor) -> tuple[Tensor, ...]:
@@ -124,14 +127,18 @@ class StreamBlock(nn.Module):
         Without gradients x is overwritten, here as in the other methods.
         """
         layer, table, levels = self.self_attention, self.table[:3], given.levels[:, :, :3]
+        past = given.past and given.past.alone
 
         def project(rows: Rows) -> tuple[Tensor, ...]:
             shift, scale, _ = with_table(table, rows.of_levels(levels))
             view, rotary = modulate(self.norm(rows.of(x)), scale, shift), given.places.alone.at(rows)
-            return _present(*layer.project_q(view, rotary), *layer.project_kv(view, rotary))
+            offered = layer.project_kv(view, None if past else rotary)
+            return _present(*layer.project_q(view, rotary), *offered)
 
         *asked, keys, values = gathered(project, given.parts)
         held = KeyValue(keys, values)
+        if past:
+            held = past.join(held, given.places.alone)
 
         def mix(rows: Rows) -> Tensor:
             loose = None if unmixed is None else SkipMixing(unmixed, rows.of(values))
@@ -222,8 +229,8 @@ def exchange(
     to_audio: Conditioning,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Both streams look at snapshots of each other: all is projected before either is changed."""
-    seen, by_video = _views(video_part, video, to_video, audio_part.exchange, takes_first=True)
-    heard, by_audio = _views(audio_part, audio, to_audio, video_part.exchange, takes_first=False)
+    seen, by_video = _views(video_part, video, to_video, audio_part.exchange, to_audio.past, takes_first=True)
+    heard, by_audio = _views(audio_part, audio, to_audio, video_part.exchange, to_video.past, takes_first=False)
     return (
         _take(video_part, video, to_video, by_video, heard),
         _take(audio_part, audio, to_audio, by_audio, seen),
@@ -231,21 +238,24 @@ def exchange(
 
 
 def _views(
-    part: StreamBlock, x: Tensor, given: Conditioning, other: Attention, takes_first: bool
+    part: StreamBlock, x: Tensor, given: Conditioning, other: Attention, before: BlockPast | None, takes_first: bool
 ) -> tuple[KeyValue, Sequence[Tensor]]:
-    """What a stream offers the `other` one's attention, and what it asks by its own."""
+    """What a stream offers the `other` one's attention, after what that one knows from `before`, and what it asks."""
     told = given.exchange
     assert told is not None  # both streams are there
+    past = before and before.exchange
 
     def project(rows: Rows) -> tuple[Tensor, ...]:
         normed, rotary = part.norm(rows.of(x)), told.rotary.at(rows)
         scale_a, shift_a, scale_v, shift_v = with_table(part.exchange_table[:4], rows.of_levels(told.levels))
         to_video, to_audio = modulate(normed, scale_a, shift_a), modulate(normed, scale_v, shift_v)
         takes, gives = (to_video, to_audio) if takes_first else (to_audio, to_video)
-        return _present(*part.exchange.project_q(takes, rotary), *other.project_kv(gives, rotary))
+        offered = other.project_kv(gives, None if past else rotary)
+        return _present(*part.exchange.project_q(takes, rotary), *offered)
 
     *asked, keys, values = gathered(project, given.parts)
-    return KeyValue(keys, values), asked
+    held = KeyValue(keys, values)
+    return (past.join(held, told.rotary) if past else held), asked
 
 
 def _take(part: StreamBlock, x: Tensor, given: Conditioning, asked: Sequence[Tensor], held: KeyValue) -> Tensor:

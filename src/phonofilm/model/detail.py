@@ -30,10 +30,10 @@ class DetailEntry(nn.Module):
         self.coarse = nn.Conv2d(second, third, 3, stride=2, padding=1)
         self.leave = nn.Linear(third * (patch[1] // 4) * (patch[2] // 4), width)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, starts: bool = True) -> Tensor:
         """[B, C, T, H, W] to [B, N, D], ordered time, row, column, as `patchify` orders tokens."""
         steps, high, wide = self.patch
-        x = rearrange(filled_up(latents, steps), "b c (t p) h w -> (b t) (p c) h w", p=steps)
+        x = rearrange(filled_up(latents, steps, starts), "b c (t p) h w -> (b t) (p c) h w", p=steps)
         for layer in (self.fine, self.middle, self.coarse):
             x = F.gelu(layer(x))
         x = rearrange(x, "(b t) c (h p) (w q) -> b (t h w) (c p q)", b=len(latents), p=high // 4, q=wide // 4)

@@ -34,6 +34,7 @@ class Places(NamedTuple):
         chunks: int64 [N], the chunk of each token where attention is block-causal, or None where all see each other.
         alone_bias: [N, N] to add to the scores of the self-attention, or None.
         exchange_bias: [N, M] or [H, N, M] of the attention to the M tokens of the other stream, or None.
+        starts: whether its first tokens are the first of a film, whose first latent stands alone (see `patchify`).
     """
 
     alone: Rotary
@@ -43,6 +44,7 @@ class Places(NamedTuple):
     chunks: Tensor | None = None
     alone_bias: Tensor | None = None
     exchange_bias: Tensor | None = None
+    starts: bool = True
 
 
 def rotary(

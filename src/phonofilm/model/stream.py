@@ -26,13 +26,14 @@ SPACE_FREQUENCIES = 8
 class StreamInput(NamedTuple):
     """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D].
 
-    Where attention is block-causal, `chunks` [N] are those of its tokens.
+    Where attention is block-causal, `chunks` [N] are those of its tokens. `starts` as in `Places`.
     """
 
     tokens: Tensor
     levels: Tensor
     embedded: Tensor
     chunks: Tensor | None = None
+    starts: bool = True
 
     @property
     def noisiest(self) -> Tensor:
@@ -101,17 +102,17 @@ class Stream(nn.Module):
         if sigma is None:
             raise ValueError("latents need a noise level: give sigma for each stream that is present")
         stream, shape, dtype = self.config, _shape(latents), self.patchify.weight.dtype
-        tokens = self.patchify(patchify(latents, stream.patch).to(dtype))
+        tokens = self.patchify(patchify(latents, stream.patch, places.starts).to(dtype))
         if tokens.shape[1] != len(places.space):
             raise ValueError(
                 f"latents of {shape} make {tokens.shape[1]} tokens, not {len(places.space)} as the positions"
             )
         if self.entry is not None:
-            tokens = tokens + self.entry(latents.to(dtype))
+            tokens = tokens + self.entry(latents.to(dtype), places.starts)
         if self.space is not None:
             tokens = tokens + self.space(places.space)
         tokens = self._with_stems(tokens, places.stems)
-        levels = noise_levels(sigma, shape, stream.patch)
+        levels = noise_levels(sigma, shape, stream.patch, places.starts)
         embedded = self.timestep(levels)
         for name, layer in self.token_conditions.items():
             tokens = tokens + layer(conditions[name].to(dtype)) if name in conditions else tokens
@@ -121,7 +122,7 @@ class Stream(nn.Module):
                 if added.shape[1] > 1:
                     embedded = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
                 embedded = embedded + added
-        return StreamInput(tokens, levels, embedded, places.chunks)
+        return StreamInput(tokens, levels, embedded, places.chunks, places.starts)
 
     def _with_stems(self, tokens: Tensor, stems: tuple[int, ...]) -> Tensor:
         """Each stem's embedding added to its tokens."""
@@ -196,7 +197,7 @@ class Stream(nn.Module):
             return (self.out(modulate(normed, rows.of_levels(scale), rows.of_levels(shift))),)
 
         (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
-        made = unpatchify(tokens, _shape(like), self.config.patch)
+        made = unpatchify(tokens, _shape(like), self.config.patch, entered.starts)
         return (made if self.detail is None else self.detail(like, made)).to(like.dtype)
 
 

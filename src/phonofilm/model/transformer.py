@@ -12,6 +12,7 @@ from phonofilm.model.block import Block, StreamBlock, StreamText, TextCache
 from phonofilm.model.chunks import causal_bias, chunk_numbers, distance_bias
 from phonofilm.model.config import PRESETS, StreamConfig, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN
+from phonofilm.model.past import ChunkPast
 from phonofilm.model.rope import Places, Rotary, fourier, rotary
 from phonofilm.model.stream import SPACE_FREQUENCIES, Stream
 from phonofilm.types import Latents, Positions, Text
@@ -139,6 +140,7 @@ class AVTransformer(nn.Module):
         unmixed: Mapping[int, Latents] | None = None,
         chunk: float | None = None,
         cache: TextCache | None = None,
+        past: ChunkPast | None = None,
     ) -> Latents:
         """Predict from noisy latents.
 
@@ -158,6 +160,8 @@ class AVTransformer(nn.Module):
             chunk: seconds; if given, attention is block-causal: tokens see no chunk of that length that is later
                 than their own. Where `positions` are places, they say so already.
             cache: `text_cache` of the texts, which are then not looked at.
+            past: what all blocks read of earlier chunks; the latents are then those of one chunk, and `positions` its
+                places after them (see `model.cache`).
 
         Returns:
             Raw predictions in the shapes and dtypes of the latents.
@@ -185,5 +189,8 @@ class AVTransformer(nn.Module):
             if cache is not None:
                 to_video = to_video and to_video._replace(projected=cache.video.projected[number])
                 to_audio = to_audio and to_audio._replace(projected=cache.audio.projected[number])
+            if past is not None:
+                to_video = to_video and to_video._replace(past=past.video[number])
+                to_audio = to_audio and to_audio._replace(past=past.audio[number])
             x, y = block(x, y, to_video, to_audio, (unmixed or {}).get(number))
         return Latents(self.video.unembed(x, video, latents.video), self.audio.unembed(y, audio, latents.audio))
