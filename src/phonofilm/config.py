@@ -60,8 +60,8 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         raise PhonofilmError(f"settings of {where.rstrip('.') or cls.__name__}: {error}") from error
 
 
-def read_toml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A recipe as nested dicts, with `key.sub=value` overrides applied.
+def read_toml(path: str | Path, overrides: Sequence[str] = (), what: str = "recipe") -> dict[str, Any]:
+    """A recipe, or another file that messages call `what`, as nested dicts, with `key.sub=value` overrides applied.
 
     The right-hand side is read as TOML where it is TOML (`3`, `1e-3`, `true`, `[1, 2]`), "none" is
     None, and anything else is text.
@@ -72,11 +72,11 @@ def read_toml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise PhonofilmError(f"recipe {path} cannot be read: {error.strerror or error}") from error
+        raise PhonofilmError(f"{what} {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a TOMLDecodeError, other than UTF-8, or a number of thousands of digits
-        raise PhonofilmError(f"recipe {path} is not TOML: {error}") from error
+        raise PhonofilmError(f"{what} {path} is not TOML: {error}") from error
     except RecursionError as error:
-        raise PhonofilmError(f"recipe {path} is not TOML that can be read: it is nested too deeply") from error
+        raise PhonofilmError(f"{what} {path} is not TOML that can be read: it is nested too deeply") from error
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):

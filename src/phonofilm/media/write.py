@@ -216,12 +216,12 @@ def _check_content(clip: Clip, path: Path) -> None:
         raise PhonofilmError(f"{path.name}: the clip is empty, there is neither picture nor sound to write")
     for sound in (clip.waveform, *clip.stems.values()):
         if sound is not None:
-            _check_finite(sound)
+            check_finite(sound)
     if clip.waveform is not None and clip.waveform.shape[0] not in STANDARD:
         raise PhonofilmError(f"{path.name}: {clip.waveform.shape[0]} channels of sound; 1 to 8 can be written")
 
 
-def _check_finite(samples: np.ndarray) -> None:
+def check_finite(samples: np.ndarray) -> None:
     if not np.isfinite(samples).all():
         raise PhonofilmError("the sound holds values that are not finite; nothing was written")
 
@@ -315,7 +315,7 @@ def picture_track(
     def encode() -> Iterator[Timed]:
         reformatter, count = VideoReformatter(), 0
         for pixels in frames:
-            frame = _frame(_even(pixels) if yuv else pixels, kind.pixels, reformatter)
+            frame = yuv_frame(even(pixels) if yuv else pixels, kind.pixels, reformatter)
             frame.pts, frame.time_base = count, tick
             yield count * tick, stream, frame
             count += 1
@@ -324,7 +324,7 @@ def picture_track(
     return encode()
 
 
-def _frame(pixels: np.ndarray, format: str, reformatter: VideoReformatter) -> av.VideoFrame:
+def yuv_frame(pixels: np.ndarray, format: str, reformatter: VideoReformatter) -> av.VideoFrame:
     """Pixels as the codec wants them; one thread and one reformatter, since starting either costs more than a frame."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     if format != "yuv420p":
@@ -341,7 +341,8 @@ def _frame(pixels: np.ndarray, format: str, reformatter: VideoReformatter) -> av
     return frame
 
 
-def _even(pixels: np.ndarray) -> np.ndarray:
+def even(pixels: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] that grows by a pixel where a side is odd."""
     height, width = pixels.shape[:2]
     return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
@@ -406,7 +407,7 @@ def sound_track(
     def encode() -> Iterator[Timed]:
         start = 0
         for block in _blocks(pieces):
-            _check_finite(block)
+            check_finite(block)
             # interleaved: PyAV counts nine planes where there are eight
             samples = np.ascontiguousarray(np.clip(block, -1, 1).T).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=_layout(names))

@@ -130,14 +130,15 @@ def mark_pieces(clips: Iterator[Clip], keys: Sequence[bytes], given: Collection[
     start = 0
     while now is not None:
         after = next(clips, None)
-        yield _mark_piece(before, now, after, keys, start, given)
+        yield mark_piece(before, now, after, keys, start, given)
         start += 0 if now.waveform is None else now.waveform.shape[1]
         before, now = now, after
 
 
-def _mark_piece(
-    before: Clip | None, now: Clip, after: Clip | None, keys: Sequence[bytes], start: int, given: Collection[str]
+def mark_piece(
+    before: Clip | None, now: Clip, after: Clip | None, keys: Sequence[bytes], start: int, given: Collection[str] = ()
 ) -> Clip:
+    """A piece of a sound, which begins at sample `start` of the whole, with its mark; its neighbours only help."""
     if now.waveform is None or not now.sample_rate:
         return now
     rate, length = now.sample_rate, now.waveform.shape[1]

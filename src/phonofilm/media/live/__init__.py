@@ -1,0 +1,1 @@
+"""Films that are written, and read, while they are still being made."""
