@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from phonofilm.app.cli.common.options import GenerationOptions
 from phonofilm.app.cli.main import main
-from phonofilm.app.cli.options import GenerationOptions
 from phonofilm.app.jobs.fields import READERS
 from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.app.session import Report

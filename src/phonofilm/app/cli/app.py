@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from phonofilm.app.cli.calibrate import calibrate
-from phonofilm.app.cli.command import CommandLine
+from phonofilm.app.cli.common.command import CommandLine
 from phonofilm.app.cli.data import data, finetune, score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake

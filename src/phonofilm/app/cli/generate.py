@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import (
+from phonofilm.app.cli.common.options import (
     FORMATS_HELP,
     Fps,
     GenerationOptions,
@@ -23,7 +23,7 @@ from phonofilm.app.cli.options import (
     Voice,
     expand_options,
 )
-from phonofilm.app.cli.output import destination, is_pipe
+from phonofilm.app.cli.common.output import destination, is_pipe
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read

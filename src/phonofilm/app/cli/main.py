@@ -50,7 +50,7 @@ def _obey_flags(session: Session, arguments: list[str]) -> None:
     from typer.main import get_command
 
     from phonofilm.app.cli.app import app
-    from phonofilm.app.cli.command import flags_in
+    from phonofilm.app.cli.common.command import flags_in
 
     flags = flags_in(get_command(app), arguments)
     session.json |= "--json" in flags

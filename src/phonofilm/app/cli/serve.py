@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phonofilm.app.cli.command import CommandLine
+from phonofilm.app.cli.common.command import CommandLine
 from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.server.base.settings import MEGABYTE, VARIABLE, Settings
 from phonofilm.app.session import Session

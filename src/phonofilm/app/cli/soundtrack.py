@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from phonofilm.app.cli.options import GenerationOptions, Say, SoundingOutput, Subtitles, Voice, expand_options
-from phonofilm.app.cli.output import destination, is_pipe
+from phonofilm.app.cli.common.options import GenerationOptions, Say, SoundingOutput, Subtitles, Voice, expand_options
+from phonofilm.app.cli.common.output import destination, is_pipe
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonofilm.app.cli.command import CommandLine
+from phonofilm.app.cli.common.command import CommandLine
 from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from phonofilm.app.cli.command import complete, complete_model
+from phonofilm.app.cli.common.command import complete, complete_model
 from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS, SAMPLERS, STEMS
 from phonofilm.errors import PhonofilmError
 

@@ -1,0 +1,1 @@
+"""What all commands share: their flags and options, and where they write."""
