@@ -22,8 +22,8 @@ class LiveFormat:
     Attributes:
         width, height: pixels. fps: frames a second. sample_rate: samples a second. channels: of each stem.
         stems: names of the parts of the sound, in their order; one of them is the mix where sound has no parts.
-        frames_per_chunk, samples_per_chunk: of every chunk but the first one, which may hold one frame more and the
-            sound of it, as a causal codec gives.
+        frames_per_chunk, samples_per_chunk: of every chunk but the first one. That may hold one frame more and the
+            sound of it, as a causal codec gives, or some frames fewer, as a vocoder takes that looks ahead.
     """
 
     width: int
