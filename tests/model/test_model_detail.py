@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phonofilm.model import AVTransformer
-from phonofilm.model.detail import DetailEntry, DetailHead
+from phonofilm.model.detail import MOVING, DetailEntry, DetailHead, alone, standing_still
 from phonofilm.model.tokens import patchify
 
 
@@ -29,13 +29,76 @@ def test_what_it_adds_is_local_and_of_one_time_step():
     torch.manual_seed(0)
     head = DetailHead(4, 3, 8).double()
     noisy, coarse = torch.randn(2, 4, 5, 12, 12).double(), torch.randn(2, 7, 5, 12, 12).double()
+    level = torch.full((2, 1, 1, 1, 1), 0.5).double()
     moved = noisy.clone()
     moved[0, 1, 2, 6, 6] += 1
     with torch.no_grad():
-        changed = (head(noisy, coarse) - head(moved, coarse)).abs().amax(1) > 0
+        changed = (head(noisy, coarse, level) - head(moved, coarse, level)).abs().amax(1) > 0
     assert changed[0, 2, 3:10, 3:10].any()
     changed[0, 2, 3:10, 3:10] = False
     assert not changed.any()
+
+
+def still_clips(clips=192, steps=12):
+    """Latents of unit variance of which a share moves, as float64 [B, 4, T, 6, 6]."""
+    generator = torch.Generator().manual_seed(0)
+    stands = torch.randn(clips, 4, 1, 6, 6, generator=generator, dtype=torch.float64)
+    moves = torch.randn(clips, 4, steps, 6, 6, generator=generator, dtype=torch.float64)
+    return (1 - MOVING) ** 0.5 * stands, MOVING**0.5 * moves, generator
+
+
+@pytest.mark.parametrize("sigma", [0.8, 0.5, 0.1])
+def test_estimates_have_the_least_error_of_all_multiples(sigma):
+    """A linear estimate is best where its error is uncorrelated with it (orthogonality principle)."""
+    stands, moves, generator = still_clips()
+    clean = stands + moves
+    noisy = (1 - sigma) * clean + sigma * torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    level = torch.full((len(clean), 1, 1, 1, 1), sigma, dtype=torch.float64)
+    for made, true in ((alone(noisy, level), clean), (standing_still(noisy, level), stands.expand_as(clean))):
+        best = (made * true).mean() / made.square().mean()
+        assert abs(best - 1) < 0.05
+    per_step = (standing_still(noisy, level)[:, :, 0] - stands[:, :, 0]).square().mean()
+    assert per_step < 0.9 * (alone(noisy, level)[:, :, 0] - stands[:, :, 0]).square().mean()
+
+
+def test_the_estimate_of_what_stands_still_weighs_each_time_step_by_its_noise():
+    stands, moves, generator = still_clips()
+    level = torch.rand(len(stands), 1, 12, 1, 1, generator=generator, dtype=torch.float64)
+    noise = torch.randn(moves.shape, generator=generator, dtype=torch.float64)
+    noisy = (1 - level) * (stands + moves) + level * noise
+    weighed, alike = standing_still(noisy, level), standing_still(noisy, level.mean(2, keepdim=True))
+    assert (weighed - stands).square().mean() < 0.9 * (alike - stands).square().mean()
+    certain = level.clone()
+    certain[:, :, 3] = 1.0  # says nothing
+    other = noisy.clone()
+    other[:, :, 3] = 100.0
+    assert torch.equal(standing_still(noisy, certain), standing_still(other, certain))
+
+
+def test_no_chunk_sees_another():
+    stands, moves, _ = still_clips(2)
+    noisy, chunks = stands + moves, torch.arange(12) // 5 + 7
+    level = torch.rand(2, 1, 12, 1, 1, dtype=torch.float64)
+    made = standing_still(noisy, level, chunks)
+    for chunk in (7, 8, 9):
+        own = chunks == chunk
+        torch.testing.assert_close(made[:, :, own], standing_still(noisy[:, :, own], level[:, :, own]))
+
+
+def test_with_estimates_a_fresh_network_predicts_zero_and_learns_to_pass_on_what_has_no_noise(refined, draw):
+    refined = replace(refined, video=replace(refined.video, estimates=True))
+    torch.manual_seed(0)
+    inputs, model = draw(), AVTransformer(refined)
+    with torch.no_grad():
+        assert not model(*inputs).video.any()
+    sigma = inputs.sigma.map(lambda level: torch.full_like(level, 0.01))
+    trained = torch.optim.Adam(model.video.detail.parameters(), 0.03)
+    for _ in range(60):
+        loss = (
+            (model(inputs.latents, sigma, inputs.text, inputs.positions).video - inputs.latents.video).square().mean()
+        )
+        trained.zero_grad(), loss.backward(), trained.step()
+    assert loss < 0.02 * inputs.latents.video.square().mean()
 
 
 def test_it_reaches_beyond_the_span_of_a_token(refined, build, draw):

@@ -30,6 +30,7 @@ class StreamConfig:
             model of one mix has 1 and no embedding.
         detail: features for, and width of, the convolutions that refine a picture's prediction (see `DetailHead`),
             or None for none.
+        estimates: whether those convolutions also have linear estimates of what is clean.
         entry: widths of three convolutions that read a picture's latents beside the linear layer (see `DetailEntry`),
             or None for none.
     """
@@ -45,6 +46,7 @@ class StreamConfig:
     text_projection: bool = True
     stems: int = 1
     detail: tuple[int, int] | None = None
+    estimates: bool = False
     entry: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class StreamConfig:
             raise ValueError(f"patch {self.patch} and extent {self.extent} must have the same axes")
         if self.detail is not None and len(self.patch) != 3:
             raise ValueError("detail is for pictures: sound has no convolutions at its end")
+        if self.estimates and self.detail is None:
+            raise ValueError("estimates are for the convolutions that refine a prediction; set detail")
         if self.entry is not None and (len(self.patch) != 3 or any(size % 4 for size in self.patch[1:])):
             raise ValueError(f"entry is for pictures whose patches have a height and width in fours, not {self.patch}")
 

@@ -1,4 +1,4 @@
-"""What tokens of many latents cannot hold: convolutions at the latents' own resolution, on the way in and out."""
+"""What tokens of many latents cannot hold: work at the latents' own resolution, on the way in and out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from phonofilm.model.tokens import filled_up
+
+MOVING = 0.3
+"""Share of a latent's variance that changes within a clip of Foley World, whose pictures mostly stand still."""
 
 
 class DetailEntry(nn.Module):
@@ -47,24 +50,81 @@ class DetailHead(nn.Module):
     fewer; at low noise the rest can be read off the noisy latents themselves, next to their neighbours. Each time
     step is worked on by itself, so nothing here looks ahead.
 
+    With `estimates` the prediction is drawn, as far as each noise level and place has learnt to, towards two best
+    linear estimates of what is clean: from the noisy latent itself (the skip of EDM, Karras et al., 2206.00364), and,
+    for what stands still, from the noisy latents of all time steps, whose noise averages out. That is for networks
+    that predict what is clean.
+
     Args:
         channels: of the latents. features: further channels that the tokens predict for this head alone.
-        width: of the convolutions.
+        width: of the convolutions. estimates: whether it has those two.
     """
 
-    def __init__(self, channels: int, features: int, width: int) -> None:
+    def __init__(self, channels: int, features: int, width: int, estimates: bool = False) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(2 * channels + features, width, 3, padding=1)
+        seen = 4 if estimates else 2
+        self.enter = nn.Conv2d(seen * channels + features, width, 3, padding=1)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        self.leave = nn.Conv2d(width, (3 if estimates else 1) * channels, 3, padding=1)
+        self.trust = nn.Sequential(nn.Linear(1, 32), nn.GELU(), nn.Linear(32, 2 * channels)) if estimates else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a step on a CPU
 
-    def forward(self, noisy: Tensor, coarse: Tensor) -> Tensor:
-        """noisy [B, C, T, H, W] and coarse [B, C + F, T, H, W] to the prediction [B, C, T, H, W]."""
-        channels = noisy.shape[1]
-        x = torch.cat([noisy.to(coarse.dtype), coarse], 1)
-        x = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+    def start_as_zero(self) -> None:
+        """Add nothing, and trust the tokens alone."""
+        for layer in (self.leave, *(() if self.trust is None else (self.trust[-1],))):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, noisy: Tensor, coarse: Tensor, sigma: Tensor, chunks: Tensor | None = None) -> Tensor:
+        """noisy [B, C, T, H, W] and coarse [B, C + F, T, H, W] to the prediction [B, C, T, H, W].
+
+        Args:
+            sigma: noise levels that broadcast to [B, 1, T, H, W].
+            chunks: int64 [T], the chunk of each time step where none may see another's; None where all see all.
+        """
+        made = coarse[:, : noisy.shape[1]]
+        if self.trust is None:
+            return made + self._convolve(noisy.to(coarse.dtype), coarse)
+        estimates = (alone(noisy, sigma), standing_still(noisy, sigma, chunks))
+        towards = [estimate.to(coarse.dtype) - made for estimate in estimates]
+        added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards).chunk(3, 1)
+        # the logarithm of the signal-to-noise ratio, kept finite and of the size of one
+        level = ((1.001 - sigma) / (sigma + 0.001)).log() / 4
+        trusts = self.trust(level.movedim(1, -1).to(coarse.dtype)).movedim(-1, 1).chunk(2, 1)
+        for gate, trust, way in zip(gates, trusts, towards, strict=True):
+            added = added + (gate + trust) * way
+        return made + added
+
+    def _convolve(self, *seen: Tensor) -> Tensor:
+        x = rearrange(torch.cat(seen, 1), "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
         x = self.enter(x)
         x = x + self.middle(F.gelu(x))
-        x = rearrange(self.leave(F.gelu(x)), "(b t) c h w -> b c t h w", b=len(noisy))
-        return coarse[:, :channels] + x
+        return rearrange(self.leave(F.gelu(x)), "(b t) c h w -> b c t h w", b=len(seen[0]))
+
+
+def alone(noisy: Tensor, sigma: Tensor) -> Tensor:
+    """The best linear estimate of latents of unit variance from (1 - sigma)·latent + sigma·noise, each by itself."""
+    keep = 1 - sigma
+    return keep / (sigma.square() + keep.square()) * noisy
+
+
+def standing_still(noisy: Tensor, sigma: Tensor, chunks: Tensor | None = None) -> Tensor:
+    """The best linear estimate of what is the same in all time steps of noisy latents [B, C, T, H, W].
+
+    What moves is noise to it, and so is what the noise level adds: each time step counts by how little of both it has.
+
+    Args:
+        sigma, chunks: as for `DetailHead`.
+    """
+    keep = (1 - sigma).expand(-1, -1, noisy.shape[2], -1, -1)
+    weight = keep / (sigma.square() + MOVING * keep.square())
+    found, precision = _summed(weight * noisy, chunks), _summed(weight * keep, chunks)
+    return (found / (precision + 1 / (1 - MOVING))).expand_as(noisy)
+
+
+def _summed(x: Tensor, chunks: Tensor | None) -> Tensor:
+    """Sums over all time steps, or over those of each one's chunk."""
+    if chunks is None:
+        return x.sum(2, keepdim=True)
+    _, number = chunks.unique(return_inverse=True)
+    return torch.zeros_like(x).index_add_(2, number, x).index_select(2, number)

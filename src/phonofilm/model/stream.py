@@ -26,7 +26,7 @@ SPACE_FREQUENCIES = 8
 class StreamInput(NamedTuple):
     """A stream on its way in: tokens [B, N, D], their noise levels [B, S], those embedded [B, S, D].
 
-    Where attention is block-causal, `chunks` [N] are those of its tokens. `starts` as in `Places`.
+    Where attention is block-causal, `chunks` [N] are those of its tokens. `starts` as in `Places`, `sigma` as given.
     """
 
     tokens: Tensor
@@ -34,6 +34,7 @@ class StreamInput(NamedTuple):
     embedded: Tensor
     chunks: Tensor | None = None
     starts: bool = True
+    sigma: Tensor | None = None
 
     @property
     def noisiest(self) -> Tensor:
@@ -79,11 +80,13 @@ class Stream(nn.Module):
         self.table = nn.Parameter(torch.zeros(2, width))
         features, channels = stream.detail or (0, 0)
         self.out = nn.Linear(width, size + features * math.prod(stream.patch))
-        self.detail = DetailHead(stream.channels, features, channels) if stream.detail else None
+        self.detail = DetailHead(stream.channels, features, channels, stream.estimates) if stream.detail else None
 
     def start_as_zero(self) -> None:
         """Predict zero, whatever comes in; conditions add nothing."""
-        last: list[nn.Module] = [] if self.detail is None else [self.detail.leave]
+        if self.detail is not None:
+            self.detail.start_as_zero()
+        last: list[nn.Module] = []
         last += [] if self.entry is None else [self.entry.leave]
         for layer in (self.out, self.token_conditions, self.modulation_conditions, *last):
             for parameter in layer.parameters():
@@ -122,7 +125,7 @@ class Stream(nn.Module):
                 if added.shape[1] > 1:
                     embedded = embedded.repeat_interleave(tokens.shape[1] // embedded.shape[1], 1)
                 embedded = embedded + added
-        return StreamInput(tokens, levels, embedded, places.chunks, places.starts)
+        return StreamInput(tokens, levels, embedded, places.chunks, places.starts, sigma)
 
     def _with_stems(self, tokens: Tensor, stems: tuple[int, ...]) -> Tensor:
         """Each stem's embedding added to its tokens."""
@@ -198,7 +201,18 @@ class Stream(nn.Module):
 
         (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
         made = unpatchify(tokens, _shape(like), self.config.patch, entered.starts)
-        return (made if self.detail is None else self.detail(like, made)).to(like.dtype)
+        if self.detail is not None and entered.sigma is not None:
+            made = self.detail(like, made, entered.sigma, _chunks_of_latents(entered, like, self.config.patch))
+        return made.to(like.dtype)
+
+
+def _chunks_of_latents(entered: StreamInput, latents: Tensor, patch: tuple[int, ...]) -> Tensor | None:
+    """The chunk of each time step of a picture's latents, or None where all see each other."""
+    if entered.chunks is None:
+        return None
+    beside = math.prod(size // step for size, step in zip(latents.shape[3:], patch[1:], strict=True))
+    first = entered.chunks[::beside]
+    return first.repeat_interleave(patch[0])[-latents.shape[2] :]
 
 
 def _shape(latents: Tensor) -> tuple[int, ...]:
