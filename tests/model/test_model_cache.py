@@ -46,7 +46,7 @@ def config_of(kind: str, stems: int) -> TransformerConfig:
     video = replace(
         nano.video, **small, width=48, layers=4, patch=(2, 4, 4), entry=(4, 4, 4), detail=(2, 8), estimates=True
     )
-    audio = replace(nano.audio, **small, channels=8, width=32, layers=2, stems=stems)
+    audio = replace(nano.audio, **small, channels=8, width=32, layers=2, stems=stems, estimates=True)
     return replace(nano, video=video, audio=audio, exchange_head_width=12, exchange_slopes=(9.0, 0.0))
 
 

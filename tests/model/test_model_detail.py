@@ -86,19 +86,22 @@ def test_no_chunk_sees_another():
 
 
 def test_with_estimates_a_fresh_network_predicts_zero_and_learns_to_pass_on_what_has_no_noise(refined, draw):
-    refined = replace(refined, video=replace(refined.video, estimates=True))
+    video, audio = replace(refined.video, estimates=True), replace(refined.audio, estimates=True)
     torch.manual_seed(0)
-    inputs, model = draw(), AVTransformer(refined)
+    inputs, model = draw(), AVTransformer(replace(refined, video=video, audio=audio))
     with torch.no_grad():
-        assert not model(*inputs).video.any()
+        made = model(*inputs)
+    assert not made.video.any()
+    assert not made.audio.any()
     sigma = inputs.sigma.map(lambda level: torch.full_like(level, 0.01))
-    trained = torch.optim.Adam(model.video.detail.parameters(), 0.03)
+    trained = torch.optim.Adam([*model.video.detail.parameters(), *model.audio.trust.parameters()], 0.03)
     for _ in range(60):
-        loss = (
-            (model(inputs.latents, sigma, inputs.text, inputs.positions).video - inputs.latents.video).square().mean()
-        )
+        made = model(inputs.latents, sigma, inputs.text, inputs.positions)
+        video, audio = (getattr(made, s) - getattr(inputs.latents, s) for s in ("video", "audio"))
+        loss = video.square().mean() + audio.square().mean()
         trained.zero_grad(), loss.backward(), trained.step()
-    assert loss < 0.02 * inputs.latents.video.square().mean()
+    assert video.square().mean() < 0.02 * inputs.latents.video.square().mean()
+    assert audio.square().mean() < 0.02 * inputs.latents.audio.square().mean()
 
 
 def test_it_reaches_beyond_the_span_of_a_token(refined, build, draw):

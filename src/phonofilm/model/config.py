@@ -30,7 +30,8 @@ class StreamConfig:
             model of one mix has 1 and no embedding.
         detail: features for, and width of, the convolutions that refine a picture's prediction (see `DetailHead`),
             or None for none.
-        estimates: whether those convolutions also have linear estimates of what is clean.
+        estimates: whether those convolutions, or the sound's last layer, have linear estimates of what is clean beside
+            them (see `DetailHead`); for networks that predict what is clean.
         entry: widths of three convolutions that read a picture's latents beside the linear layer (see `DetailEntry`),
             or None for none.
     """
@@ -56,8 +57,8 @@ class StreamConfig:
             raise ValueError(f"patch {self.patch} and extent {self.extent} must have the same axes")
         if self.detail is not None and len(self.patch) != 3:
             raise ValueError("detail is for pictures: sound has no convolutions at its end")
-        if self.estimates and self.detail is None:
-            raise ValueError("estimates are for the convolutions that refine a prediction; set detail")
+        if self.estimates and self.detail is None and len(self.patch) == 3:
+            raise ValueError("a picture's estimates are for the convolutions that refine its prediction; set detail")
         if self.entry is not None and (len(self.patch) != 3 or any(size % 4 for size in self.patch[1:])):
             raise ValueError(f"entry is for pictures whose patches have a height and width in fours, not {self.patch}")
 

@@ -66,14 +66,15 @@ class DetailHead(nn.Module):
         self.enter = nn.Conv2d(seen * channels + features, width, 3, padding=1)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.leave = nn.Conv2d(width, (3 if estimates else 1) * channels, 3, padding=1)
-        self.trust = nn.Sequential(nn.Linear(1, 32), nn.GELU(), nn.Linear(32, 2 * channels)) if estimates else None
+        self.trust = Trust(2 * channels) if estimates else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a step on a CPU
 
     def start_as_zero(self) -> None:
         """Add nothing, and trust the tokens alone."""
-        for layer in (self.leave, *(() if self.trust is None else (self.trust[-1],))):
-            for parameter in layer.parameters():
-                nn.init.zeros_(parameter)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
+        if self.trust is not None:
+            self.trust.start_as_zero()
 
     def forward(self, noisy: Tensor, coarse: Tensor, sigma: Tensor, chunks: Tensor | None = None) -> Tensor:
         """noisy [B, C, T, H, W] and coarse [B, C + F, T, H, W] to the prediction [B, C, T, H, W].
@@ -88,9 +89,7 @@ class DetailHead(nn.Module):
         estimates = (alone(noisy, sigma), standing_still(noisy, sigma, chunks))
         towards = [estimate.to(coarse.dtype) - made for estimate in estimates]
         added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards).chunk(3, 1)
-        # the logarithm of the signal-to-noise ratio, kept finite and of the size of one
-        level = ((1.001 - sigma) / (sigma + 0.001)).log() / 4
-        trusts = self.trust(level.movedim(1, -1).to(coarse.dtype)).movedim(-1, 1).chunk(2, 1)
+        trusts = self.trust(sigma, 1).to(coarse.dtype).chunk(2, 1)
         for gate, trust, way in zip(gates, trusts, towards, strict=True):
             added = added + (gate + trust) * way
         return made + added
@@ -100,6 +99,28 @@ class DetailHead(nn.Module):
         x = self.enter(x)
         x = x + self.middle(F.gelu(x))
         return rearrange(self.leave(F.gelu(x)), "(b t) c h w -> b c t h w", b=len(seen[0]))
+
+
+class Trust(nn.Sequential):
+    """How far a prediction goes towards estimates from the noisy latents, by noise level; not at all at first.
+
+    Args:
+        channels: of the estimates.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(nn.Linear(1, 32), nn.GELU(), nn.Linear(32, channels))
+
+    def start_as_zero(self) -> None:
+        """Trust the prediction alone."""
+        for parameter in self[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, sigma: Tensor, axis: int) -> Tensor:
+        """Noise levels that broadcast to latents, to as much for each channel along the `axis` that has one."""
+        # the logarithm of the signal-to-noise ratio, kept finite and of the size of one
+        level = ((1.001 - sigma) / (sigma + 0.001)).log() / 4
+        return super().forward(level.movedim(axis, -1).to(self[0].weight.dtype)).movedim(-1, axis)
 
 
 def alone(noisy: Tensor, sigma: Tensor) -> Tensor:

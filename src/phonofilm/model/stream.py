@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from phonofilm.model.block import AVCrossAttention, Conditioning, StreamText
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
-from phonofilm.model.detail import DetailEntry, DetailHead
+from phonofilm.model.detail import DetailEntry, DetailHead, Trust, alone
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
@@ -81,11 +81,14 @@ class Stream(nn.Module):
         features, channels = stream.detail or (0, 0)
         self.out = nn.Linear(width, size + features * math.prod(stream.patch))
         self.detail = DetailHead(stream.channels, features, channels, stream.estimates) if stream.detail else None
+        self.trust = Trust(stream.channels) if stream.estimates and name == "audio" else None
 
     def start_as_zero(self) -> None:
         """Predict zero, whatever comes in; conditions add nothing."""
         if self.detail is not None:
             self.detail.start_as_zero()
+        if self.trust is not None:
+            self.trust.start_as_zero()
         last: list[nn.Module] = []
         last += [] if self.entry is None else [self.entry.leave]
         for layer in (self.out, self.token_conditions, self.modulation_conditions, *last):
@@ -203,6 +206,8 @@ class Stream(nn.Module):
         made = unpatchify(tokens, _shape(like), self.config.patch, entered.starts)
         if self.detail is not None and entered.sigma is not None:
             made = self.detail(like, made, entered.sigma, _chunks_of_latents(entered, like, self.config.patch))
+        if self.trust is not None and entered.sigma is not None:
+            made = made + self.trust(entered.sigma, 2).to(made.dtype) * (alone(like, entered.sigma) - made)
         return made.to(like.dtype)
 
 
