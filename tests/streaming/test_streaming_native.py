@@ -163,3 +163,18 @@ def test_streaming_does_not_load_what_it_does_not_use():
     code = f"import sys, phonofilm.streaming.native; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_thread_that_makes_the_next_chunk_changes_nothing(source, tiny_stems_model):
+    """The same film, whether the guess is right, the prompt changes, or one goes back to an earlier state."""
+    ahead = load(tiny_stems_model, overlap=True)
+    state = other = source.begin(PROMPTS[0], 3, OPTIONS)
+    kept = []
+    for prompt in PROMPTS:
+        state, chunk = source.next(state, prompt)
+        other, same = ahead.next(other, prompt)
+        assert_same(same, chunk)
+        kept.append((other, chunk))
+    assert_same(ahead.next(kept[1][0], PROMPTS[2])[1], kept[2][1])
+    with pytest.raises(PhonofilmError, match="empty"):
+        ahead.next(other, "")

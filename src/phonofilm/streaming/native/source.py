@@ -36,6 +36,7 @@ from phonofilm.sampling import (
     steps_for,
     texts_of,
 )
+from phonofilm.streaming.native.ahead import Ahead
 from phonofilm.streaming.native.options import LiveOptions
 from phonofilm.streaming.native.state import NativeState, pack, unpack
 from phonofilm.streaming.source import LiveChunk, LiveFormat
@@ -63,6 +64,7 @@ class NativeSource:
     Attributes:
         name: of the model.
         dtype: what the transformer and the picture's decoder compute in; sound is always float32.
+        ahead: makes the next chunk in a second thread while one is decoded; None for one thread.
     """
 
     name: str
@@ -71,6 +73,7 @@ class NativeSource:
     decoder: RunningDecoder
     device: torch.device
     dtype: torch.dtype
+    ahead: Ahead | None = None
     told: OrderedDict[tuple[str, LiveOptions], Told] = field(default_factory=OrderedDict, repr=False)
 
     @staticmethod
@@ -81,6 +84,7 @@ class NativeSource:
         chunk: Fraction | None = None,
         sinks: int = 1,
         window: int | None = None,
+        overlap: bool = False,
     ) -> NativeSource:
         """Read all parts of a model.
 
@@ -89,6 +93,8 @@ class NativeSource:
             chunk: seconds; None takes those that the model was trained on.
             sinks: how many of the first chunks every later one sees.
             window: how many chunks are seen beside them, the one at work included; None for 4 s in all.
+            overlap: make the next chunk, as if the prompt stayed, in a second thread while one is decoded. Films are
+                the same; it pays where torch leaves a core free (`torch.set_num_threads`).
 
         Raises:
             PhonofilmError: no such model, weights that do not belong together, a model that was not trained on chunks
@@ -109,10 +115,10 @@ class NativeSource:
             layout = ChunkLayout(trained.size, trained.fps, trained.geometry, seconds, sinks, window, stems)
         except ValueError as error:
             raise PhonofilmError(f"{Path(model).name}: {error}") from error
-        with _autocast(place, kind), torch.inference_mode():
-            causal = CausalNetwork.of(parts.transformer, layout)
+        parts.transformer.to(kind)  # autocast would convert the weights at every evaluation
+        causal = CausalNetwork.of(parts.transformer, layout)
         decoder = RunningDecoder(parts.video_vae, parts.audio_vae, parts.vocoder, trained.fps, kind)
-        return NativeSource(Path(model).name, parts, causal, decoder, place, kind)
+        return NativeSource(Path(model).name, parts, causal, decoder, place, kind, Ahead() if overlap else None)
 
     @property
     def format(self) -> LiveFormat:
@@ -133,16 +139,17 @@ class NativeSource:
             raise PhonofilmError(f"{self.name} takes a whole step at each evaluation; omit the sampler")
         return NativeState(seed, chosen, "", self.causal.start())
 
-    @torch.inference_mode()
     def next(self, state: NativeState, prompt: str) -> tuple[NativeState, LiveChunk]:
         """See `LiveSource.next`.
 
         Raises:
             PhonofilmError: a prompt that is empty or too long, or a model that makes what is not finite.
         """
-        made, latents = self.make(state, prompt)
-        return self.show(made, latents)
+        if self.ahead is None:
+            return self.show(*self.make(state, prompt))
+        return self.show(*self.ahead.make(self.make, state, prompt))
 
+    @torch.inference_mode()
     def make(self, state: NativeState, prompt: str) -> tuple[NativeState, Latents]:
         """The next chunk's latents, and the state after them, whose decoders are still before them."""
         self._check(prompt)
@@ -150,16 +157,16 @@ class NativeSource:
         if state.prompt != prompt:
             state = replace(self._refreshed(state, told), prompt=prompt)
         cache, number = state.cache, state.cache.count
-        with _autocast(self.device, self.dtype):
-            noise = self._noise(state.seed, number)
-            sampler, sigmas = self._schedule(state.options)
-            denoise = self._steered(told, state.options, cache, self.causal.read(cache, self._passes(state.options)))
-            latents = checked(SAMPLERS[sampler](denoise, noise, sigmas))
-            after = self._written(told, state.options, cache, latents)
+        noise = self._noise(state.seed, number)
+        sampler, sigmas = self._schedule(state.options)
+        denoise = self._steered(told, state.options, cache, self.causal.read(cache, self._passes(state.options)))
+        latents = checked(SAMPLERS[sampler](denoise, noise, sigmas))
+        after = self._written(told, state.options, cache, latents)
         held = dict(zip((*self.causal.layout.visible(number), number), (*state.latents, latents), strict=True))
         kept = tuple(held[one] for one in self.causal.layout.visible(number + 1))
         return replace(state, cache=after, latents=kept), latents
 
+    @torch.inference_mode()
     def show(self, state: NativeState, latents: Latents) -> tuple[NativeState, LiveChunk]:
         """What `make` made last as picture and sound, and the state after that; of the state only decoders change."""
         done = state.decoder.done if state.decoder else 0
@@ -228,8 +235,7 @@ class NativeSource:
             text, negative = (self.parts.text.encode([one]) for one in (prompt, options.negative))
             network, student = self.parts.transformer, self.parts.trained.student
             texts = text if student else texts_of(self._guidance(options), text, negative)[0]
-            with _autocast(self.device, self.dtype):
-                cache = None if network.config.text_modulation else network.text_cache(texts)
+            cache = None if network.config.text_modulation else network.text_cache(texts)
             self.told[key] = Told(text, negative, cache)
             while len(self.told) > REMEMBERED:
                 self.told.popitem(last=False)
@@ -261,9 +267,8 @@ class NativeSource:
         if not (state.options.refresh and state.latents and layout.sinks):
             return state
         cache = self.causal.start()
-        with _autocast(self.device, self.dtype):
-            for latents in state.latents:
-                cache = self._written(told, state.options, cache, latents)
+        for latents in state.latents:
+            cache = self._written(told, state.options, cache, latents)
         return replace(state, cache=ChunkCache(layout, cache.chunks, state.cache.count))
 
 
@@ -272,7 +277,3 @@ def _trained_chunk(model: str | Path) -> Fraction | None:
     recipe = parse_json(read_metadata(locate(model) / "transformer.safetensors").get("recipe", "{}"))
     chunks = recipe.get("chunks", {}) if isinstance(recipe, dict) else {}
     return Fraction(str(chunks["seconds"])) if chunks.get("share", 0) > 0 else None
-
-
-def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
