@@ -18,6 +18,7 @@ from .client import Server
 
 PhonofilmServer = io.Custom("PHONOFILM_SERVER")
 CATEGORY = "phonofilm"
+STEMS = ("speech", "effects", "music")
 
 
 def _image_of(content: bytes) -> torch.Tensor:
@@ -83,16 +84,22 @@ def _make(server: Server, path: str, fields: dict[str, Any], files: dict[str, by
     return io.NodeOutput(video, audio, json.dumps(film))
 
 
-def _schema(name: str, title: str, about: str, *inputs: Any) -> io.Schema:
-    """A node that makes a film."""
+def _schema(name: str, title: str, about: str, *inputs: Any, outputs: list[Any] | None = None) -> io.Schema:
+    """A node that asks a server; one that makes a film, if no outputs are named."""
+    film = [io.Video.Output("video"), io.Audio.Output("audio"), io.String.Output("film")]
     return io.Schema(
         node_id=f"Phonofilm{name}",
         display_name=f"Phonofilm {title}",
         category=CATEGORY,
         description=about,
         inputs=[PhonofilmServer.Input("server"), *inputs],
-        outputs=[io.Video.Output("video"), io.Audio.Output("audio"), io.String.Output("film")],
+        outputs=film if outputs is None else outputs,
     )
+
+
+def _film() -> io.String.Input:
+    """What a node that made a film says of it."""
+    return io.String.Input("film", force_input=True)
 
 
 def _prompt() -> io.String.Input:
@@ -215,18 +222,13 @@ class Stems(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="PhonofilmStems",
-            display_name="Phonofilm stems",
-            category=CATEGORY,
-            description="Speech, effects and music of a film whose model keeps them apart.",
-            inputs=[PhonofilmServer.Input("server"), io.String.Input("film", force_input=True)],
-            outputs=[io.Audio.Output("speech"), io.Audio.Output("effects"), io.Audio.Output("music")],
-        )
+        outputs = [io.Audio.Output(name) for name in STEMS]
+        about = "Speech, effects and music of a film whose model keeps them apart."
+        return _schema("Stems", "stems", about, _film(), outputs=outputs)
 
     @classmethod
     def execute(cls, server: Server, film: str) -> io.NodeOutput:
-        return io.NodeOutput(*(_audio_of(server.content(json.loads(film), n)) for n in ("speech", "effects", "music")))
+        return io.NodeOutput(*(_audio_of(server.content(json.loads(film), name)) for name in STEMS))
 
 
 class Sheet(io.ComfyNode):
@@ -234,14 +236,8 @@ class Sheet(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="PhonofilmSheet",
-            display_name="Phonofilm sheet",
-            category=CATEGORY,
-            description="Frames of a film side by side.",
-            inputs=[PhonofilmServer.Input("server"), io.String.Input("film", force_input=True)],
-            outputs=[io.Image.Output("image")],
-        )
+        about = "Frames of a film side by side."
+        return _schema("Sheet", "sheet", about, _film(), outputs=[io.Image.Output("image")])
 
     @classmethod
     def execute(cls, server: Server, film: str) -> io.NodeOutput:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,18 @@ def test_the_sound_of_another_scene_is_not_known(kept):
         for step in (1, 2)
     ]
     assert sum(found) <= 1
+
+
+def test_a_rhythm_that_fits_is_not_enough_where_the_places_contradict_the_picture(kept):
+    picture, sound = picture_cues_from(kept[3][0]), sound_cues_from(kept[3][1])  # a melody, whose bars lie side by side
+    assert align(sound, picture).cue == "events"
+    once, twice = align(replace(sound, pan=-sound.pan), picture), align(sound, picture)
+    assert (once.cue, once.known, twice.known) == ("events, ears exchanged", True, True)
+    assert once.milliseconds == pytest.approx(twice.milliseconds, abs=5)
+    middle = align(replace(sound, pan=np.full_like(sound.pan, 0.3)), picture)
+    assert middle.known
+    elsewhere = np.where(sound.pan > np.median(sound.pan), -0.9, 0.9) * (np.arange(len(sound.pan)) // 150 % 2 * 2 - 1)
+    assert not align(replace(sound, pan=elsewhere), picture).known
 
 
 def test_kept_cues_give_what_the_film_gives(clips, kept):

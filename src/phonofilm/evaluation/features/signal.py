@@ -227,7 +227,7 @@ CORE = (
     _core("motion", "picture", motion, 6),
     _core("dynamics", "picture", dynamics, 2),
     _core("onsets", "sound", onsets, 5),
-    _core("sync", "both", sync, 9),
+    _core("sync", "both", sync, 10),
     _core("places", "sound", places),
     _core("dropouts", "both", dropouts),
     _core("log-mel", "sound", log_mel),

@@ -5,8 +5,11 @@
 Five cues are tried, four of them correlations over lags that are 1 where sound and picture say the same at the same
 time:
 
-- *events*: onsets against changes of motion and of light, by column of the picture and pan of the sound, or of the
-  whole picture, which then has to fit much better;
+- *events*: onsets against changes of motion and of light, by column of the picture and pan of the sound. The more
+  clearly one lag fits better than all others, the less well it has to fit: what recurs evenly fits at many. Sound whose
+  ears are exchanged is tried too, and has to fit better; sound that comes from one place throughout is held against
+  the whole picture. Where the pans of a sound contradict the picture, a rhythm that fits is not enough: two melodies
+  of one rhythm are not one scene;
 - *sparks*, where there is a flash: onsets against the strongest sudden change of a small cell, by finer columns; the
   bang is expected later than the flash, by the way that its dullness tells (`sound_travel`);
 - *texture*: levels of four groups of bands against brightness of small cells, whatever its sign: a mouth. Both are
@@ -55,21 +58,30 @@ half the window that it looks back over."""
 @dataclass(frozen=True)
 class Cue:
     """A cue's name; the correlation from which on its lag is known, for sound with places and for sound without; the
-    gap to the next best lag that it needs; and the lag in ms that it reads on clips in sync."""
+    gap to the next best lag that it needs; the lag in ms that it reads on clips in sync; and how much of the gap (of
+    `CLEAR` at most) counts as correlation, for sound with places."""
 
     name: str
     least: float
     least_mono: float
     gap: float
     bias: float
+    clear: float = 0.0
 
 
-EVENTS = Cue("events", 0.50, 0.75, 0.10, 0.0)
+CLEAR = 0.3
+"""Gap to the next best lag beyond which a lag is no clearer."""
+
+EVENTS = Cue("events", 0.66, 0.75, 0.10, 0.0, clear=0.5)
+EXCHANGED = Cue("events, ears exchanged", 0.78, 0.78, 0.10, 0.0, clear=0.5)
 ANYWHERE = Cue("events anywhere", 0.76, 0.76, 0.12, 0.0)
-SPARKS = Cue("sparks", 0.26, 0.60, 0.03, -2.0)
+SPARKS = Cue("sparks", 0.29, 0.60, 0.03, -2.0)
 TEXTURE = Cue("texture", 0.25, 0.25, 0.08, -10.0)
 LANDINGS = Cue("landings", 0.24, 0.24, 0.12, -25.0)
 COURSES = Cue("courses", 0.78, 0.78, 0.0, -22.0)
+
+ONE_PLACE = 0.1
+"""Standard deviation of the pans of what sets in (−1 … 1) up to which a sound comes from one place throughout."""
 
 VOICE, DROPS, LANDED = 0.2, (0.125, 0.21), 0.18
 """Shares of the time (`share_of_time`) in which something sets in: from which on a sound may be a voice, and between
@@ -135,8 +147,11 @@ def _read(cue: Cue, sound: SoundCues, curve: Floats) -> Alignment:
     lag = lags[top] + vertex(*curve[top - 1 : top + 2]) / RATE
     others = curve[np.abs(lags - lag) > APART]
     gap = float(curve[top] - others.max()) if len(others) else 0.0
-    least = cue.least if sound.stereo else cue.least_mono
-    margin = min(float(curve[top]) - least, gap - cue.gap)
+    if sound.stereo:
+        fit = float(curve[top]) + cue.clear * min(gap, CLEAR) - cue.least
+    else:
+        fit = float(curve[top]) - cue.least_mono
+    margin = min(fit, gap - cue.gap)
     confidence = 1 / (1 + np.exp(-12 * margin))
     return Alignment(1000 * float(lag) - cue.bias, margin > 0, float(confidence), cue.name)
 
@@ -171,8 +186,11 @@ def _curves(sound: SoundCues, picture: PictureCues) -> list[tuple[Cue, Floats]]:
     curves, busy = [(EVENTS, pair.events())], share_of_time(sound.strength, SOUND_RATE, SOUND_BLUR)
     if busy > VOICE:
         curves.append((TEXTURE, pair.texture()))
-    if sound.stereo:  # its places may be wrong, or one place throughout
-        curves.append((ANYWHERE, _Pair(replace(sound, stereo=np.array(0.0)), picture).events()))
+    if sound.stereo:
+        if pan_spread(sound) < ONE_PLACE:
+            curves.append((ANYWHERE, _Pair(replace(sound, stereo=np.array(0.0)), picture).events()))
+        else:
+            curves.append((EXCHANGED, _Pair(replace(sound, pan=-sound.pan), picture).events()))
         landed = share_of_time(picture.landings.sum(axis=1), pair.rate, PICTURE_BLUR)
         if DROPS[0] < busy < DROPS[1] and landed > LANDED:
             curves.append((LANDINGS, pair.landings()))
@@ -224,6 +242,15 @@ class _Pair:
             values = values.sum(axis=1, keepdims=True)
         times: Floats = (first + np.arange(len(values), dtype=np.float64)) / self.rate
         return self.clock.spectrum(_standing(values, self.rate, PICTURE_BLUR, most), times)
+
+
+def pan_spread(sound: SoundCues) -> float:
+    """Standard deviation of the pans of what sets in, 0 … 1."""
+    weight = np.maximum(_standing(sound.strength[:, None], SOUND_RATE, SOUND_BLUR), 0)[:, 0]
+    if not weight.any():
+        return 0.0
+    mean = np.average(sound.pan, weights=weight)
+    return float(np.sqrt(np.average((sound.pan - mean) ** 2, weights=weight)))
 
 
 def share_of_time(values: Floats, rate: float, blur: float) -> float:
@@ -279,8 +306,8 @@ class Pace:
 SPEEDS = np.arange(-0.30, 0.3001, 0.01)
 """Logarithms of the speeds that are tried: 0.74 to 1.35, so that a quarter slower or faster lies well within."""
 
-PACE_LEAST, PACE_GAP = 0.10, 0.05
-"""How far above the threshold of *events* a speed must correlate, for many are tried, and above others 5 % away."""
+PACE_LEAST, PACE_LEAST_MONO, PACE_GAP = 0.60, 0.85, 0.05
+"""How much a speed must correlate, for sound with places and without, and how much more than others 5 % away."""
 
 
 def pace(sound: SoundCues, picture: PictureCues) -> Pace:
@@ -302,7 +329,7 @@ def pace(sound: SoundCues, picture: PictureCues) -> Pace:
     top = int(fine[1:-1].argmax()) + 1
     log = near[top] + 0.002 * vertex(*fine[top - 1 : top + 2])
     others = heights[np.abs(SPEEDS - log) > 0.05].max()
-    least = (EVENTS.least if sound.stereo else EVENTS.least_mono) + PACE_LEAST
+    least = PACE_LEAST if sound.stereo else PACE_LEAST_MONO
     return Pace(1000 * float(np.expm1(log)), bool(fine[top] > least and fine[top] - others > PACE_GAP))
 
 
