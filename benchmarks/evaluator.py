@@ -16,6 +16,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from phonofilm.evaluation.metrics.distribution.bootstrap_distances import Featur
 from phonofilm.evaluation.metrics.spatial import is_mono
 from phonofilm.evaluation.suite.runner import Settings, evaluate
 from phonofilm.media import probe, read_clip, write_clip
+from phonofilm.media.shots.window import read_window
 from phonofilm.signals.onsets import onset_scores
 from phonofilm.signals.sync.alignment import Alignment, align
 from phonofilm.signals.sync.cues import picture_cues_from, sound_cues_from
@@ -234,23 +236,24 @@ def extrapolation(scenes: Scenes, clips: int, splits: int) -> Iterator[Line]:
         yield Line("FAD-∞ of folders that share clips", "n/a", str(error), True)
 
 
-def film(path: Path, most: int, seconds: float = 8.0) -> Iterator[Line]:
+def film(path: Path, most: int, cache: FeatureCache, seconds: int = 8) -> Iterator[Line]:
     """The first windows of a film as it is: known and more than 125 ms wrong."""
-    take = {name: FEATURES[name].load(None) for name in ("onsets", "motion")}
-    count = min(most, int(float(probe(path).seconds) / seconds))
-    whole = read_clip(path, size=64, seconds=count * seconds)
+    facts, content = probe(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    count = min(most, int(float(facts.seconds) / seconds))
     wrong, known = 0, 0
     for n in range(count):
-        first, length = round(n * seconds * float(whole.fps)), round(seconds * float(whole.fps))
-        start, samples = round(n * seconds * whole.sample_rate), round(seconds * whole.sample_rate)
-        part = whole.with_(
-            frames=whole.frames[first : first + length],
-            waveform=whole.waveform[:, start : start + samples],
-            events=(), stems={},
-        )  # fmt: skip
+        name = f"{content} {n} {seconds} {[FEATURES[part].version for part in ('onsets', 'motion')]}"
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        if not (cache.has(digest, "onsets") and cache.has(digest, "motion")):
+            part = read_window(path, Fraction(n * seconds), Fraction((n + 1) * seconds), side=64)
+            clip = Film(Clip(part.frames, facts.fps, part.waveform, part.sample_rate))
+            for feature in ("onsets", "motion"):
+                cache.put(digest, feature, FEATURES[feature].load(None)(clip))
+        sound, picture = (cache.get(digest, feature) for feature in ("onsets", "motion"))
+        if sound is None or picture is None:
+            raise PhonofilmError(f"{cache.folder} cannot be read: empty it, or choose another --cache")
         try:
-            sound, picture = take["onsets"](Film(part)), take["motion"](Film(part))
-            found = align(sound_cues_from(sound), picture_cues_from(picture))
+            found = align(sound_cues_from(sound[0]), picture_cues_from(picture[0]))
         except ValueError:
             continue
         known += int(found.known)
@@ -275,7 +278,7 @@ def table(options: argparse.Namespace) -> Iterator[Line]:
         "swapped": lambda: swapped(scenes, options.clips, options.pairs),
         "drifts": lambda: drifts(scenes, shifted),
         "fad": lambda: extrapolation(scenes, options.clips, options.splits),
-        "film": lambda: (line for path in options.film for line in film(path, options.windows)),
+        "film": lambda: (line for path in options.film for line in film(path, options.windows, scenes.cache)),
     }
     wanted = options.part.split(",") if options.part else list(parts)
     for name in wanted:
