@@ -415,6 +415,11 @@ class Request:
         given_stems: stems that are not made but given, to picture and other stems too; each a clip with sound.
         gain: levels of stems in dB, 0 leaves one as it is.
         mix_as: of a source whose sound is one mix, the stem that the model takes it for; None guesses.
+        hits: moments at which something is to sound, (seconds, strength above 0 and at most 1) each; a model needs a
+            control module that hears them, and so for the next two.
+        follow: a sound whose loudness over time the made one is to have.
+        sync: whether the sound is told, moment by moment, what is seen; None does what the loaded modules can.
+        control_scale: how strongly control modules count, 0 to 4; None is 1.
         draft: quick and rough: of our own models fewer steps without guidance, and half the size unless one is said.
         sampler: "euler", or of second order "heun", "multistep" and "unipc"; None for the model's own.
         model: name of a model, or a path to its weights.
@@ -446,6 +451,10 @@ class Request:
     gain: Mapping[Stem, float] = field(default_factory=dict)
     mix_as: Stem | None = None
     draft: bool = False
+    hits: tuple[tuple[float, float], ...] = ()
+    follow: Clip | None = None
+    sync: bool | None = None
+    control_scale: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("only", "no"):
@@ -470,7 +479,7 @@ class Request:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-_LATER = ("no", "effects", "music", "given_stems", "gain", "mix_as", "draft")
+_LATER = ("no", "effects", "music", "given_stems", "gain", "mix_as", "draft", "hits", "follow", "sync", "control_scale")
 """Fields that requests have not always had: a digest has those that are not as by default."""
 
 

@@ -55,7 +55,9 @@ class Cascade:
         The steps, the sampler and the scales of a request are for the picture; the sound has its model's own. Where
         the sound alone is to make, they are for the sound.
         """
-        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
+        heard: frozenset[str] = getattr(getattr(self.sound, "controls", None), "heard", frozenset())
+        request = as_request(request, {**fields, "model": self.name}, heard)
+        monitor = JobContext(progress, cancel)
         if _is_sound_alone(request):
             return self.sound.generate(request, progress, cancel)
         self._check_sound(request)
@@ -75,6 +77,10 @@ class Cascade:
             music=request.music,
             given_stems=request.given_stems,
             gain=request.gain,
+            hits=request.hits,
+            follow=request.follow,
+            sync=request.sync,
+            control_scale=request.control_scale,
         )
         clip = self.sound.generate(asked, progress, cancel)
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
@@ -91,7 +97,8 @@ class Cascade:
 
 def _silent(request: Request) -> Request:
     """What is asked of the model of the picture."""
-    return replace(request, only=None, no=(), effects="", music="", given_stems={}, gain={})
+    told = replace(request, only=None, no=(), effects="", music="", given_stems={}, gain={})
+    return replace(told, hits=(), follow=None, sync=None, control_scale=None)
 
 
 def _is_sound_alone(request: Request) -> bool:

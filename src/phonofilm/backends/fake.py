@@ -10,6 +10,7 @@ import numpy as np
 
 from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import Canvas
+from phonofilm.backends.canvas.control import check_heard
 from phonofilm.backends.canvas.layout import deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
@@ -55,6 +56,7 @@ class FakeBackend:
     def check(self, request: Request) -> None:
         """See `Backend.check`."""
         check(request)
+        check_heard(request)
         work_out(request, self.trained)
 
     def generate(

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import KEEP, MAKE
+from phonofilm.backends.canvas.control import check_heard, check_within
 from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import Job, deliver, work_out
 from phonofilm.backends.canvas.loop import Made, Part, make_windows
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
 from phonofilm.backends.canvas.windows import Window
+from phonofilm.backends.controls import NO_CONTROLS, Controls
 from phonofilm.backends.familiar import NEAR, Familiar, far_picture, out_of_domain_message, reconstruction_error
 from phonofilm.backends.levels import HIGH, DenoisedByLevel
 from phonofilm.backends.parts import Parts
@@ -70,6 +72,7 @@ class NativeBackend:
             float32.
         heeds: whether it looks at prompts and pictures for what it does not know, to say so.
         merged: the adapters in the transformer's weights; None before there were any.
+        controls: the control modules that are attached to the transformer.
     """
 
     name: str
@@ -78,6 +81,7 @@ class NativeBackend:
     dtype: torch.dtype = torch.float32
     heeds: bool = True
     merged: Merged | None = None
+    controls: Controls = NO_CONTROLS
 
     @staticmethod
     def load(
@@ -86,11 +90,13 @@ class NativeBackend:
         dtype: torch.dtype | None = None,
         loras: Sequence[str] = (),
         boundary: float | None = None,
+        adapters: Sequence[str] = (),
     ) -> NativeBackend:
         """Read all parts of a model.
 
         Args:
             boundary: of a model with two experts by noise level, another than its own (see `backends.levels`).
+            adapters: files of control modules, which hear hits, a sound to follow, or the picture.
             loras: adapters that are merged into the transformer, each FILE or FILE:STRENGTH.
             dtype: None takes bfloat16 where the device multiplies it in hardware, as in training, else float32.
 
@@ -101,7 +107,10 @@ class NativeBackend:
         place = pick_device(device)
         fast = torch.bfloat16 if native_bfloat16(place) else torch.float32
         parsed = [Lora.parse(text) for text in loras]  # a file that is not there is found before weights are read
-        backend = NativeBackend(Path(model).name, Parts.load(model, place, boundary), place, dtype or fast)
+        parts = Parts.load(model, place, boundary)
+        controls = Controls.load(adapters, parts.transformer)
+        parts = replace(parts, weights=controls.named(parts.weights))
+        backend = NativeBackend(Path(model).name, parts, place, dtype or fast, controls=controls)
         return backend._with(parsed) if parsed else backend
 
     def with_loras(self, loras: Sequence[str]) -> NativeBackend:
@@ -146,12 +155,13 @@ class NativeBackend:
     def check(self, request: Request) -> None:
         """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
         check(request)
+        check_heard(request, self.controls.heard)
         for prompt in (request.prompt, request.negative, request.effects, request.music):
             self.parts.text.check(prompt)
         trained = self.parts.trained.asked(request)
         trained.guidance_of(request)
         trained.sampler_of(request)
-        work_out(request, trained)
+        check_within(request, float(work_out(request, trained).seconds))
 
     @torch.inference_mode()
     def generate(
@@ -162,7 +172,8 @@ class NativeBackend:
         The tasks differ in what of the canvas is given. A given position has noise level 0 throughout;
         a picture or a sound that is given whole is a frozen stream; one that is absent is None.
         """
-        request, monitor = as_request(request, {**fields, "model": self.name}), JobContext(progress, cancel)
+        request = as_request(request, {**fields, "model": self.name}, self.controls.heard)
+        monitor = JobContext(progress, cancel)
         monitor("text", 0, 1)
         text, negative = (self.parts.text.encode([prompt]) for prompt in (request.prompt, request.negative))
         trained = self.parts.trained.asked(request)
@@ -171,6 +182,7 @@ class NativeBackend:
         sigmas = flow_sigmas(steps_for(sampler, evaluations), trained.shift)
 
         job = work_out(request, trained)
+        check_within(request, float(job.seconds))
         audio_text, audio_negative = self._told_of_stems(request, job, negative)
         prompts = (text, audio_text), (negative, audio_negative)
         caches: dict[str, TextCache | None] = {}
@@ -185,7 +197,8 @@ class NativeBackend:
                 if self.heeds:
                     self._heed(request, text, denoiser, given, positions, monitor)
             noise = noise_of(given, request, part.number, self.device, stems=part.canvas.stems)
-            denoise = self._denoise(request, denoiser, positions, sigmas, prompts, caches)
+            told = self.controls.told(request, part, self.device)
+            denoise = self._denoise(request, denoiser, positions, sigmas, prompts, caches, told)
             watch = Watch(monitor.within("sampling", part.number, part.count), cancel)
             with self._autocast():
                 latents = checked(SAMPLERS[sampler](denoise, noise, sigmas, given, watch))
@@ -199,7 +212,7 @@ class NativeBackend:
 
     def _denoise(
         self, request: Request, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
-        prompts: tuple[Prompts, Prompts], caches: dict[str, TextCache | None],
+        prompts: tuple[Prompts, Prompts], caches: dict[str, TextCache | None], conditions: dict[str, Tensor],
     ) -> Denoise:  # fmt: skip
         """The denoiser as samplers take it; of two experts each has its guidance, and what it knows of the prompts."""
         levels = self.parts.levels
@@ -208,21 +221,22 @@ class NativeBackend:
             trained = (self.parts.trained if levels is None else levels.trained[name]).asked(request)
             if name not in caches:
                 caches[name] = self._text_cache(request, trained, *prompts)
-            return self._steered(request, trained, denoiser, positions, sigmas, *prompts, caches[name])
+            return self._steered(request, trained, denoiser, positions, sigmas, *prompts, caches[name], conditions)
 
         return make(HIGH) if levels is None else DenoisedByLevel(levels, make)
 
     def _steered(
         self, request: Request, trained: ModelDefaults, denoiser: Denoiser, positions: Positions, sigmas: Tensor,
-        told: Prompts, away: Prompts, cache: TextCache | None,
+        told: Prompts, away: Prompts, cache: TextCache | None, conditions: dict[str, Tensor],
     ) -> Denoise:  # fmt: skip
         """The denoiser with its prompts and its guidance: by more passes, or by what a student has learnt."""
         scales = trained.guidance_of(request)
+        options: dict[str, Any] = {"conditions": conditions} if conditions else {}
         if not trained.student:
-            return Guided(denoiser, told[0], away[0], positions, scales, None, told[1], away[1], cache)
-        negative = away[0] if request.negative else None
+            return Guided(denoiser, told[0], away[0], positions, scales, options, told[1], away[1], cache)
+        negative, options = away[0] if request.negative else None, {**options, "cache": cache}
         return Student(
-            denoiser, told[0], positions, tuple(sigmas.tolist()), scales, negative, {"cache": cache}, told[1], away[1]
+            denoiser, told[0], positions, tuple(sigmas.tolist()), scales, negative, options, told[1], away[1]
         )  # fmt: skip
 
     def _told_of_stems(self, request: Request, job: Job, negative: Text) -> tuple[Text | None, Text | None]:

@@ -62,7 +62,9 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "native": Family("our own models", "native:NativeBackend", options=frozenset({"dtype", "loras", "boundary"})),
+    "native": Family(
+        "our own models", "native:NativeBackend", options=frozenset({"dtype", "loras", "boundary", "adapters"})
+    ),
     "fake": Family("the backend of tests", "fake:FakeBackend", frozenset({"fake"})),
     "ltx2": Family(
         "LTX-2",
@@ -116,7 +118,8 @@ def fingerprint(model: str | Path = "nano", **options: Any) -> str:
     if pair is not None:
         return join_hashes([fingerprint(part, **_options_for(part, options)) for part in _cascaded(model, pair)])
     found = _family(model, options)
-    if found.extra is not None or options.get("loras"):  # what is merged in and how it is kept count as well
+    merged = any(options.get(name) for name in ("loras", "boundary", "adapters"))
+    if found.extra is not None or merged:  # what is merged in and how it is kept count as well
         return str(found.cls.load(model, device="cpu", **options).fingerprint)
     return "none" if found is FAMILIES["fake"] else digest(locate(model))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from phonofilm.backends.canvas.control import check_heard, control_faults
 from phonofilm.backends.canvas.stems import Fault, needs_prompt, stem_faults, wanted
 from phonofilm.choices import SAMPLERS, TASKS
 from phonofilm.errors import PhonofilmError
@@ -22,14 +23,17 @@ RATES = (1, 120)
 MAX_STEPS = 1000
 
 
-def as_request(request: Request | str, fields: dict[str, Any]) -> Request:
+def as_request(request: Request | str, fields: dict[str, Any], heard: frozenset[str] = frozenset()) -> Request:
     """A checked `Request` from one, or from a prompt, with some of its fields replaced.
 
     A size given as one number is a square, a rate may be anything that `types.rational` reads, and one
     guidance scale stands for both modalities.
 
+    Args:
+        heard: what the model's control modules hear (see `backends.controls`).
+
     Raises:
-        PhonofilmError: an unknown field or a value that makes no sense.
+        PhonofilmError: an unknown field, a value that makes no sense, or what no module hears.
     """
     known = [field.name for field in dataclasses.fields(Request)]
     for name in fields.keys() - set(known):
@@ -46,6 +50,7 @@ def as_request(request: Request | str, fields: dict[str, Any]) -> Request:
         fields["fps"] = frame_rate(fields["fps"])
     made = Request(prompt=request, **fields) if isinstance(request, str) else dataclasses.replace(request, **fields)
     check(made)
+    check_heard(made, heard)
     return made
 
 
@@ -82,6 +87,7 @@ def value_faults(request: Request) -> Iterator[Fault]:
     if request.sampler not in (None, *SAMPLERS):
         yield Fault("sampler", f"unknown sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     yield from stem_faults(request)
+    yield from control_faults(request)
     yield from _text_faults(request)
     image = request.image
     if image is not None and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3):

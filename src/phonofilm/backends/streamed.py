@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from phonofilm.backends.base import Backend, Cancel
+from phonofilm.backends.canvas.control import control_from
 from phonofilm.backends.canvas.finite import check_finite
 from phonofilm.backends.canvas.fit import crossfaded, frame_indices, to_length
 from phonofilm.backends.canvas.stems import wanted
@@ -192,7 +193,8 @@ def _asked(request: Request, picture: Clip, known: Clip, number: int, start: Fra
     """
     if number == 0 or known.waveform is None or known.sample_rate is None:
         given = {name: _cut(clip, start, picture.picture_seconds) for name, clip in request.given_stems.items()}
-        return replace(request, task="foley", source=picture, given_stems=given)
+        asked = control_from(request, start, picture.picture_seconds)
+        return replace(asked, task="foley", source=picture, given_stems=given)
     length = nearest(picture.picture_seconds * known.sample_rate)
     source = picture.with_(waveform=to_length(known.waveform, length), sample_rate=known.sample_rate)
     if known.stems:
@@ -202,7 +204,8 @@ def _asked(request: Request, picture: Clip, known: Clip, number: int, start: Fra
     seed = request.seed if request.audio_seed is None else request.audio_seed
     drawn = hashlib.sha256(f"{seed} {number}".encode()).digest()
     audio_seed = int.from_bytes(drawn[:8], "big") >> 1
-    return replace(request, task="retake", only=only, source=source, span=span, audio_seed=audio_seed)
+    asked = control_from(request, start, picture.picture_seconds)
+    return replace(asked, task="retake", only=only, source=source, span=span, audio_seed=audio_seed)
 
 
 def _with_stems(request: Request, source: Clip, known: Clip, start: Fraction) -> tuple[Request, Clip]:

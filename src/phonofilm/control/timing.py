@@ -72,6 +72,27 @@ def read_midi(path: str | Path, seconds: float) -> tuple[Hit, ...]:
     return tuple(found)
 
 
+def read_hits(said: str, seconds: float | None) -> tuple[Hit, ...]:
+    """Hits as a user says them: moments, or a MIDI file.
+
+    Args:
+        seconds: of the clip, if that is known.
+
+    Raises:
+        PhonofilmError: see `parse_hits` and `read_midi`; or a MIDI file for a clip of unknown length.
+    """
+    if not is_midi(said):
+        return parse_hits(said, math.inf if seconds is None else seconds)
+    if seconds is None:
+        raise PhonofilmError(f"how much of {said} is played depends on the clip's length; say it in seconds")
+    return read_midi(said, seconds)
+
+
+def is_midi(said: str) -> bool:
+    """Whether hits are the name of a MIDI file."""
+    return Path(said.strip()).suffix.lower() in (".mid", ".midi")
+
+
 def slots_of(bounds: np.ndarray) -> int:
     """Into how many slots each token of sound is divided, [tokens, 1, 2] its bounds in seconds (`Positions.audio`)."""
     longest = float((bounds[:, 0, 1] - bounds[:, 0, 0]).max())
@@ -106,12 +127,17 @@ def loudness_signal(waveform: ArrayLike, sample_rate: int, bounds: np.ndarray, s
     Returns:
         float32 [1, tokens, slots]: 0 at -60 dB of full scale and below, 1 at full scale.
     """
+    power = np.square(np.atleast_2d(np.asarray(waveform, np.float64))).mean(0)
+    return power_signal(power, sample_rate, bounds, slots)
+
+
+def power_signal(power: np.ndarray, rate: float, bounds: np.ndarray, slots: int | None = None) -> Tensor:
+    """`loudness_signal` of a sound's power [N], `rate` values a second."""
     slots = slots or slots_of(bounds)
-    power = np.atleast_2d(np.asarray(waveform, np.float64))
-    total = np.concatenate([[0.0], np.square(power).mean(0).cumsum()])
+    total = np.concatenate([[0.0], power.cumsum()])
     start, end = bounds[:, 0, 0], bounds[:, 0, 1]
     edges = start[:, None] + (end - start)[:, None] * np.linspace(0, 1, slots + 1)
-    samples = (edges * sample_rate).round().astype(int).clip(0, len(total) - 1)
+    samples = (edges * rate).round().astype(int).clip(0, len(total) - 1)
     counts = np.diff(samples, axis=1).clip(1)
     level = 10 * np.log10(np.maximum(np.diff(total[samples], axis=1) / counts, 1e-12))
     return torch.from_numpy((1 - level / QUIETEST).clip(0, 1)).float()[None]

@@ -10,6 +10,7 @@ import typer
 
 from phonofilm.app.cli.common.options import (
     FORMATS_HELP,
+    ControlOptions,
     Fps,
     GenerationOptions,
     Image,
@@ -64,6 +65,7 @@ def generate(
     say: Say = None,
     voice: Voice = None,
     subtitles: Subtitles = False,
+    control: ControlOptions,
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
@@ -75,6 +77,7 @@ def generate(
     [dim]$[/] phonofilm generate "the ball falls" --image first.png -o falls.mkv
     [dim]$[/] phonofilm generate "rain" --only effects,music --stems parts -o rain.wav --model DIR
     [dim]$[/] phonofilm generate 'A woman says "hello there", and a man answers "hi".' -o talk.mp4 --subtitles
+    [dim]$[/] phonofilm generate "a ball falls" --hits 0.5,1.25@0.8 --adapter hits.safetensors -o hits.mp4
     [dim]$[/] phonofilm generate --prompts jobs.jsonl -o clips/ --resume
     """
     with Session.of(ctx).report("generate") as report:
@@ -83,7 +86,9 @@ def generate(
         if prompt is not None and said is not None:
             raise PhonofilmError("give the prompt once, as PROMPT or with -p")
         prompt = said if prompt is None else prompt
-        given = parts.values() | {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
+        given = (
+            parts.values() | control.values() | {"seconds": seconds, "size": size, "fps": fps, "image": _text(image)}
+        )
         given |= {"say": say, "voices": voice, "subtitles": subtitles}
         if prompts is not None:
             if prompt is not None:
@@ -105,6 +110,7 @@ def foley(
     *,
     prompt: Prompt = "",
     subtitles: Subtitles = False,
+    control: ControlOptions,
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
@@ -113,8 +119,10 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -o with-sound.mp4
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
+    [dim]$[/] phonofilm foley silent.mp4 --sync on --adapter sync.safetensors -o with-sound.mp4
     """
-    _rework(ctx, "foley", video, output, options, parts, prompt=prompt, subtitles=subtitles)
+    told = control.values() | {"prompt": prompt, "subtitles": subtitles}
+    _rework(ctx, "foley", video, output, options, parts, **told)
 
 
 @expand_options

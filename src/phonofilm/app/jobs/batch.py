@@ -256,7 +256,8 @@ def _digest(spec: RequestSpec, weights: str) -> str:
     """Names all that decides the content of a clip: the job, the files that it reads, and the weights."""
     job = {key: value for key, value in spec.to_json().items() if key not in ("device", *LOADING)}
     stems = job.get("given_stems", {})
-    for place, name in [(job, "image"), (job, "source"), *((stems, stem) for stem in stems)]:
+    read = [(job, name) for name in ("image", "source", "follow", "hits")]
+    for place, name in [*read, *((stems, stem) for stem in stems)]:
         if name in place and Path(place[name]).is_file():
             place[name] = file_sha256(place[name])
     return hashlib.sha256(json.dumps([job, weights], sort_keys=True).encode()).hexdigest()

@@ -122,6 +122,22 @@ def files(value: Any, path: str) -> dict[str, str]:
     return {name: text(file, f"{path}[{name}]") for name, file in pairs.items()}
 
 
+def moments(value: Any, path: str) -> str:
+    """ "0.5,1.25@0.8" or a file, or a list of numbers and such texts."""
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    return ",".join(text(item, path) if isinstance(item, str) else f"{number(item, path):.17g}" for item in listed)
+
+
+def switch(value: Any, path: str) -> bool:
+    """true, false, "on" or "off"."""
+    known = {"on": True, "off": False}
+    if isinstance(value, str) and value in known:
+        return known[value]
+    if not isinstance(value, bool):
+        raise Invalid(path, f"{_said(value)} is neither on nor off")
+    return value
+
+
 def _pairs(value: Any, path: str, example: str) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {text(name, path): item for name, item in value.items()}
@@ -180,6 +196,10 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "gain": levels,
     "mix_as": text,
     "draft": flag,
+    "hits": moments,
+    "follow": text,
+    "sync": switch,
+    "control_scale": number,
     "stems": text,
     "stem_tracks": flag,
     "say": texts,
@@ -198,6 +218,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "device": text,
     "offload": text,
     "network": text,
+    "adapters": texts,
     "loras": texts,
     "components": text,
     "upsample": flag,

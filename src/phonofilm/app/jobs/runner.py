@@ -126,7 +126,9 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
         return marking.seal(metadata, SOUND_ALONE, spec.files)
 
     film = Film.open(spec.source or "")
-    request = check_film(replace(spec.bare(), given_stems=spec.read_stems(read_clip)), film, path)
+    control = spec.read_control(read_clip, float(film.seconds))
+    asked = replace(spec.bare(), given_stems=spec.read_stems(read_clip), **control)
+    request = check_film(asked, film, path)
     with pool.use(spec.loading, job) as backend, tapes(output.folder, path) as tape:
         output.check_model(request, backend)
         spoken(request, (), (), backend, job)

@@ -33,15 +33,16 @@ from phonofilm.choices import (
     Stem,
     Task,
 )
+from phonofilm.control.timing import is_midi, read_hits
 from phonofilm.errors import PhonofilmError
 from phonofilm.perception.speech.registry import split_name
 from phonofilm.perception.speech.script import given_line
 from phonofilm.types import Clip, Request, default_of, nearest
 
 DATA_URL = "data:image/png;base64,"
-FILES = ("image", "source", "given_stems")
-"""The fields that are files here, and arrays in a `Request`."""
-LOADING = ("offload", "network", "loras", "components", "upsample", "quantize")
+FILES = ("image", "source", "given_stems", "follow", "hits")
+"""The fields that are files or text here, and arrays or numbers in a `Request`."""
+LOADING = ("offload", "network", "loras", "components", "upsample", "quantize", "adapters")
 """The fields that are options of `backends.load`."""
 
 
@@ -59,7 +60,8 @@ class RequestSpec:
 
     Attributes:
         image: a file, or a data URL.
-        source: a file. given_stems: a file each.
+        source: a file. given_stems: a file each. follow: a file.
+        hits: moments as "0.5,1.25@0.8", or a MIDI file.
         stems: a folder into which each stem is written too, as NAME-speech.wav and so on, and NAME-mix.wav.
         stem_tracks: the stems are further tracks of sound in an .mkv.
         say: lines besides the words in quotes of the prompt, or when these are said, as "TEXT@1.5".
@@ -70,7 +72,7 @@ class RequestSpec:
         publish_prompt: whether the manifest holds the prompt.
         c2pa_cert, c2pa_key: PEM files to sign with; the installation's own without them.
         device: "auto", "cpu", "cuda" or "mps".
-        offload, network, loras, components, upsample, quantize: options of `backends.load`.
+        offload, network, loras, components, upsample, quantize, adapters: options of `backends.load`.
     """
 
     prompt: str = ""
@@ -99,6 +101,10 @@ class RequestSpec:
     gain: Mapping[Stem, float] = field(default_factory=dict)
     mix_as: Stem | None = None
     draft: bool = False
+    hits: str | None = None
+    follow: str | None = None
+    sync: bool | None = None
+    control_scale: float | None = None
     stems: str | None = None
     stem_tracks: bool = False
     say: tuple[str, ...] = ()
@@ -119,6 +125,7 @@ class RequestSpec:
     components: str | None = None
     upsample: bool = False
     quantize: Quantization | None = None
+    adapters: tuple[str, ...] = ()
 
     @staticmethod
     def from_json(values: Any, base: RequestSpec | None = None) -> RequestSpec:
@@ -154,7 +161,9 @@ class RequestSpec:
     def files(self) -> tuple[str, ...]:
         """The files that it reads."""
         image = None if self.image is None or self.image.startswith(DATA_URL) else self.image
-        return tuple(name for name in (self.source, image, *self.given_stems.values()) if name is not None)
+        midi = self.hits if self.hits is not None and is_midi(self.hits) else None
+        named = (self.source, image, self.follow, midi, *self.given_stems.values())
+        return tuple(name for name in named if name is not None)
 
     @staticmethod
     def of(
@@ -167,12 +176,15 @@ class RequestSpec:
         """
         if absent := request.given_stems.keys() - given_stems.keys():
             raise PhonofilmError(f"a given stem has no JSON; save {min(absent)} and name its file in given_stems")
+        if request.follow is not None:
+            raise PhonofilmError("a sound to follow has no JSON; save it and name its file in follow")
         if request.source is not None and source is None:
             raise PhonofilmError("a source clip has no JSON; save it and name its file: RequestSpec.of(request, path)")
         shared = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in FILES}
         image = None if request.image is None else _data_url(request.image)
         file = None if source is None else str(source)
-        return RequestSpec(**shared, image=image, source=file, given_stems=dict(given_stems))
+        hits = ",".join(f"{time!r}@{strength!r}" for time, strength in request.hits) or None
+        return RequestSpec(**shared, image=image, source=file, given_stems=dict(given_stems), hits=hits)
 
     def faults(self) -> Iterator[Fault]:
         """All that can be seen to be wrong before a file is opened."""
@@ -184,6 +196,11 @@ class RequestSpec:
         if self.task in TASKS[1:] and not self.source:
             yield Fault("source", f"{self.task} needs a clip to work on; name its file")
         yield from self._word_faults()
+        if self.hits is not None and not is_midi(self.hits):
+            try:
+                read_hits(self.hits, self.seconds if self.task == "generate" else None)
+            except PhonofilmError as error:
+                yield Fault("hits", str(error))
         if (self.c2pa_cert is None) != (self.c2pa_key is None):
             yield Fault("c2pa_cert", "a certificate to sign with needs its key, and a key its certificate; give both")
         if self.device.split(":")[0] not in DEVICES:
@@ -234,11 +251,32 @@ class RequestSpec:
 
     def _with(self, read: Callable[[str], Clip]) -> Request:
         source = read(self.source) if self.source is not None else None
+        seconds = self.seconds if source is None or source.frames is None else float(source.picture_seconds)
         request = replace(self.bare(), source=source, image=_read_image(self.image), given_stems=self.read_stems(read))
+        request = replace(request, **self.read_control(read, seconds))
         if self.task in ("extend", "retake") and source is not None and not self.prompt:
             request = replace(request, prompt=source.prompt or "")
         check(request)
         return request
+
+    def read_control(self, read: Callable[[str], Clip], seconds: float | None) -> dict[str, Any]:
+        """What control modules are told, as fields of a `Request`.
+
+        Args:
+            seconds: how long the clip will be, if that is known.
+
+        Raises:
+            PhonofilmError: hits that make no sense, or a file that cannot be read or has no sound.
+        """
+        found: dict[str, Any] = {}
+        if self.hits is not None:
+            found["hits"] = tuple((hit.time, hit.strength) for hit in read_hits(self.hits, seconds))
+        if self.follow is not None:
+            clip = read(self.follow)
+            if clip.waveform is None:
+                raise PhonofilmError(f"{self.follow} has no sound, so there is nothing to follow")
+            found["follow"] = Clip(waveform=clip.waveform, sample_rate=clip.sample_rate)
+        return found
 
     def read_stems(self, read: Callable[[str], Clip]) -> dict[Stem, Clip]:
         """The stems that are given, without the pictures of their files.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from phonofilm.backends.base import Cancel, JobContext
 from phonofilm.backends.canvas.canvas import MAKE, Canvas
+from phonofilm.backends.canvas.control import check_heard
 from phonofilm.backends.canvas.finite import checked
 from phonofilm.backends.canvas.given import given_of, noise_of
 from phonofilm.backends.canvas.layout import deliver, work_out
@@ -97,6 +98,7 @@ class LTX2Backend:
     def check(self, request: Request) -> None:
         """See `Backend.check`: the prompt's length, the memory for the clip, the guidance."""
         check(request)
+        check_heard(request)
         fitted(request, self.trained, stages=self.stages)
         self.trained.guidance_of(request)
         self._tokens([request.prompt, request.negative])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.backends.base import JobContext
+from phonofilm.backends.canvas.control import check_heard
 from phonofilm.backends.canvas.fit import near_size
 from phonofilm.backends.canvas.layout import work_out
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
@@ -27,6 +28,7 @@ def check_task(request: Request, name: str, settings: Settings) -> None:
     Raises:
         PhonofilmError: with what to do instead.
     """
+    check_heard(request)
     if request.task != "generate":
         raise PhonofilmError(f"{name} makes film from text, and cannot {request.task}; ltx2 and nano can")
     if request.draft:

@@ -59,7 +59,10 @@ class TimeControlNet(Attachment):
             copy: Any = self.copies[number]
             x = audio + self.enter[number](self.told.to(audio.dtype))  # a new tensor: blocks overwrite theirs
             object.__setattr__(copy, "read", read)
-            self._waiting[number] = self.leave[number](copy.transform(copy.attend(x, given), given))
+            try:
+                self._waiting[number] = self.leave[number](copy.transform(copy.attend(x, given), given))
+            finally:
+                del copy.__dict__["read"]  # a part of the network, which no copy of this module may hold
 
         return run
 

@@ -124,16 +124,23 @@ def _check_architecture(network: nn.Module, file: LoraFile) -> None:
     config = getattr(network, "config", None)
     if file.architecture is None or config is None:
         return
-    try:  # choices that came later are as they were: today's defaults
-        then = architecture(from_dict(type(config), file.architecture))
+    if (apart := differing(file.architecture, config)) is not None:
+        name, was, here = apart
+        raise PhonofilmError(f"LoRA {file.path} is for another network: its {name} is {was}, this one's {here}")
+
+
+def differing(then: Mapping[str, Any], config: Any) -> tuple[str, Any, Any] | None:
+    """The first setting in which an architecture that was written down differs from a network's: name, then, now.
+
+    Choices that came later are as they were: today's defaults.
+    """
+    try:
+        then = architecture(from_dict(type(config), then))
     except PhonofilmError:
-        then = dict(file.architecture)
+        then = dict(then)
     was, here = _flat(then), _flat(architecture(config))
-    for name in sorted(was.keys() | here.keys()):
-        if was.get(name) != here.get(name):
-            raise PhonofilmError(
-                f"LoRA {file.path} is for another network: its {name} is {was.get(name)}, this one's {here.get(name)}"
-            )
+    names = sorted(name for name in was.keys() | here.keys() if was.get(name) != here.get(name))
+    return (names[0], was.get(names[0]), here.get(names[0])) if names else None
 
 
 def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

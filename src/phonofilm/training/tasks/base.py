@@ -26,6 +26,7 @@ KINDS = {
     "vocoder": "phonofilm.training.tasks.audio_vae:VocoderTask",
     "generator": "phonofilm.training.tasks.generator:GeneratorTask",
     "lora": "phonofilm.training.tasks.lora:LoraTask",
+    "control": "phonofilm.training.tasks.control:ControlTask",
     "distill": "phonofilm.training.tasks.distill:DistillTask",
     "onset": "phonofilm.training.tasks.onset:OnsetTask",
     "syncnet": "phonofilm.training.tasks.syncnet:SyncTask",

@@ -50,10 +50,10 @@ class LoraTask(GeneratorTask):
             raise PhonofilmError("an adapter learns with alignment.weight = 0 and without conditions")
         if recipe.run.init is not None:
             raise PhonofilmError("an adapter begins with the weights of base: leave out run.init")
-        self.base = _transformer(recipe.base)
+        self.base = transformer_of(recipe.base)
         metadata = read_metadata(self.base)
         self.published = metadata.get("kind") != AVTransformer.__name__
-        trained = {} if self.published else _trained(metadata)
+        trained = {} if self.published else said_of_training(metadata)
         super().__init__(replace(recipe, prediction=trained.get("prediction", recipe.prediction)))
         self.filename = "lora.safetensors"
         self._check_codecs(metadata)
@@ -88,7 +88,7 @@ class LoraTask(GeneratorTask):
         return {**super().provenance(), "base": file_sha256(self.base)}
 
 
-def _transformer(base: str) -> Path:
+def transformer_of(base: str) -> Path:
     """The file of a model's transformer.
 
     Raises:
@@ -102,7 +102,8 @@ def _transformer(base: str) -> Path:
     return locate(base) / "transformer.safetensors"
 
 
-def _trained(metadata: Mapping[str, str]) -> dict[str, Any]:
+def said_of_training(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the metadata of a transformer says of its grid and its sampling."""
     try:
         return dict(json.loads(metadata.get("trained", "{}")))
     except ValueError:

@@ -16,6 +16,7 @@ from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS,
 from phonofilm.errors import PhonofilmError
 
 SPEECH, SOUND, SAMPLING, MODEL = "What is said", "Which parts of the film", "How to sample", "Which model, and where"
+CONTROL = "What is to happen when"
 PROVENANCE = "How it says that a model made it"
 SOUNDING_FORMATS = ".mp4 .webm .mkv (lossless) .mov .m4v .wav"
 FORMATS_HELP = f"{SOUNDING_FORMATS} .gif"
@@ -226,6 +227,36 @@ class StemOptions:
         names = [field.name for field in fields(self) if field.name not in ("speech", "given")]
         said = {name: getattr(self, name) for name in names}
         return {**said, "given_stems": given or None, "stems": None if self.stems is None else str(self.stems)}
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """What control modules can be told; see `expand_options`."""
+
+    hits: Annotated[
+        str | None,
+        _option(CONTROL, metavar="S[@X],…|FILE.mid", help="When something sounds, and how strongly: 0.5,1.25@0.8."),
+    ] = None
+    follow: Annotated[
+        str | None, _option(CONTROL, metavar="FILE", help="Be as loud over time as the sound of this file.")
+    ] = None
+    sync: Annotated[
+        str | None,
+        _option(CONTROL, choices=("on", "off"), help="Tell the sound moment by moment what is seen."),
+    ] = None
+    control_scale: Annotated[
+        float | None,
+        _option(CONTROL, metavar="X", help="How strongly control modules count; 1 is usual, 0 not at all."),
+    ] = None
+    adapter: Annotated[
+        list[str] | None,
+        _option(CONTROL, metavar="FILE", help="A control module that hears one of these; several add up."),
+    ] = None
+
+    def values(self) -> dict[str, Any]:
+        """Fields of a `RequestSpec`, those that were given."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"adapters": given.pop("adapter"), **given}
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
