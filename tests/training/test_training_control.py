@@ -127,8 +127,10 @@ def test_the_loudness_of_latents_is_that_of_the_sound() -> None:
     power = mel_power(log_mel(stereo[None], mel), mel)[0].numpy()
     found = power_signal(power, rate / mel.hop, bounds).flatten().numpy()
     true = loudness_signal(stereo.numpy(), rate, bounds).flatten().numpy()
-    assert np.corrcoef(found, true)[0, 1] > 0.95
-    assert abs(float(np.mean(found - true)) * 60) < 3  # dB
+    assert np.corrcoef(found, true)[0, 1] > 0.93  # steps are smeared by a window of 64 ms
+    assert abs(float(np.mean(found - true)) * 60) < 4  # dB
+    middles = [place + 6 for place in range(0, 96, 12)]
+    assert np.abs(found - true)[middles].max() * 60 < 2.5
 
 
 def test_what_does_not_fit_is_refused(base: Path, latents: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _ASKED = (
     "gain",
     "mix_as",
     "draft",
+    "sync",
+    "control_scale",
 )
 _SAMPLED = ("steps", "sampler", "guidance", "modality_guidance", "stg")
 """Where a request leaves these open, the model's own decide."""
@@ -38,6 +40,8 @@ def provenance_metadata(
     for name in _SAMPLED:
         if decided[name] is None:
             decided[name] = getattr(trained, name, None)
+    decided["hits"] = ",".join(f"{time:g}@{strength:g}" for time, strength in request.hits)
+    decided["follow"] = None if request.follow is None else "a sound that was given"
     decided["draft"] = "yes" if request.draft else None
     for name in ("only", "no"):
         decided[name] = ",".join(decided[name] or ())

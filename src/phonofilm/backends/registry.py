@@ -81,6 +81,7 @@ FAMILIES: Mapping[str, Family] = {
         extra="public",
         silent=True,
     ),
+    "mmaudio": Family("MMAudio", "mmaudio.backend:MMAudioBackend", frozenset({"mmaudio"}), extra="public"),
 }
 
 

@@ -39,7 +39,7 @@ def fetched(model: Published, home: Path | None = None) -> Path | None:
 
 
 def family(model: str | Path) -> str | None:
-    """Which public family a name, a folder or a single file is of: "ltx2", "wan", or None for models of our own.
+    """Which public family a name, a folder or a single file is of: "ltx2", "wan", "mmaudio", or None for our own.
 
     Raises:
         PhonofilmError: a published model that none of our backends runs.
@@ -48,6 +48,8 @@ def family(model: str | Path) -> str | None:
     if public is not None:
         return public.family
     index = Path(model) / "model_index.json"
+    if Path(model).name.startswith("mmaudio_") or any(Path(model).glob("mmaudio_*")):
+        return "mmaudio"
     if Path(model).suffix == ".safetensors":
         return "ltx2"
     if not index.is_file():

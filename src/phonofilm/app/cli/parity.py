@@ -28,7 +28,7 @@ def parity(
     Networks that Phonofilm has no port of are listed, and fail nothing.
     """
     from phonofilm.device import pick_device
-    from phonofilm.parity import ltx2
+    from phonofilm.parity import ltx2, mmaudio
     from phonofilm.parity.fixtures import check_folder, fixtures_of
     from phonofilm.parity.runners import RUNNERS
 
@@ -39,7 +39,7 @@ def parity(
         done = iter(range(total))
         reports = check_folder(
             folder,
-            {**RUNNERS, **ltx2.RUNNERS},
+            {**RUNNERS, **ltx2.RUNNERS, **mmaudio.RUNNERS},
             names=names,
             device=pick_device(device),
             progress=lambda name: report.progress(f"checking {name}", next(done, total), total),

@@ -57,8 +57,23 @@ class Clip:
             return torch.cat([self._see(frames[i : i + BATCH]) for i in range(0, len(frames), BATCH)])
 
     def _see(self, frames: np.ndarray) -> Tensor:
-        seen = self._network.vision_model(pixel_values=prepare_frames(frames, self.size)).pooler_output
-        return F.normalize(self._network.visual_projection(seen), dim=-1)
+        return self.unit_vectors(prepare_frames(frames, self.size))
+
+    def unit_vectors(self, pixels: Tensor) -> Tensor:
+        """Pictures as its network takes them, float32 [T, 3, S, S] -> float32 [T, D]."""
+        with torch.inference_mode():
+            seen = self._network.vision_model(pixel_values=pixels).pooler_output
+            return F.normalize(self._network.visual_projection(seen), dim=-1)
+
+    def states(self, prompt: str) -> Tensor:
+        """float32 [1, limit, D]: what it knows at each token after its last norm; zeros are read after the text."""
+        if self._words is None:
+            raise ValueError("this CLIP was loaded without its tokenizer")
+        ids, _ = self._words(prompt)
+        with torch.inference_mode():
+            padded = F.pad(ids, (0, self.limit - ids.shape[1]))
+            found: Tensor = self._network.text_model(input_ids=padded).last_hidden_state
+            return found
 
     def text(self, prompt: str) -> tuple[Tensor, int]:
         """float32 [D], and the tokens that did not fit and were left out before the closing one."""

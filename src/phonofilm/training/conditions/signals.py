@@ -116,8 +116,7 @@ def mel_power(mel: Tensor, config: MelConfig) -> Tensor:
     """Log-mel spectrograms [B, C, bins, frames] of the codec to the mean power [B, frames] that their sound has, about.
 
     Bands overlap so that they add up to the whole; a full-scale sine, which is 0 dB there, has a power of a half. A
-    frame's window ends where the frame ends, so that what it tells lies half a window earlier.
+    frame's window ends where the frame ends: what it tells is a frame late, against loudness measured on samples.
     """
     power = denormalise(mel, config).sum(2).mean(1) / 2
-    late = round(config.window / 2 / config.hop - 0.5)
-    return torch.cat([power[:, late:], power[:, -1:].expand(-1, min(late, power.shape[1]))], 1)[:, : power.shape[1]]
+    return torch.cat([power[:, 1:], power[:, -1:]], 1)
