@@ -78,6 +78,13 @@ def test_help_is_worth_reading(command):
         assert all(name in result.output for name in COMMANDS)
 
 
+@pytest.mark.parametrize("group", ["", "data", "study", "weights"])
+def test_a_group_explains_itself_by_h_and_by_its_name(group):
+    short, long = (CliRunner().invoke(app, [*group.split(), option]) for option in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert CliRunner().invoke(app, group.split()).output.strip() == long.output.strip()
+
+
 def test_nothing_asked_is_answered_with_help(capsys):
     code, out, _ = ran(capsys)
     assert code == 0

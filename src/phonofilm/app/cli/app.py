@@ -20,9 +20,8 @@ from phonofilm.app.cli.weights import models, weights
 
 app = CommandLine(
     name="phonofilm",
-    rich_markup_mode="rich",
+    no_args_is_help=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"

@@ -140,9 +140,6 @@ def score(
 
 data = CommandLine(
     name="data",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make a set for training out of films, and look after it.\n\n"
     "[dim]$[/] phonofilm data curate films/ -o data/\n"
     "[dim]$[/] phonofilm data review data/ --drop KEY\n"

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 study = CommandLine(
     name="study",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Ask people: blinded ratings of video with sound, and what they say in numbers.\n\n"
     "[dim]$[/] phonofilm study new ours/ theirs/ --reference real/ -o study/\n"
     "[dim]$[/] phonofilm study serve study/\n"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 weights = CommandLine(
     name="weights",
     help="Fetch the weights of public models, of the networks that judge clips, and of voices.",
-    rich_markup_mode="rich",
 )
 
 

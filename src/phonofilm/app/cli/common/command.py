@@ -16,7 +16,12 @@ from phonofilm.app.session import Session
 
 
 class CommandLine(typer.Typer):
-    """A group of commands, each of which takes --json and --debug besides its own options."""
+    """A group of commands, each of which takes --json and --debug besides its own options; -h explains
+    it, and so does the group alone."""
+
+    def __init__(self, **settings: Any) -> None:
+        usual = {"no_args_is_help": True, "rich_markup_mode": "rich"}
+        super().__init__(**usual | {"context_settings": {"help_option_names": ["-h", "--help"]}} | settings)
 
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
         """Register a function as a command; the function itself stays as it is."""
