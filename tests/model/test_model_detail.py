@@ -85,6 +85,22 @@ def test_no_chunk_sees_another():
         torch.testing.assert_close(made[:, :, own], standing_still(noisy[:, :, own], level[:, :, own]))
 
 
+def test_with_estimates_nothing_passes_from_chunk_to_chunk():
+    torch.manual_seed(0)
+    head = DetailHead(4, 3, 8, estimates=True).double()
+    noisy, coarse = torch.randn(2, 4, 9, 8, 8).double(), torch.randn(2, 7, 9, 8, 8).double()
+    level, chunks = torch.rand(2, 1, 9, 1, 1).double(), torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2])
+    moved = noisy.clone()
+    moved[:, :, 4] += 1
+    with torch.no_grad():
+        whole, other = head(noisy, coarse, level, chunks), head(moved, coarse, level, chunks)
+        own = slice(3, 7)
+        part = head(noisy[:, :, own], coarse[:, :, own], level[:, :, own])
+    changed = (whole - other).abs().amax((0, 1, 3, 4)) > 0
+    assert changed.tolist() == (chunks == 1).tolist()
+    torch.testing.assert_close(whole[:, :, own], part)
+
+
 def test_with_estimates_a_fresh_network_predicts_zero_and_learns_to_pass_on_what_has_no_noise(refined, draw):
     video, audio = replace(refined.video, estimates=True), replace(refined.audio, estimates=True)
     torch.manual_seed(0)

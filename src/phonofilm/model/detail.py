@@ -48,12 +48,12 @@ class DetailHead(nn.Module):
 
     A token of width D spans D dimensions of its patch at most. At high noise the estimate of what is clean needs
     fewer; at low noise the rest can be read off the noisy latents themselves, next to their neighbours. Each time
-    step is worked on by itself, so nothing here looks ahead.
+    step is worked on by itself, so nothing here looks ahead (with `estimates`, nothing beyond its chunk).
 
     With `estimates` the prediction is drawn, as far as each noise level and place has learnt to, towards two best
     linear estimates of what is clean: from the noisy latent itself (the skip of EDM, Karras et al., 2206.00364), and,
-    for what stands still, from the noisy latents of all time steps, whose noise averages out. That is for networks
-    that predict what is clean.
+    for what stands still, from the noisy latents of all time steps, whose noise averages out. The convolutions then see
+    the first of the two one time step before and after as well. That is for networks that predict what is clean.
 
     Args:
         channels: of the latents. features: further channels that the tokens predict for this head alone.
@@ -62,7 +62,7 @@ class DetailHead(nn.Module):
 
     def __init__(self, channels: int, features: int, width: int, estimates: bool = False) -> None:
         super().__init__()
-        seen = 4 if estimates else 2
+        seen = 6 if estimates else 2
         self.enter = nn.Conv2d(seen * channels + features, width, 3, padding=1)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.leave = nn.Conv2d(width, (3 if estimates else 1) * channels, 3, padding=1)
@@ -88,7 +88,8 @@ class DetailHead(nn.Module):
             return made + self._convolve(noisy.to(coarse.dtype), coarse)
         estimates = (alone(noisy, sigma), standing_still(noisy, sigma, chunks))
         towards = [estimate.to(coarse.dtype) - made for estimate in estimates]
-        added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards).chunk(3, 1)
+        beside = beside_in_time(towards[0] + made, made, chunks)
+        added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards, *beside).chunk(3, 1)
         trusts = self.trust(sigma, 1).to(coarse.dtype).chunk(2, 1)
         for gate, trust, way in zip(gates, trusts, towards, strict=True):
             added = added + (gate + trust) * way
@@ -141,6 +142,17 @@ def standing_still(noisy: Tensor, sigma: Tensor, chunks: Tensor | None = None) -
     weight = keep / (sigma.square() + MOVING * keep.square())
     found, precision = _summed(weight * noisy, chunks), _summed(weight * keep, chunks)
     return (found / (precision + 1 / (1 - MOVING))).expand_as(noisy)
+
+
+def beside_in_time(x: Tensor, minus: Tensor, chunks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """x [B, C, T, H, W] of the time step before and of the one after, `minus` that of each one itself.
+
+    Zero at both ends, and where the neighbour is of another chunk.
+    """
+    before, after = (x.roll(by, 2) - minus for by in (1, -1))
+    numbers = torch.zeros(x.shape[2], dtype=torch.int64, device=x.device) if chunks is None else chunks
+    same = (numbers[1:] == numbers[:-1]).to(x.dtype)
+    return before * F.pad(same, (1, 0))[:, None, None], after * F.pad(same, (0, 1))[:, None, None]
 
 
 def _summed(x: Tensor, chunks: Tensor | None) -> Tensor:
