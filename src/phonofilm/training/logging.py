@@ -64,6 +64,25 @@ class RunLog:
         print(line, file=self.terminal, flush=True)
 
 
+class NoLog:
+    """What the other processes of a run log: nothing."""
+
+    def __enter__(self) -> NoLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def validated(self, step: int) -> bool:
+        return True
+
+    def write(self, step: int, values: Mapping[str, float], *, prefix: str = "", line: str = "") -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
+
+
 def _json(values: Mapping[str, Any]) -> str:
     finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
     return json.dumps(finite, allow_nan=False) + "\n"

@@ -17,12 +17,14 @@ import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
 from phonofilm.config import portable, to_dict
-from phonofilm.device import pick_device
 from phonofilm.errors import Cancelled, PhonofilmError
 from phonofilm.training.learner import Learner, Progress, load_weights
-from phonofilm.training.logging import VALIDATION, RunLog
+from phonofilm.training.logging import VALIDATION, NoLog, RunLog
+from phonofilm.training.parallel.processes import Processes, joined
 from phonofilm.training.resume import Checkpoint
 from phonofilm.training.skipped import Skipped, named
+from phonofilm.training.spikes import Spikes
+from phonofilm.training.usage import Usage
 from phonofilm.training.tasks.base import Batch, Task, open_task
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -30,6 +32,8 @@ CHECKPOINT = "checkpoint.safetensors"
 
 def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = False) -> Path:
     """Train what a recipe says and return the path of the exported weights.
+
+    Started by torchrun, the processes share the batches of each step; see docs/training.md.
 
     Args:
         recipe: a TOML file (see `recipes/`).
@@ -46,35 +50,50 @@ def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = Fals
 def fit(task: Task, resume: bool = False) -> Path:
     """`train` for a task that is already made."""
     run = task.recipe.run
+    with joined(run.device, alone=run.placement == "copies") as processes:
+        processes.share(run.accumulate)
+        return _fit(task, resume, processes)
+
+
+def _fit(task: Task, resume: bool, processes: Processes) -> Path:
+    run = task.recipe.run
     if run.output.exists() and not run.output.is_dir():
         raise PhonofilmError(f"{run.output} is a file; name a folder as run.output")
     if run.threads:
         torch.set_num_threads(run.threads)
-    learner, progress, saved = _start(task, resume)
+    learner, progress, saved = _start(task, resume, processes)
     samples = run.output / "samples"
     samples.mkdir(parents=True, exist_ok=True)
-    with RunLog(run.output, progress.step) as log, _Interrupt() as interrupt, _Batches(task, progress.step) as batches:
-        skipped = Skipped(task, progress, log.say)
+    with (
+        RunLog(run.output, progress.step) if processes.first else NoLog() as log,
+        _Interrupt() as interrupt,
+        _Batches(task, progress.step, processes.share(run.accumulate)) as batches,
+    ):
+        skipped, spikes = Skipped(task, progress, log.say), Spikes(task.recipe.optim, progress, log.say)
+        usage = Usage(task, learner.device, processes.count)
         for line in saved.check(task) if saved else ():
             log.say(line)
-        if saved and saved.owes_validation(task) and not log.validated(progress.step):
+        if processes.latest(saved is not None and saved.owes_validation(task) and not log.validated(progress.step))[0]:
             _validate(learner, progress.step, samples, log)
         clock, since = time.monotonic() - progress.seconds, progress.step
         mark = time.monotonic()
         while progress.fraction(run) < 1:
             rates = learner.rates(progress)
-            metrics, norm = learner.step(progress, batches.take(learner.device))
+            metrics, norm = learner.step(progress, batches.take(learner.device), spikes.limit())
             skipped.step(norm, metrics["loss"])
+            if spikes.step(norm):
+                _rewind(learner, spikes)
             progress.step += 1
-            progress.seconds = time.monotonic() - clock
+            progress.seconds, asked = processes.latest(time.monotonic() - clock, interrupt.asked)
             last = progress.fraction(run) >= 1
             if last or _due(progress.step, run.log_every):
                 speed = (progress.step - since) * run.batch * run.accumulate / (time.monotonic() - mark)
                 since, mark = progress.step, time.monotonic()
-                _report(log, progress, run, {k: float(v) for k, v in metrics.items()}, norm, rates, speed)
-            if interrupt.asked or last or _due(progress.step, run.save_every):
+                means = processes.summed({k: float(v) for k, v in metrics.items()})
+                _report(log, progress, run, means, norm, rates, {"clips_per_second": speed, **usage.of(speed)})
+            if asked or last or _due(progress.step, run.save_every):
                 _save(learner, progress)
-            if interrupt.asked and not last:
+            if asked and not last:
                 raise Cancelled(f"stopped at step {progress.step}; the checkpoint is saved, go on with --resume")
             if last or _due(progress.step, run.validate_every):
                 _validate(learner, progress.step, samples, log)
@@ -84,21 +103,24 @@ def fit(task: Task, resume: bool = False) -> Path:
     return _export(learner, progress)
 
 
-def _start(task: Task, resume: bool) -> tuple[Learner, Progress, Checkpoint | None]:
+def _start(task: Task, resume: bool, processes: Processes) -> tuple[Learner, Progress, Checkpoint | None]:
     """A fresh learner, or the one the run's folder holds and the checkpoint it comes from."""
     run = task.recipe.run
     path = run.output / CHECKPOINT
-    if path.exists() and not resume:
+    found = bool(processes.latest(path.exists())[0])
+    if found and not path.exists():
+        raise PhonofilmError(f"process {processes.rank} does not see {path}: all need one folder for run.output")
+    if found and not resume:
         raise PhonofilmError(f"{run.output} already holds a run; go on with --resume, or choose another run.output")
-    device = pick_device(run.device, ("cuda", "cpu"))
+    device = processes.device(run.device)
     torch.manual_seed(run.seed)
     model = task.build()
-    saved = Checkpoint.read(path, type(task.recipe)) if path.exists() else None
+    saved = Checkpoint.read(path, type(task.recipe)) if found else None
     if saved is None and run.init is not None:
         load_weights(model, {**_untrained(model, task), **_begun(task, load_tensors(run.init)[0])}, str(run.init))
     elif saved is not None:
         saved.check(task)  # before its tensors are tried
-    learner = Learner(task, model, device)
+    learner = Learner(task, model, device, processes)
     run.output.mkdir(parents=True, exist_ok=True)
     if saved is None:
         return learner, Progress(), None
@@ -124,34 +146,54 @@ def _save(learner: Learner, progress: Progress) -> None:
         "progress": json.dumps(asdict(progress)),
         "recipe": json.dumps(_recipe(learner)),
     }
-    save_tensors(learner.run.output / CHECKPOINT, learner.tensors(), metadata)
+    tensors = learner.gathered()
+    if tensors is not None:
+        save_tensors(learner.run.output / CHECKPOINT, tensors, metadata)
+    learner.processes.wait()
+
+
+def _rewind(learner: Learner, spikes: Spikes) -> None:
+    """Weights, average and optimiser as the checkpoint has them; the run goes on with the batches that follow."""
+    path = learner.run.output / CHECKPOINT
+    if path.exists():
+        saved = Checkpoint.read(path, type(learner.task.recipe))
+        learner.load(saved.tensors)
+        spikes.rewound(saved.progress.step)
 
 
 @torch.no_grad()
-def _validate(learner: Learner, step: int, folder: Path, log: RunLog) -> None:
+def _validate(learner: Learner, step: int, folder: Path, log: RunLog | NoLog) -> None:
+    network = learner.averaged()
+    if network is None:
+        learner.processes.wait()
+        return
     with learner.autocast():
-        found = learner.task.validate(learner.average.module, step, folder)
+        found = learner.task.validate(network, step, folder)
     log.write(step, found, prefix=VALIDATION)
     wrong = [name for name, value in found.items() if not math.isfinite(value)]
     if wrong:
         faulty = learner.task.faulty(None)
         where = f": values are not finite in {named(faulty)}" if faulty else ", though the held-out clips are"
         log.say(f"note: {VALIDATION}{wrong[0]} is not finite{where}")
+    learner.processes.wait()
 
 
 @torch.no_grad()
 def _export(learner: Learner, progress: Progress) -> Path:
     """The averaged weights, finished and narrowed, with what they depend on in their metadata."""
     task, run = learner.task, learner.run
+    path, network = run.output / task.filename, learner.averaged()
+    if network is None:
+        learner.processes.wait()
+        return path
     with learner.autocast():
-        task.finish(learner.average.module)
+        task.finish(network)
     metadata = {
         "recipe": json.dumps(portable(_recipe(learner)), sort_keys=True),
         "step": str(progress.step),
         "torch": torch.__version__,
         **task.provenance(),
     }
-    path, network = run.output / task.filename, learner.average.module
     try:
         if (save := getattr(task, "save", None)) is not None:
             save(path, network, getattr(torch, run.export), metadata)
@@ -161,6 +203,7 @@ def _export(learner: Learner, progress: Progress) -> Path:
         if run.export == "float32" or not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
             raise
         raise PhonofilmError(f"{error}; export wider numbers: --resume --set run.export=float32") from error
+    learner.processes.wait()
     return path
 
 
@@ -176,16 +219,17 @@ def _due(step: int, every: int) -> bool:
 
 
 def _report(
-    log: RunLog,
+    log: RunLog | NoLog,
     progress: Progress,
     run: Any,
     metrics: dict[str, float],
     norm: float,
     rates: dict[str, float],
-    speed: float,
+    speeds: dict[str, float],
 ) -> None:
-    counts = {"skipped": progress.skipped, "clips_per_second": speed, "minutes": progress.seconds / 60}
+    counts = {"skipped": progress.skipped, **speeds, "minutes": progress.seconds / 60}
     values = {**metrics, "gradient": norm, **rates, **counts}
+    speed = speeds["clips_per_second"]
     scalars = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     left = (progress.seconds / max(progress.fraction(run), 1e-9) - progress.seconds) / 60
     log.write(
@@ -217,11 +261,15 @@ class _Interrupt:
 
 
 class _Batches:
-    """Batches in order from a step on, `prefetch` of them made ahead by threads."""
+    """Batches in order from a step on, `prefetch` of them made ahead by threads.
 
-    def __init__(self, task: Task, step: int) -> None:
-        self.task, self.count = task, task.recipe.run.accumulate
-        self._next = step * self.count
+    Args:
+        parts: which batches of each step are taken.
+    """
+
+    def __init__(self, task: Task, step: int, parts: range) -> None:
+        self.task, self.parts = task, parts
+        self._next = step * len(parts)
         self._pool = ThreadPoolExecutor(task.recipe.run.loaders) if task.recipe.run.prefetch else None
         self._ahead: list[Any] = []
 
@@ -232,17 +280,21 @@ class _Batches:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def take(self, device: torch.device) -> Iterator[Batch]:
-        """The batches of one optimiser step."""
-        for _ in range(self.count):
+    def take(self, device: torch.device) -> Iterator[tuple[int, Batch]]:
+        """The batches of one optimiser step, with their numbers among all of the step."""
+        for part in self.parts:
             batch = self._one()
-            yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+            yield part, {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
     def _one(self) -> Batch:
         if self._pool is None:
-            self._next += 1
-            return self.task.batch(self._next - 1)
+            return self.task.batch(self._number())
         while len(self._ahead) <= self.task.recipe.run.prefetch:
-            self._ahead.append(self._pool.submit(self.task.batch, self._next))
-            self._next += 1
+            self._ahead.append(self._pool.submit(self.task.batch, self._number()))
         return self._ahead.pop(0).result()
+
+    def _number(self) -> int:
+        """Number of the next batch among all of the run."""
+        step, place = divmod(self._next, len(self.parts))
+        self._next += 1
+        return step * self.task.recipe.run.accumulate + self.parts[place]

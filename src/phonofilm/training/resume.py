@@ -22,7 +22,7 @@ FREE = frozenset(
     f"run.{name}"
     for name in (
         *("output", "steps", "max_minutes", "device", "compile", "threads", "prefetch", "loaders", "init", "export"),
-        *("log_every", "save_every", "validate_every"),
+        *("log_every", "save_every", "validate_every", "placement", "offload", "recompute", "peak_tflops"),
     )
 )
 """Settings that training does not depend on once it has begun, for every task."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from phonofilm.precision import native_bfloat16
+from phonofilm.training.optim.shares import like, whole
 
 
 class Muon(torch.optim.Muon):
@@ -15,6 +16,9 @@ class Muon(torch.optim.Muon):
 
     torch orthogonalises in bfloat16 everywhere, one matrix at a time. On a CPU that emulates bfloat16 this costs
     twenty times what float32 does, and more than the rest of a small network's step.
+
+    A matrix that lies in shares in several processes is gathered, for its directions are those of the whole; each
+    process moves its share.
     """
 
     @torch.no_grad()
@@ -29,11 +33,11 @@ class Muon(torch.optim.Muon):
                     update = self._with_momentum(matrix, matrix.grad, group["momentum"], group["nesterov"])
                     updates.setdefault(tuple(matrix.shape), []).append((matrix, update))
             for shape, pairs in updates.items():
-                stacked = torch.stack([update for _, update in pairs])
+                stacked = torch.stack([whole(update) for _, update in pairs])
                 moves = orthogonalised(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 for (matrix, _), move in zip(pairs, moves, strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                    matrix.add_(move, alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+                    matrix.add_(like(move, matrix), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 
     def _with_momentum(self, matrix: Tensor, gradient: Tensor, momentum: float, nesterov: bool) -> Tensor:
         state = self.state[matrix]

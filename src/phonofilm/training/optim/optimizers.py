@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.muon import Muon
+from phonofilm.training.optim.shares import like, whole
 
 INSIDE_A_STACK = re.compile(r"(^|\.)\d+\.")
 
@@ -30,6 +31,8 @@ class OptimConfig:
             "cosine" falls from the end of the warm-up on.
         final: last learning rate as a fraction of the first.
         clip: largest norm of the whole gradient.
+        spike: a step whose gradient is longer than so many times the median of the last ones is not taken; four of
+            them in a row, and the run goes back to its checkpoint, and on with the batches that follow. 0: never.
         ema: decay of the averaged weights.
     """
 
@@ -43,12 +46,15 @@ class OptimConfig:
     cooldown: float = 0.3
     final: float = 0.02
     clip: float = 1.0
+    spike: float = 0.0
     ema: float = 0.999
 
     def __post_init__(self) -> None:
         for name in ("lr", "muon_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise PhonofilmError(f"optim.{name} = {getattr(self, name):g} is not possible; it is 0 or more")
+        if self.spike and not 1 < self.spike < math.inf:
+            raise PhonofilmError(f"optim.spike = {self.spike:g} is not possible; it is above 1, or 0 for never")
 
 
 def lr_scale(config: OptimConfig, step: int, fraction: float) -> float:
@@ -116,14 +122,14 @@ class Optimisers:
             self.matrices[f"{name}.{number}"] = nn.Parameter(matrix)
             self._sources.append((parameter, number))
 
-    def step(self, scale: float) -> float:
+    def step(self, scale: float, limit: float = math.inf) -> float:
         """Clip, move the weights at `scale` times their learning rates, forget the gradients.
 
         Returns:
-            the norm of the gradient before clipping; the weights stay as they are if it is not finite.
+            the norm of the gradient before clipping; the weights stay as they are if it is not finite, or above `limit`.
         """
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True))
-        if math.isfinite(norm):
+        norm = float(whole(nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)))
+        if math.isfinite(norm) and norm <= limit:
             for matrix, (parameter, number) in zip(self.matrices.values(), self._sources, strict=True):
                 gradient = parameter.grad if number is None or parameter.grad is None else parameter.grad[number]
                 matrix.grad = None if gradient is None else gradient.reshape(matrix.shape)
@@ -153,15 +159,15 @@ class Optimisers:
             state: dict[int, dict[str, Tensor]] = {}
             index = {name: i for i, name in enumerate(names)}
             held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-            shapes = {name: parameter.shape for name, parameter in zip(names, held, strict=True)}
+            known = dict(zip(names, held, strict=True))
             for name, value in tensors.items():
                 if name.startswith(f"{kind}."):
                     parameter, _, key = name[len(kind) + 1 :].rpartition(".")
                     if parameter not in index:
                         raise PhonofilmError(f"the checkpoint's optimiser knows {parameter}, this model does not")
-                    if value.ndim and value.shape != shapes[parameter]:
+                    if value.ndim and value.shape != known[parameter].shape:
                         raise PhonofilmError(f"the checkpoint's optimiser has {parameter} in another shape")
-                    state.setdefault(index[parameter], {})[key] = value
+                    state.setdefault(index[parameter], {})[key] = like(value, known[parameter]) if value.ndim else value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 

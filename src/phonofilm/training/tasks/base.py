@@ -43,7 +43,7 @@ class RunConfig:
         max_minutes: time limit; the learning rate then follows elapsed time. Only a run without it is
             the same bit for bit when it is resumed, because time is not.
         batch: clips per optimiser step and accumulation.
-        accumulate: batches whose gradients are added before a step.
+        accumulate: batches whose gradients are added before a step; several processes share them.
         precision: "fp32", "autocast" (bfloat16 where torch thinks it safe, float32 weights), or "auto": autocast
             on devices with bfloat16 in hardware, fp32 elsewhere.
         compile: whether to use torch.compile.
@@ -52,6 +52,11 @@ class RunConfig:
         log_every, save_every, validate_every: steps; 0 never.
         init: weights to start from.
         export: dtype of the exported weights.
+        placement: how the network lies in several processes: "copies", one in each, or "shares", of each parameter,
+            its average and its optimiser's state.
+        offload: whether shares wait in the memory of the CPU while they are not used.
+        recompute: whether blocks keep only what goes into them and are computed again for the gradient.
+        peak_tflops: what the device can do, for the share of it that is used (MFU); None for that of known GPUs.
     """
 
     output: Path
@@ -71,6 +76,10 @@ class RunConfig:
     validate_every: int = 500
     init: Path | None = None
     export: Literal["float32", "bfloat16", "float16"] = "float16"
+    placement: Literal["copies", "shares"] = "copies"
+    offload: bool = False
+    recompute: bool = False
+    peak_tflops: float | None = None
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "batch": 1, "accumulate": 1, "threads": 1, "loaders": 1}
@@ -81,6 +90,8 @@ class RunConfig:
                 raise PhonofilmError(f"run.{name} = {value} is not possible; it starts at {lowest}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise PhonofilmError(f"run.max_minutes = {self.max_minutes:g} is not possible; omit it for no limit")
+        if self.peak_tflops is not None and not 0 < self.peak_tflops < math.inf:
+            raise PhonofilmError(f"run.peak_tflops = {self.peak_tflops:g} is not possible; it is above 0")
 
 
 class Recipe(Protocol):
@@ -130,7 +141,9 @@ class Task(Protocol):
         """Replace what the loss calls by its torch.compile."""
 
     # A task whose file is not all of its network has `save(path, model, dtype, metadata)` too (see `tasks.lora`), and
-    # one that can begin with weights of another network `begin(tensors)` (see `tasks.generator`).
+    # one that can begin with weights of another network `begin(tensors)` (see `tasks.generator`). One of whose network
+    # a batch may leave out a part that another batch of the same step uses says `uses_all = False`: it cannot lie in
+    # shares.
     def provenance(self) -> dict[str, str]:
         """What the weights depend on besides the recipe: hashes of data and frozen parts."""
 

@@ -113,6 +113,7 @@ class DistillTask(GeneratorTask):
 
     Recipe = DistillRecipe
     free_at_resume = GeneratorTask.free_at_resume | {"distill.teacher_sampling"}
+    uses_all = False  # type: ignore[assignment]  # the generator's batches among the others leave out the jump
 
     def __init__(self, recipe: DistillRecipe) -> None:
         super().__init__(recipe)

@@ -110,6 +110,11 @@ class GeneratorTask:
         self.positions = self.grid.positions(tuple(range(self.stems)))
         self._check_alignment()
 
+    @property
+    def uses_all(self) -> bool:
+        """Whether all batches of a step use the same parts of the network; conditions are left out batch by batch."""
+        return not self.conditions
+
     def _network(self) -> tuple[type[nn.Module], Any]:
         return network_of(self.recipe)
 
@@ -151,7 +156,8 @@ class GeneratorTask:
         seed, noise = recipe.run.seed, recipe.noise
         dropped = draw_switches(noise.drop_text, len(rows), generator_for("text", seed, step))
         batch = self.read(rows, dropped.tolist())
-        draw = generator_for("view", seed, step)
+        # all batches of an optimiser step are seen alike, so that processes which share them do the same work
+        draw = generator_for("view", seed, step - step % recipe.run.accumulate)
         stems = draw_subset(noise.stems.absent, self.stems, draw)
         own = draw_own_text(noise.stems.own_text, dropped, self.stems, draw)
         chunked, lone = torch.rand(2, generator=draw).tolist()
