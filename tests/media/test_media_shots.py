@@ -58,7 +58,7 @@ def test_a_window_has_the_frames_that_are_first_shown_in_it(tmp_path, suffix):
     assert numbers(window.frames) == list(range(40, 70))
     assert window.fps == pytest.approx(24, rel=0.05)
     assert window.times[0] == pytest.approx(0, abs=1e-3)
-    assert read_window(path, start, start + 1, 48, whole=5).whole.shape == (5, 48, 64)
+    assert read_window(path, start, start + 1, 48, moving=5).moving.shape == (5, 2, 48, 64)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from ranks import in_processes, train_recipe, train_toy
-from tiny_latents import save_tiny_latents
 from training_toy import ToyTask
 
 from phonofilm.checkpoint import load_tensors
@@ -17,6 +16,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.training.loop import CHECKPOINT, fit
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.parallel.processes import Processes
+from tiny_latents import save_tiny_latents
 
 SIGKILL = -9
 TOY: dict[str, Any] = {"steps": 10, "batch": 4, "accumulate": 4, "optim": OptimConfig(warmup=3, muon="all")}

@@ -18,6 +18,9 @@ HOP = 0.01
 SILENT, FALL, SHORTEST = -70.0, 24.0, 0.08
 """dBFS of a gap in the sound, dB that it falls by at its start, and seconds that it lasts at least."""
 
+TAIL, DEEP = -80.0, 30.0
+"""dBFS of a tail that is cut off, and dB that it falls by within two steps: no tail fades so fast."""
+
 HEARD = -50.0
 """dBFS of sound whose end is noticed."""
 
@@ -44,8 +47,12 @@ class Dropouts:
     seconds: float
 
 
-def sound_dropouts(waveform: ArrayLike, sample_rate: int) -> Dropouts:
-    """Gaps and jumps of a waveform [N] or [C, N]."""
+def sound_dropouts(waveform: ArrayLike, sample_rate: int, tails: bool = False) -> Dropouts:
+    """Gaps and jumps of a waveform [N] or [C, N].
+
+    Args:
+        tails: count gaps that begin in the tail of a sound, too soft to be missed, as well.
+    """
     sound = channels(waveform, sample_rate)
     length = max(1, round(HOP * sample_rate))
     count = sound.shape[1] // length
@@ -56,12 +63,11 @@ def sound_dropouts(waveform: ArrayLike, sample_rate: int) -> Dropouts:
     gaps = []
     for first, last in _runs(level < SILENT):
         before = level[max(0, first - 2) : first]
-        if (
-            len(before)
-            and (last - first) * HOP >= SHORTEST
-            and before.max() >= level[first] + FALL
-            and before.max() > -50
-        ):
+        if not len(before) or (last - first) * HOP < SHORTEST:
+            continue
+        loud = before.max() > HEARD and before.max() >= level[first] + FALL
+        deep = tails and before.max() > TAIL and before.max() >= level[first : first + 2].min() + DEEP
+        if loud or deep:
             gaps.append((first * HOP, last * HOP))
     heard = np.maximum(level[2:], level[:-2]) > HEARD if count > 2 else np.zeros(0, bool)
     jumps = (np.flatnonzero((step > JUMP) & heard) + 1) * HOP

@@ -13,6 +13,7 @@ from phonofilm.data.encoder import Encoder
 from phonofilm.data.latents import write_latents
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.loop import fit
+from phonofilm.training.parallel.processes import joined
 from phonofilm.training.tasks.base import make_task
 from phonofilm.weights import EMBEDDED, locate, part_files
 
@@ -33,8 +34,17 @@ def finetune(recipe: str | Path, data: Path, overrides: Sequence[str] = (), resu
     values = read_toml(recipe, overrides)
     if values.get("kind") != "lora":
         raise PhonofilmError(f"{recipe} is no recipe of an adapter: its kind is {values.get('kind')!r}, not lora")
+    run = values.get("run", {})
+    with joined(str(run.get("device", "auto")), alone=run.get("placement") != "shares") as processes:
+        if processes.first:
+            _latents(data, values)
+        processes.wait()
+        return _finetune(recipe, _latents(data, values), values, resume)
+
+
+def _finetune(recipe: str | Path, latents: Path, values: dict[str, Any], resume: bool) -> Path:
     section = values.setdefault("data", {})
-    section["folder"] = str(_latents(data, values))
+    section["folder"] = str(latents)
     count = read_facts(Path(section["folder"])).get("count", 0)
     section.setdefault("held_out", max(1, round(HELD_OUT * count)))
     return fit(make_task(values, str(recipe)), resume=resume)

@@ -18,7 +18,7 @@ from phonofilm.training.optim.ema import EMA
 from phonofilm.training.optim.optimizers import Optimisers, lr_scale
 from phonofilm.training.optim.shares import spread, whole
 from phonofilm.training.parallel.placement import TaskLoss, as_copies, last_only, recomputed, shared_out
-from phonofilm.training.parallel.processes import Processes
+from phonofilm.training.parallel.processes import ALONE, Processes
 from phonofilm.training.tasks.base import Batch, RunConfig, Task, generator_for, mix
 
 
@@ -55,9 +55,7 @@ class Learner:
     autocast on a CPU (codec 1.07 against 1.04 s, generator 1.13 against 1.09 s a step), and is less safe.
     """
 
-    def __init__(
-        self, task: Task, model: nn.Module, device: torch.device, processes: Processes = Processes()
-    ) -> None:
+    def __init__(self, task: Task, model: nn.Module, device: torch.device, processes: Processes = ALONE) -> None:
         self.task, self.run, self.device, self.processes = task, task.recipe.run, device, processes
         self.init = self.run.init
         self.shared = processes.joined and self.run.placement == "shares"

@@ -24,8 +24,8 @@ from phonofilm.training.parallel.processes import Processes, joined
 from phonofilm.training.resume import Checkpoint
 from phonofilm.training.skipped import Skipped, named
 from phonofilm.training.spikes import Spikes
-from phonofilm.training.usage import Usage
 from phonofilm.training.tasks.base import Batch, Task, open_task
+from phonofilm.training.usage import Usage
 
 CHECKPOINT = "checkpoint.safetensors"
 

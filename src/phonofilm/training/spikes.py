@@ -19,7 +19,9 @@ MOST = 16
 
 
 class Spikes:
-    """Watches the length of each step's gradient; what it knows lies in the progress, so that a resumed run is the same.
+    """Watches the length of each step's gradient.
+
+    What it knows lies in the progress, so that a resumed run is the same.
 
     Args:
         say: prints a line.

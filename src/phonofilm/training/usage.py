@@ -15,7 +15,7 @@ class Usage:
     def __init__(self, task: Task, device: torch.device, processes: int) -> None:
         known = task.recipe.run.peak_tflops
         peak = known or (of_torch(device).tflops if device.type == "cuda" else None)
-        flops = flops_of_clip(task) if peak else None
+        flops = flops_of_clip(task, device) if peak else None
         self.flops, self.peak = flops, None if not peak else peak * 1e12 * processes
 
     def of(self, clips_per_second: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ import typer
 
 from phonofilm.app.cli.calibrate import calibrate
 from phonofilm.app.cli.common.command import CommandLine
-from phonofilm.app.cli.data import data, finetune, score, train, world
+from phonofilm.app.cli.data import data, finetune, plan_training, score, train, world
 from phonofilm.app.cli.evaluate import compare, evaluate
 from phonofilm.app.cli.generate import animate, extend, foley, generate, retake
 from phonofilm.app.cli.inspect import doctor, info, onsets, sheet, verify
@@ -30,7 +30,7 @@ for panel, commands in (
     (MAKE, (generate, foley, animate, extend, retake, soundtrack)),
     (LOOK, (sheet, info, verify, onsets, doctor, models)),
     (MEASURE, (evaluate, compare, parity, calibrate)),
-    (BUILD, (world, train, finetune, score)),
+    (BUILD, (world, train, plan_training, finetune, score)),
     (SERVE, (serve, worker)),
 ):
     for command in commands:

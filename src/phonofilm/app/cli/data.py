@@ -76,11 +76,12 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")] = False,
 ) -> None:
-    """Train what a recipe says, on one CPU or one GPU, and print where the weights are.
+    """Train what a recipe says, and print where the weights are; torchrun makes several processes share the work.
 
     [dim]$[/] phonofilm train recipes/nano.toml
     [dim]$[/] phonofilm train recipes/nano.toml --set run.device=cuda --set run.batch=64
     [dim]$[/] phonofilm train recipes/nano.toml --resume
+    [dim]$[/] torchrun --nproc-per-node 8 -m phonofilm train recipes/nano.toml --set run.accumulate=8
     """
     from phonofilm.training import train as run
 
@@ -88,6 +89,29 @@ def train(
         weights = run(recipe, settings or [], resume)
         report.set_fields(weights=str(weights))
         report.print_line(str(weights))
+
+
+def plan_training(
+    ctx: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="A recipe of a generator.")],
+    gpus: Annotated[str, typer.Option(metavar="NxNAME", help="On what, as 8xH100 or 2xcpu.")] = "1xH100",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as run.placement=shares.")
+    ] = None,
+    efficiency: Annotated[float, typer.Option(metavar="SHARE", help="Of the peak that is reached.")] = 0.4,
+) -> None:
+    """Say what training would take, without training: memory by part, and the time of a step.
+
+    [dim]$[/] phonofilm plan-training recipes/nano_128.toml --gpus 8xH100 --set run.accumulate=8
+    [dim]$[/] phonofilm plan-training recipes/lora.toml --gpus 4xH200 --set run.placement=shares --set run.accumulate=4
+    """
+    from phonofilm.training.planning.plan import plan_training as run
+
+    with Session.of(ctx).report("plan-training") as report, optional():
+        plan = run(recipe, gpus, settings or [], efficiency)
+        report.set_fields(memory=plan.memory, seconds=plan.seconds, total=plan.total, step=plan.step)
+        for line in plan.lines():
+            report.print_line(line)
 
 
 def finetune(

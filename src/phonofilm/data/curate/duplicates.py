@@ -11,11 +11,13 @@ from phonofilm.data.curate.common.step import Value
 from phonofilm.data.curate.steps.hashes import pictures_of, sound_of
 from phonofilm.signals.fingerprint import sound_distance
 
-NEAR = 0.14
-"""Share of a picture's 256 bits that differ at most in the same picture, coded again."""
+NEAR, ALONE = 0.25, 0.14
+"""Share of a picture's 256 bits that differ at most in the same picture, coded again and seen at other moments; and
+where there is no sound that agrees."""
 
-SOUND_NEAR = 0.28
-"""Share of a sound's bits that differ at most in the same sound, coded again; of two others half of them do."""
+SOUND_NEAR, TOGETHER = 0.34, 0.45
+"""Share of a sound's bits that differ at most in the same sound, coded again, of two others half of them do; and of the
+shares of both together."""
 
 COVER, OVERLAP = 0.5, 4
 """Share of the shorter shot's pictures that must lie on one another at one lag, and how many at least."""
@@ -92,9 +94,9 @@ def _same(later: str, other: str, one: np.ndarray, two: np.ndarray, own: Value, 
         return None
     heard, known = sound_of(own), sound_of(its)
     if len(heard) < 10 or len(known) < 10:  # silence on either side: the picture says it alone
-        return Same(other, picture, float("nan"))
+        return Same(other, picture, float("nan")) if picture <= ALONE else None
     sound = sound_distance(heard, known)
-    return Same(other, picture, sound) if sound <= SOUND_NEAR else None
+    return Same(other, picture, sound) if sound <= SOUND_NEAR and picture + sound <= TOGETHER else None
 
 
 def picture_distance(one: np.ndarray, two: np.ndarray) -> float:

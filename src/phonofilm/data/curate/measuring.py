@@ -78,7 +78,7 @@ def kept_shots(folder: Path, digest: str, longest: float) -> list[Shot] | None:
 
 
 def _made(longest: float) -> dict[str, Any]:
-    return {"version": shot_finding.VERSION, "longest": longest}
+    return {"version": shot_finding.VERSION, "by": shot_finding.made_by(), "longest": longest}
 
 
 def _find(task: ShotTask) -> list[Shot]:

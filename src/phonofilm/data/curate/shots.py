@@ -1,4 +1,5 @@
-"""Where one shot of a film ends and the next begins: hard cuts by PySceneDetect, dissolves and fades by our own."""
+"""Where one shot of a film ends and the next begins: by TransNet V2 where it is installed, else hard cuts by
+PySceneDetect and dissolves and fades by our own."""
 
 from __future__ import annotations
 
@@ -15,10 +16,16 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
 from phonofilm.media.resample import resize_frames
 from phonofilm.media.shots.scan import small_frames
+from phonofilm.perception.vision import transnet
 from phonofilm.signals.dissolves import dissolves
+from phonofilm.signals.faults.picture import runs
 
-VERSION = 2
+VERSION = 3
 """Raised whenever shots of a film would come out differently."""
+
+SURE, MEMBER, HARD = 0.5, 0.4, 2
+"""Chance from which on the network's change is one, that of a frame that belongs to it, and how many frames a hard cut
+takes at most."""
 
 SIDE, TINY = 72, 32
 """Pixels of the short side that cuts are looked for at, and of the height that dissolves are."""
@@ -43,11 +50,48 @@ def find_shots(path: Path, digest: str, longest: float = 20.0) -> list[Shot]:
     Raises:
         PhonofilmError: a film that cannot be read to its end, or the extra "curate" is not installed.
     """
+    if transnet.version() is not None:
+        return _by_network(path, digest, longest)
     times, end, cuts, tiny = _looked_through(path)
     fps = 1 / float(np.median(np.diff([float(time) for time in times]))) if len(times) > 1 else 25.0
     cuts = [cut for cut in cuts if stays(tiny, cut - 1, cut, round(AFTER * fps))]
     mixed = [(first, stop) for first, stop in dissolves(tiny, fps) if stays(tiny, first, stop, round(AFTER * fps))]
     return shots_between(digest, [*times, end], cuts, mixed, longest)
+
+
+def made_by() -> str:
+    """What finds shots here, by name and version: another one may find others."""
+    return f"transnet {transnet.version()}" if transnet.version() is not None else "scenedetect"
+
+
+def _by_network(path: Path, digest: str, longest: float) -> list[Shot]:
+    times: list[Fraction] = []
+    small: list[np.ndarray] = []
+    end = Fraction(0)
+    for time, until, picture in small_frames(path, SIDE):
+        times.append(time)
+        end = until
+        small.append(resize_frames(picture[None], transnet.SIZE, crop=False)[0])
+    cuts, mixed = changes_of(*transnet.shot_changes(np.stack(small)))
+    return shots_between(digest, [*times, end], cuts, mixed, longest)
+
+
+def changes_of(middle: np.ndarray, member: np.ndarray) -> tuple[list[int], list[tuple[int, int]]]:
+    """First frames after hard cuts, and gradual changes, of what `shot_changes` says [T].
+
+    A gradual change is the last frame that is all of the shot before, and the first that is all of the next.
+    """
+    cuts: list[int] = []
+    mixed: list[tuple[int, int]] = []
+    for first, stop in runs((member > MEMBER) | (middle > SURE)):
+        peak = first + int(middle[first:stop].argmax())
+        if middle[peak] <= SURE:
+            continue
+        if stop - first <= HARD:
+            cuts.append(peak + 1)
+        else:
+            mixed.append((max(first - 1, 0), min(stop, len(middle) - 1)))
+    return [cut for cut in cuts if cut < len(middle)], mixed
 
 
 def shots_between(

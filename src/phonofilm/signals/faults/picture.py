@@ -16,8 +16,10 @@ STILL = 0.0008
 """Mean change of luminance (0 … 1) between frames of a picture that stands still: less than a codec's own restlessness
 (FFmpeg's `freezedetect` has 0.001)."""
 
-ABRUPT = 0.003
-"""Mean change of luminance at an end of a stretch that is frozen, not at rest."""
+ABRUPT, BEGINS = 0.003, 4.0
+"""Mean change of luminance at an end of a stretch that is frozen, not at rest; and of a stretch with which the shot
+begins, how much greater the change at its end is than those that follow: what bursts out of rest goes on changing,
+and pictures that were held back are made up for at once."""
 
 MOVES, MUCH, WOVEN = 8, 0.0005, 0.75
 """Levels of 255 by which a pixel changes that moves, the share of such pixels in which combs can be seen, and how much
@@ -70,9 +72,15 @@ def _frozen_run(change: np.ndarray) -> tuple[int, int]:
     best = 0, 0
     for first, stop in runs(change < STILL):
         edges = [*change[max(0, first - 2) : first], *change[stop : stop + 2]]
-        if edges and max(edges) > ABRUPT and stop - first > best[1]:
+        if edges and max(edges) > ABRUPT and stop - first > best[1] and (first > 0 or _jumps(change, stop)):
             best = first, stop - first
     return best
+
+
+def _jumps(change: np.ndarray, at: int) -> bool:
+    """Whether a change is followed by such as are far smaller."""
+    after = change[at + 1 : at + 4]
+    return len(after) > 0 and float(change[at]) > BEGINS * float(after.mean())
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -81,16 +89,17 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True))
 
 
-def combed(rows: np.ndarray) -> float:
-    """Share of frames uint8 [T, H, W] in which rows of two moments are woven together, of those in which much moves.
+def combed(pairs: np.ndarray) -> float:
+    """Share of pairs of frames uint8 [T, 2, H, W], one after the other, of which the later one has rows of two moments
+    woven together, of those in which much moves.
 
     Where something moves, every other row of a woven frame is alike, and those between are not; in a whole frame
     neighbours are the most alike.
     """
-    if len(rows) < 2 or rows.shape[1] < 8:
+    if not len(pairs) or pairs.shape[2] < 8:
         return 0.0
     found = []
-    for before, now in pairwise(rows.astype(np.int16)):
+    for before, now in pairs.astype(np.int16):
         moves = (np.abs(now - before) > MOVES)[1:-1]
         if moves.mean() < MUCH:
             continue

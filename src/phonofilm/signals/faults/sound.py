@@ -22,7 +22,7 @@ CLICK, CLICK_LONG, CLICK_QUIET = 14.0, 0.0012, 5.0
 """A click: how far a second difference stands above its neighbourhood, seconds that it lasts at most, and how far what
 follows may stand above what was before."""
 
-DROP, FLOOR, WALL = 22.0, -75.0, 0.10
+DROP, FLOOR, WALL = 18.0, -75.0, 0.10
 """A wall in the spectrum: dB that it falls by, dB below the loudest band that lie above it at most, and share of the
 frequency within which it falls."""
 

@@ -126,7 +126,7 @@ class Optimisers:
         """Clip, move the weights at `scale` times their learning rates, forget the gradients.
 
         Returns:
-            the norm of the gradient before clipping; the weights stay as they are if it is not finite, or above `limit`.
+            the norm of the gradient before clipping; weights stay as they are if it is not finite or above `limit`.
         """
         norm = float(whole(nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)))
         if math.isfinite(norm) and norm <= limit:

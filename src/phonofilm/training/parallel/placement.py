@@ -1,7 +1,7 @@
 """One network in several processes: a copy in each, or a share in each, with the same losses either way.
 
-A copy: torch's DistributedDataParallel. A share: `fully_shard` for each block (FSDP2, Zhao et al., 2304.11277). Both are
-told of a module whose forward is the task's loss, for parts of it lie outside the network's own forward.
+A copy: torch's DistributedDataParallel. A share: `fully_shard` for each block (FSDP2, Zhao et al., 2304.11277). Both
+are told of a module whose forward is the task's loss, for parts of it lie outside the network's own forward.
 """
 
 from __future__ import annotations

@@ -85,6 +85,9 @@ class Processes:
         return torch.tensor(values, dtype=torch.float64, device=kind)
 
 
+ALONE = Processes()
+
+
 @contextmanager
 def joined(device: str, alone: bool = True) -> Iterator[Processes]:
     """This process's place among those that torchrun started; without torchrun it is the only one.
@@ -98,7 +101,7 @@ def joined(device: str, alone: bool = True) -> Iterator[Processes]:
     if distributed.is_initialized():
         yield Processes(distributed.get_rank(), distributed.get_world_size(), local, joined=True)
     elif count == 1 and (alone or "MASTER_ADDR" not in os.environ):
-        yield Processes()
+        yield ALONE
     else:
         kind = pick_device(device, ("cuda", "cpu")).type
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,18 +64,18 @@ def of_torch(device: torch.device) -> Device:
     return next((known for key, known in GPUS.items() if key in name), Device(name, 0, 0, 0, 0))
 
 
-def this_cpu(side: int = 1024, repeats: int = 4) -> Device:
+def this_cpu(side: int = 1024, repeats: int = 4, clock: Callable[[], float] = time.perf_counter) -> Device:
     """This CPU with the threads that torch has, by products of matrices and by a copy, the best of a few tries."""
     kind = torch.bfloat16 if native_bfloat16(torch.device("cpu")) else torch.float32
     a, b = torch.ones(side, side, dtype=kind), torch.ones(side, side, dtype=kind)
     large = torch.ones(2**24)
-    product = min(_seconds(lambda: a @ b) for _ in range(repeats))
-    copy = min(_seconds(large.clone) for _ in range(repeats))
+    product = min(_seconds(lambda: a @ b, clock) for _ in range(repeats))
+    copy = min(_seconds(large.clone, clock) for _ in range(repeats))
     rate = 2 * large.nbytes / copy
     return Device(CPU, 2 * side**3 / product / 1e12, 0, rate, rate / 4)
 
 
-def _seconds(run: object) -> float:
-    begin = time.perf_counter()
-    run()  # type: ignore[operator]
-    return time.perf_counter() - begin
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    begin = clock()
+    run()
+    return clock() - begin

@@ -20,6 +20,8 @@ from phonofilm.training.parallel.placement import blocks_of
 from phonofilm.training.tasks.base import Task, generator_for
 from phonofilm.types import Latents
 
+NOT_PLANNED = "the training of this kind of network cannot be planned: give a recipe of a generator"
+
 
 @dataclass(frozen=True)
 class StepCost:
@@ -57,14 +59,17 @@ class _Recorder(nn.Module):
         raise _Seen
 
 
-def step_cost(task: Task, device: torch.device = torch.device("cpu")) -> StepCost:
+def step_cost(task: Task, device: torch.device, precision: str | None = None) -> StepCost:
     """The cost of one batch of a generator's recipe, of `run.batch` clips with all streams there.
+
+    Args:
+        precision: another than the recipe's, see `RunConfig`.
 
     Raises:
         PhonofilmError: a recipe of something else.
     """
     inputs, options = _inputs(task)
-    precision = {"auto": None, "autocast": True, "fp32": False}[task.recipe.run.precision]
+    narrow = {"auto": None, "autocast": True, "fp32": False}[precision or task.recipe.run.precision]
     with torch.device("meta"):
         network = task.build()
     with ExitStack() as stack:
@@ -72,15 +77,15 @@ def step_cost(task: Task, device: torch.device = torch.device("cpu")) -> StepCos
         network.to_empty(device="cpu")
         meter = _Kept({parameter.untyped_storage()._cdata for parameter in network.parameters()})
         counter = stack.enter_context(_Operations())
-        with meter.watching(network), autocast(device, precision):
+        with meter.watching(network), autocast(device, narrow):
             network(*tree_map(_fake, inputs), **tree_map(_fake, options))
     return StepCost(counter.flops, meter.kept, sum(meter.blocks), max(meter.blocks, default=0), meter.between)
 
 
-def flops_of_clip(task: Task) -> float | None:
+def flops_of_clip(task: Task, device: torch.device) -> float | None:
     """Operations of training on one clip, forward and backward; None for what is no generator."""
     try:
-        return 3 * step_cost(task).flops / task.recipe.run.batch
+        return 3 * step_cost(task, device).flops / task.recipe.run.batch
     except PhonofilmError:
         return None
 
@@ -97,9 +102,11 @@ def _inputs(task: Task) -> tuple[tuple[Any, ...], dict[str, Any]]:
     except _Seen:
         pass
     except (AttributeError, IndexError, TypeError) as error:
-        raise PhonofilmError("only a generator's training can be planned: give a recipe of that kind") from error
+        raise PhonofilmError(
+            "the training of this kind of network cannot be planned: give a recipe of a generator"
+        ) from error
     if recorder.asked is None:
-        raise PhonofilmError("only a generator's training can be planned: give a recipe of that kind")
+        raise PhonofilmError(NOT_PLANNED)
     return recorder.asked
 
 

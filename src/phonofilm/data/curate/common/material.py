@@ -18,8 +18,8 @@ from phonofilm.signals.motion import luminance
 SIDE = 128
 """Pixels of the short side that steps see, if the film has as many."""
 
-WHOLE = 10
-"""Frames that steps see in their own size, from the middle of the shot."""
+MOVING = 10
+"""Pairs of frames that steps see in their own size, where the picture changes most."""
 
 
 class Material:
@@ -40,7 +40,7 @@ class Material:
         Raises:
             PhonofilmError: damage in the file.
         """
-        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, WHOLE)
+        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, MOVING)
 
     @property
     def fps(self) -> float:

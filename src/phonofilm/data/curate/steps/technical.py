@@ -15,7 +15,7 @@ from phonofilm.signals.faults.sound import sound_faults
 def _picture(material: Material, known: Mapping[str, Value]) -> Value:
     window = material.window
     found = asdict(picture_faults(material.images, material.fps))
-    return {**found, "combed": combed(window.whole), "fps": window.fps, "frames": len(window.frames)}
+    return {**found, "combed": combed(window.moving), "fps": window.fps, "frames": len(window.frames)}
 
 
 def _sound(material: Material, known: Mapping[str, Value]) -> Value:
@@ -24,7 +24,7 @@ def _sound(material: Material, known: Mapping[str, Value]) -> Value:
     if window.waveform is None or not material.heard:
         return {"track": window.waveform is not None, "heard": False, "lacks": lacks, "rate": window.sample_rate}
     found = asdict(sound_faults(window.waveform, window.sample_rate))
-    gaps = sound_dropouts(window.waveform, window.sample_rate).gaps
+    gaps = sound_dropouts(window.waveform, window.sample_rate, tails=True).gaps
     cutout = float((gaps[:, 1] - gaps[:, 0]).max(initial=0.0))
     channels = len(window.waveform)
     highest = found["cutoff"] / (window.sample_rate / 2)
@@ -34,5 +34,5 @@ def _sound(material: Material, known: Mapping[str, Value]) -> Value:
     }  # fmt: skip
 
 
-PICTURE = Step("picture", 1, _picture, packages=("av",))
-SOUND = Step("sound", 1, _sound, packages=("av",))
+PICTURE = Step("picture", 2, _picture, packages=("av",))
+SOUND = Step("sound", 2, _sound, packages=("av",))
