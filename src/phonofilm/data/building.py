@@ -36,6 +36,26 @@ def open_folder(folder: Path, facts: Mapping[str, Any]) -> None:
     write_bytes(folder / FACTS, json.dumps(wanted, indent=1).encode())
 
 
+def sets_of(source: object) -> dict[str, Any]:
+    """What says which curated sets clips are of, as facts of a store: licences by digest; nothing for other clips."""
+    sets = getattr(source, "sets", None)
+    return {"sets": {digest: list(licenses) for digest, licenses in sets.items()}} if sets else {}
+
+
+def sets_text(source: object) -> dict[str, str]:
+    """`sets_of` as the metadata of weights, by which `phonofilm data remove` finds who has seen a set."""
+    return {name: json.dumps(value, sort_keys=True) for name, value in sets_of(source).items()}
+
+
+def merged_sets(many: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """Sets of several stores as one."""
+    found: dict[str, set[str]] = {}
+    for sets in many:
+        for digest, licenses in sets.items():
+            found.setdefault(digest, set()).update(licenses)
+    return {digest: sorted(licenses) for digest, licenses in found.items()}
+
+
 def close_folder(folder: Path, prefix: str, count: int, size: int) -> None:
     """Put the shards' manifests together and write down how many clips there are."""
     parts = [_manifest(folder, prefix, number) for number, _ in shards(count, size)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from phonofilm import choices
-from phonofilm.data.building import read_rates
+from phonofilm.data.building import merged_sets, read_facts, read_rates
 from phonofilm.data.manifest import ClipRecord, read_manifest
 from phonofilm.data.shards import Shards
 from phonofilm.errors import PhonofilmError
@@ -88,6 +88,7 @@ class RawStore:
                 f"{folder} has {len(self.shards)} clips and {len(self.records)} lines in its manifest; write it again"
             )
         self.fps, self.sample_rate = read_rates(self.folder)
+        self.sets: dict[str, list[str]] = read_facts(self.folder).get("sets", {})
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -145,6 +146,7 @@ class JoinedStores:
         if len({(store.fps, store.sample_rate, store.shape()) for store in stores}) > 1:
             raise PhonofilmError("raw stores of different rates or sizes cannot be used together")
         self.ends = list(accumulate(len(store) for store in stores))
+        self.sets = merged_sets(store.sets for store in stores)
 
     def __len__(self) -> int:
         return self.ends[-1]

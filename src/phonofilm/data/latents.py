@@ -14,7 +14,17 @@ from torch.nn import functional as F
 
 from phonofilm.checkpoint import load_tensors, save_tensors
 from phonofilm.config import from_dict
-from phonofilm.data.building import Meter, batches, close_folder, missing, open_folder, read_facts, write_shard
+from phonofilm.data.building import (
+    Meter,
+    batches,
+    close_folder,
+    merged_sets,
+    missing,
+    open_folder,
+    read_facts,
+    sets_of,
+    write_shard,
+)
 from phonofilm.data.clips import STEMS, ClipSource, TrainingSource
 from phonofilm.data.encoder import Encoder
 from phonofilm.data.manifest import ClipRecord, read_manifest
@@ -56,7 +66,7 @@ def write_latents(
     }
     place = {"frames": grid.frames, "height": grid.height, "width": grid.width, "fps": str(grid.fps)}
     kinds = {"stems": list(STEMS)} if stems else {}
-    open_folder(folder, {**facts, **place, "geometry": asdict(grid.geometry), **kinds})
+    open_folder(folder, {**facts, **sets_of(source), **place, "geometry": asdict(grid.geometry), **kinds})
     todo = missing(folder, PREFIX, count, shard)
     meter = Meter(count, count - sum(len(rows) for _, rows in todo))
     for number, rows in todo:
@@ -98,6 +108,7 @@ class LatentStore:
             if differing := sorted(name for name in facts[0] | other if _differs(name, facts[0], other)):
                 raise PhonofilmError(f"the latents in {place} have another {differing[0]} than those in {folder}")
         self.facts = {**facts[0], "count": sum(int(part["count"]) for part in facts)}
+        self.sets = merged_sets(part.get("sets", {}) for part in facts)
         self.shards = Shards(folder, PREFIX, more)
         null = load_tensors(self.folder / NULL)[0]
         self.null_states = null["states"]
@@ -164,7 +175,7 @@ def _finished(folder: Path) -> dict[str, Any]:
 
 
 def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return name not in ("source", "count", "shard") and one.get(name) != other.get(name)
+    return name not in ("source", "sets", "count", "shard") and one.get(name) != other.get(name)
 
 
 def _padded(states: Sequence[Tensor]) -> Text:

@@ -41,6 +41,10 @@ class Mirrored:
         return Mirrored(store, tuple(row for row in range(skip, len(store)) if store.family(row) not in without))
 
     @property
+    def sets(self) -> dict[str, list[str]]:
+        return self.store.sets
+
+    @property
     def fps(self) -> Fraction | int:
         return self.store.fps
 

@@ -2,6 +2,7 @@
 
 python -m phonofilm.data.precompute raw --families bounce,strike -n 4000 -o data/raw
 python -m phonofilm.data.precompute film FILM.mp4 --seconds 6 --fps 25 --start 0 --stop 480 -o data/film
+python -m phonofilm.data.precompute set data/ --size 128 --seconds 2,4 --fps 24 --sample-rate 24000 -o data/raw
 python -m phonofilm.data.precompute latents --raw data/raw -o data/latents
 python -m phonofilm.data.precompute latents --raw data/raw --mirror --without strike --skip 48 -o data/mirrored
 python -m phonofilm.data.precompute latents --world bounce,strike -n 40000 --codecs weights/ -o data/latents
@@ -56,6 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     film.add_argument("--stop", type=float, metavar="SECONDS", help="where the last one ends at the latest")
     film.add_argument("--step", type=float, metavar="SECONDS", help="from one beginning to the next; default a clip")
     film.set_defaults(run=_film)
+    curated = commands.add_parser("set", help="a curated set as clips of equal shape, a store for each shape")
+    curated.add_argument("folder", type=Path, help="what phonofilm data curate wrote")
+    curated.add_argument("--seconds", default="4", metavar="S,S", help="lengths; the longest that fits is taken")
+    curated.add_argument("--size", type=int, default=128, help="side of a square of about as many pixels")
+    curated.add_argument("--fps", type=int, default=24, help="frames a second")
+    curated.add_argument("--sample-rate", type=int, default=24_000, help="of the sound, in Hz")
+    curated.add_argument("--split", default="train")
+    curated.add_argument("--shard", type=int, default=50, help="clips to a file")
+    curated.add_argument("--batch", type=int, default=8)
+    curated.add_argument("-o", "--output", type=Path, required=True)
+    curated.set_defaults(run=_set)
     latents = commands.add_parser("latents", help="encode clips with the codecs and the text encoder")
     source = latents.add_mutually_exclusive_group(required=True)
     source.add_argument("--raw", type=Path, help="a raw store")
@@ -111,6 +123,19 @@ def _raw(given: argparse.Namespace) -> None:
 def _film(given: argparse.Namespace) -> None:
     source = FilmSource.of(given.file, given.seconds, given.size, given.fps, given.start, given.stop, given.step)
     write_raw(source, _count(given.n, len(source)), given.output, batch=given.batch)
+
+
+def _set(given: argparse.Namespace) -> None:
+    from phonofilm.data.curated import curated_sources
+
+    try:
+        lengths = [float(length) for length in given.seconds.split(",")]
+    except ValueError as error:
+        raise PhonofilmError(f"--seconds {given.seconds}: write numbers, as 2,4") from error
+    if not all(0.1 <= length <= 600 for length in lengths) or not 32 <= given.size <= 4096 or given.fps < 1:
+        raise PhonofilmError("--seconds are from 0.1 to 600, --size from 32 to 4096, --fps from 1")
+    for source in curated_sources(given.folder, given.size, lengths, given.fps, given.sample_rate, given.split):
+        write_raw(source, len(source), given.output / source.bucket.name, shard=given.shard, batch=given.batch)
 
 
 def _latents(given: argparse.Namespace) -> None:

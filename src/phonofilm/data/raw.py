@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from phonofilm.data.building import Meter, Rows, batches, close_folder, missing, open_folder, write_shard
+from phonofilm.data.building import Meter, Rows, batches, close_folder, missing, open_folder, sets_of, write_shard
 from phonofilm.data.clips import STEMS, ClipSource
 from phonofilm.errors import PhonofilmError
 from phonofilm.workers import Workers
@@ -37,7 +37,7 @@ def write_raw(
         PhonofilmError: the folder holds a store of something else, or there was no time for a shard.
     """
     facts = {"kind": "raw", "source": source.digest(), "fps": str(source.fps), "sample_rate": source.sample_rate}
-    open_folder(folder, {**facts, "shard": shard, **({"stems": STEMS} if stems else {})})
+    open_folder(folder, {**facts, **sets_of(source), "shard": shard, **({"stems": STEMS} if stems else {})})
     jobs = [(source, folder, number, rows, batch, stems) for number, rows in missing(folder, PREFIX, count, shard)]
     meter = Meter(count, count - sum(len(rows) for _, _, _, rows, _, _ in jobs))
     if workers > 1:

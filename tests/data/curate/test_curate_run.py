@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from curate_films import RATE, film, voice
+from fuzz.damage import damaged
 from phonofilm import PhonofilmError
 from phonofilm.data.curate import measuring, pipeline
 from phonofilm.data.curate.common.records import Rights
@@ -188,14 +190,18 @@ def test_nothing_to_work_on_is_one_line(tmp_path):
         curate(job_of(tmp_path / "none", tmp_path / "data"), quiet)
 
 
+def command_of(films: Path, output: Path, workers: int = 0) -> list[str]:
+    command = [sys.executable, "-m", "phonofilm", "data", "curate", str(films), "-o", str(output)]
+    command += ["--workers", str(workers), "--origin", "made here", "--json"]
+    command += [part for step in COSTLY for part in ("--without", step)]
+    return command + [part for rule in KEEP for part in ("--rule", rule)]
+
+
 def test_killed_again_and_again_it_ends_with_the_same_bytes(films, made, tmp_path):
     """SIGKILL at moments that are spread over a run; what was kept stays, and the set comes out as without."""
     job, _, _ = made
     output = tmp_path / "data"
-    command = [sys.executable, "-m", "phonofilm", "data", "curate", str(films), "-o", str(output), "--workers", "0"]
-    command += ["--origin", "made here", "--json"]
-    command += [part for step in COSTLY for part in ("--without", step)]
-    command += [part for rule in KEEP for part in ("--rule", rule)]
+    command = command_of(films, output)
     kept: list[int] = []
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -210,3 +216,66 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(films, made, tmp_pat
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["counts"]["keep"] == 5
     assert digests(output) == digests(job.output)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_forty_times(films, made, tmp_path):
+    """SIGKILL of the driver at any moment, with processes of its own at work; nothing is lost and nothing is twice."""
+    job, _, _ = made
+    output, draw = tmp_path / "data", np.random.default_rng(3)
+    command, killed = command_of(films, output, workers=2), 0
+    for _ in range(200):
+        if killed == 40:
+            break
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(float(draw.uniform(0.5, 12)))
+        except subprocess.TimeoutExpired:
+            killed += 1
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        else:  # it had ended: begin again
+            shutil.rmtree(output)
+    assert killed == 40
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["counts"]["keep"] == 5
+    assert digests(output) == digests(job.output)
+    keys = [row["key"] for row in read_index(output / "index.parquet")]
+    assert len(keys) == len(set(keys)) == 5
+
+
+def with_damaged(folder: Path, output: Path, count: int) -> None:
+    """Each damaged film is listed with its reason or gives shots like any other, and the whole one is as without."""
+    whole = film(folder / "films" / "a.mp4", 31, 32, seconds=1.5)
+    alone = job_of(folder / "films", output / "alone")
+    write_set(alone, curate(alone, quiet), quiet)
+    for number in range(count):
+        content = damaged(whole.read_bytes(), np.random.default_rng([7, number]))
+        (folder / "films" / f"b-{number:03d}.mp4").write_bytes(content)
+    job = job_of(folder / "films", output / "all", workers=1)
+    funnel = curate(job, quiet)
+    write_set(job, funnel, quiet)
+    told = {Path(one.name.split(" at ")[0]).name for one in funnel.skipped if one.reason}
+    judged = {Path(one.source.name).name for one in funnel.verdicts}
+    identical = {path.name for path in (folder / "films").iterdir() if path.read_bytes() == whole.read_bytes()}
+    every = {path.name for path in (folder / "films").iterdir()}
+    assert told | judged | identical == every
+    assert len(told) > count // 4, "most damage is noticed"
+    rows = [
+        [row for row in read_index(place / "index.parquet") if row["source_name"].endswith("a.mp4")]
+        for place in (output / "alone", output / "all")
+    ]
+    own = [[{**row, "shard": "", "split": ""} for row in some] for some in rows]
+    assert own[0] == own[1]
+    assert len(own[0]) == 2
+
+
+def test_damaged_films_are_listed(tmp_path):
+    with_damaged(tmp_path / "in", tmp_path / "out", 12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_five_hundred_damaged_films(tmp_path):
+    with_damaged(tmp_path / "in", tmp_path / "out", 500)

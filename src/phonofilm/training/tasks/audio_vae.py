@@ -17,6 +17,7 @@ from phonofilm.codecs.common.mel import MelConfig, log_mel
 from phonofilm.codecs.vocoder import Vocoder, VocoderConfig
 from phonofilm.codecs.voice.loss import voice_loss
 from phonofilm.codecs.voice.voice import Voice
+from phonofilm.data.building import sets_text
 from phonofilm.data.clips import to_model_samples
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
@@ -100,7 +101,7 @@ class _SoundTask:
         return self.clips.faulty_of(step)
 
     def provenance(self) -> dict[str, str]:
-        return {"data": self.clips.source.digest()}
+        return {"data": self.clips.source.digest(), **sets_text(self.clips.source)}
 
     def _whole(self, batches: list[list[int]], model: nn.Module, multiple: int, head: int = 1) -> Iterator[Tensor]:
         """Whole waveforms, continued with silence to head + multiple·n mel frames (multiple 1: to whole frames)."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from phonofilm.config import from_dict, merged, to_dict
+from phonofilm.data.building import sets_text
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.moe.upcycle import upcycled
@@ -317,7 +318,8 @@ class GeneratorTask:
         model.compile()
 
     def provenance(self) -> dict[str, str]:
-        """Hashes of the latents and of what made them; "trained" says on which grid, and how to sample."""
+        """Hashes of the latents and of what made them; "trained" says on which grid, and how to sample, "sets" which
+        curated sets they are of and under which licences."""
         codecs = {name: self.store.facts[name] for name in ("video_vae", "audio_vae", "text")}
         trained = {
             "size": [self.grid.width, self.grid.height],
@@ -328,7 +330,7 @@ class GeneratorTask:
             **({"levels": list(levels)} if (levels := self.recipe.noise.levels) != (0.0, 1.0) else {}),
             **({"stems": list(self.store.stems)} if self.store.stems else {}),
         }
-        return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs}
+        return {"data": self.store.digest(), "trained": json.dumps(trained), **codecs, **sets_text(self.store)}
 
 
 def network_of(recipe: GeneratorRecipe) -> tuple[type[nn.Module], Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from phonofilm.control.onset.detect import peaks, to_detector_frames, to_strength
 from phonofilm.control.onset.network import RATE, Marks, OnsetConfig, OnsetNet
 from phonofilm.control.onset.score import Counts, agreement
+from phonofilm.data.building import sets_text
 from phonofilm.data.clips import JoinedStores, RawStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
@@ -175,7 +176,8 @@ class OnsetTask:
         model.compile()
 
     def provenance(self) -> dict[str, str]:
-        return {"data": "; ".join(f"{store.folder.name}: {store.digest()}" for store in self.stores)}
+        data = "; ".join(f"{store.folder.name}: {store.digest()}" for store in self.stores)
+        return {"data": data, **sets_text(self.source)}
 
 
 def _mean_over(values: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonofilm.data.building import merged_sets
 from phonofilm.data.clips import RawStore
 from phonofilm.errors import PhonofilmError
 from phonofilm.perception.audiovisual.syncnet import (
@@ -185,7 +187,8 @@ class SyncTask:
     def provenance(self) -> dict[str, str]:
         digests = {str(name): store.digest() for name, store in zip(self.recipe.data.train, self.stores, strict=True)}
         text = "; ".join(f"{Path(name).name}: {digest}" for name, digest in digests.items())
-        return {"data": text, "attribution": self.recipe.data.attribution}
+        seen = {"sets": json.dumps(sets, sort_keys=True)} if (sets := merged_sets(s.sets for s in self.stores)) else {}
+        return {"data": text, "attribution": self.recipe.data.attribution, **seen}
 
 
 def _near(logits: Tensor, offset: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from phonofilm.codecs.video_loss import VideoLossConfig, video_loss
 from phonofilm.codecs.video_vae import VideoVAE, VideoVAEConfig
+from phonofilm.data.building import sets_text
 from phonofilm.data.clips import to_model_frames
 from phonofilm.errors import PhonofilmError
 from phonofilm.training.optim.optimizers import OptimConfig
@@ -103,7 +104,7 @@ class VideoVAETask:
             setattr(model, name, torch.compile(getattr(model, name)))
 
     def provenance(self) -> dict[str, str]:
-        return {"data": self.clips.source.digest()}
+        return {"data": self.clips.source.digest(), **sets_text(self.clips.source)}
 
     def _whole(self, batches: list[list[int]], model: nn.Module) -> Iterator[Tensor]:
         device = next(model.parameters()).device
