@@ -101,7 +101,7 @@ class Learner:
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value.detach() / count
         norm = self.optimisers.step(self._scale(progress), limit)
         if (least := rebalance(self.model)) is not None:
-            total["least_used"] = torch.tensor(least)
+            total["least_used"] = torch.tensor(least / self.processes.count)  # each process says its part of a mean
         self.average.update(self.model, step)
         return total, norm
 

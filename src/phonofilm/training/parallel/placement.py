@@ -17,6 +17,7 @@ from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.model.moe.layer import RoutedExperts
 from phonofilm.training.tasks.base import Batch, Task
 
 Placement = Literal["copies", "shares"]
@@ -52,10 +53,12 @@ def shared_out(task: Task, modules: list[nn.Module], device: torch.device, offlo
 
     Raises:
         PhonofilmError: a task whose batches use different parts of its network, for a share that is used by one
-            process must be gathered by all.
+            process must be gathered by all; or routed experts, of which each batch uses others.
     """
     if not getattr(task, "uses_all", True):
         raise PhonofilmError('batches of this recipe use different parts of the network: set run.placement = "copies"')
+    if any(isinstance(part, RoutedExperts) for module in modules for part in module.modules()):
+        raise PhonofilmError('experts that tokens are routed to cannot lie in shares: set run.placement = "copies"')
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     settings: dict[str, Any] = {"mesh": mesh}
     if offload:
