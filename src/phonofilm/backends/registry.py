@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phonofilm.backends.base import Backend
+from phonofilm.control import foleycrafter
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import lacking, missing
 from phonofilm.types import Clip, Request
@@ -160,6 +161,7 @@ def _cascaded(model: str | Path, pair: tuple[str, str]) -> tuple[str, str]:
     Raises:
         PhonofilmError: the first one makes no silent film.
     """
+    _kind(pair[1])  # what nothing runs is refused before the first model is read
     if not FAMILIES[_kind(pair[0])].silent:
         raise PhonofilmError(f"{model}: {pair[0]} makes no silent film for another model to add sound to; wan2.2 does")
     return pair
@@ -167,6 +169,8 @@ def _cascaded(model: str | Path, pair: tuple[str, str]) -> tuple[str, str]:
 
 def _kind(model: str | Path) -> str:
     """The row of `FAMILIES` for a model."""
+    if str(model).lower() == "foleycrafter":
+        raise PhonofilmError(f"FoleyCrafter is not run: {foleycrafter.MODEL}")
     named = (kind for kind, found in FAMILIES.items() if str(model) in found.names)
     return next(named, None) or family(model) or "native"
 

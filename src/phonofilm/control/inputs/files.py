@@ -12,6 +12,7 @@ import torch
 
 from phonofilm.checkpoint import load_tensors, save_tensors
 from phonofilm.config import from_dict, parse_json, to_dict
+from phonofilm.control.foleycrafter import refuse_foleycrafter
 from phonofilm.control.inputs.attachment import Attachment
 from phonofilm.control.inputs.controlnet import TimeControlNet
 from phonofilm.control.inputs.semantic import SemanticAdapter
@@ -96,6 +97,7 @@ def load_control(path: str | Path, network: AVTransformer) -> tuple[Attachment, 
     Raises:
         PhonofilmError: a file that is missing, corrupt, no such module, or one for another network.
     """
+    refuse_foleycrafter(path)
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != FORMAT:
         raise PhonofilmError(f"{path} is no control module; phonofilm train recipes/control_hits.toml makes one")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phonofilm.checkpoint import load_module
+from phonofilm.control.foleycrafter import refuse_foleycrafter
 from phonofilm.control.onset.network import RATE, Marks, OnsetNet
 from phonofilm.errors import PhonofilmError
 
@@ -81,6 +82,7 @@ class Detector:
         Raises:
             PhonofilmError: weights that are missing, corrupt, or of another network.
         """
+        refuse_foleycrafter(path)
         return Detector(load_module(OnsetNet, path, device).requires_grad_(False))
 
     @torch.inference_mode()
