@@ -18,6 +18,7 @@ from phonofilm.app.jobs.spec import RequestSpec
 from phonofilm.backends.base import JobContext
 from phonofilm.media import probe, read_clip
 from phonofilm.media.metadata import COMPOSITE, TRAINED_ALGORITHMIC_MEDIA
+from phonofilm.provenance.kept.log import remember
 from phonofilm.provenance.verify import manifest, verify
 from phonofilm.types import Clip
 
@@ -147,8 +148,8 @@ def test_a_certificate_needs_its_key() -> None:
 def test_a_copy_is_known_by_its_looks_when_all_else_was_stripped(tmp_path: Path) -> None:
     made, copy, other = tmp_path / "made.mp4", tmp_path / "copy.webm", tmp_path / "other.mp4"
     picture = np.random.default_rng(3).integers(0, 255, (48, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    Clip(picture, Fraction(12)).save(tmp_path / "given.mkv")
-    run(job(task="foley", source=str(tmp_path / "given.mkv")), made)
+    Clip(picture, Fraction(12)).save(made)
+    remember(made, {"prompt": "a secret ball"}, ("picture",))
     read_clip(made).with_(metadata={}, prompt=None, events=()).save(copy)
     Clip(picture[::-1, :, ::-1], Fraction(12)).save(other)
     found = {layer.name: layer for layer in verify(copy)}
@@ -156,6 +157,15 @@ def test_a_copy_is_known_by_its_looks_when_all_else_was_stripped(tmp_path: Path)
     assert found["log"].verdict == "alike"
     assert found["log"].facts["recipe"]["prompt"] == "a secret ball"
     assert {layer.name: layer for layer in verify(other)}["log"].verdict == "none"
+
+
+def test_a_picture_that_was_given_is_not_looked_for_as_one_that_was_made(tmp_path: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 255, (48, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    given, made = tmp_path / "given.mkv", tmp_path / "made.mkv"
+    Clip(picture, Fraction(12)).save(given)
+    run(job(task="foley", source=str(given)), made)
+    assert {layer.name: layer for layer in verify(made)}["log"].verdict == "exact"
+    assert {layer.name: layer for layer in verify(given)}["log"].verdict == "none"
 
 
 def test_labels_for_people_are_seen_and_heard(tmp_path: Path) -> None:

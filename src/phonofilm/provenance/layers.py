@@ -95,11 +95,12 @@ class Marking:
             return
         sign(file, claim, self.identity, path)
 
-    def remember(self, path: Path, recipe: Mapping[str, Any], warn: Callable[[str], None]) -> None:
-        """Keep the fingerprint of a written file with its recipe; that it cannot be kept stops nothing."""
+    def remember(self, path: Path, recipe: Mapping[str, Any], made: Made, warn: Callable[[str], None]) -> None:
+        """Keep the fingerprint of what was made of a written file with its recipe; that it cannot be kept stops
+        nothing."""
         if not self.layers.log:
             return
         try:
-            remember(path, recipe)
+            remember(path, recipe, made.streams)
         except (PhonofilmError, OSError) as error:
             warn(f"{path.name} is not in the log of this installation: {error}")

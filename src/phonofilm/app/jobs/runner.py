@@ -85,7 +85,7 @@ def run(
     cues = cues_of(clip.events, clip.seconds) if subtitles and clip.waveform is not None else ()
     seal = marking.seal(clip.metadata, made, spec.files)
     stems = write_outputs(clip, path, output, cues, seal, job.check)
-    marking.remember(path, recipe(spec, clip.metadata), job.warn)
+    marking.remember(path, recipe(spec, clip.metadata), made, job.warn)
     written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
     written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}
     return facts(clip, path, request.seed) | {name: value for name, value in written.items() if value}
@@ -136,7 +136,7 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
         asked, kept = (job.progress, job.cancel, tape.add), (output.tracks, cues)
         made = foley_film(backend, film, path, request, *asked, *kept, treat, seal)
         stems = tape.write(made.sample_rate, made.metadata, seal(made.metadata))
-    marking.remember(path, recipe(spec, made.metadata), job.warn)
+    marking.remember(path, recipe(spec, made.metadata), SOUND_ALONE, job.warn)
     _tell(made.metadata, job)
     known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}
     if path.suffix.lower() != ".wav":

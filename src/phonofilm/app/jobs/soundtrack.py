@@ -135,7 +135,7 @@ def make_soundtrack(
         written = write_subtitles(cues, path, job) if spec.subtitles else None
         samples = len(sound)
     if made_any:
-        marking.remember(path, recipe(spec.making, metadata), job.warn)
+        marking.remember(path, recipe(spec.making, metadata), made_any, job.warn)
     for line in metadata.get("notices", "").splitlines():
         job.warn(line)
     facts = {"path": str(path), "seconds": round(float(film.seconds), 6), "samples": samples, "channels": 2}

@@ -6,6 +6,7 @@ Sound: 16 times a second, signs of differences between neighbouring bands and st
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from phonofilm.media import probe
 from phonofilm.media.film import Film
 from phonofilm.media.sound.reading import has_sound, sound_pieces
 
+STREAMS = ("sound", "picture")
 PICTURES, SIDE, LOW = 2, 32, 8
 """Pictures a second, their sides, and how many frequencies along each are used."""
 RATE, STEPS = 8000, 16
@@ -64,16 +66,21 @@ def is_match(shares: dict[str, float]) -> bool:
     return any(share >= 1 - ALIKE[name] for name, share in shares.items())
 
 
-def fingerprint(path: str | Path) -> Fingerprint:
+def fingerprint(path: str | Path, streams: Collection[str] = STREAMS) -> Fingerprint:
     """Of a file, read piece by piece.
+
+    Args:
+        streams: which are looked at; a long picture takes longest.
 
     Raises:
         PhonofilmError: a file that cannot be read, or with neither picture nor sound.
     """
-    picture, sound = _picture(Path(path)), np.zeros((0, len(EDGES) - 2), np.int8)
-    if has_sound(path):
+    picture, sound = np.zeros((0, LOW * LOW - 1), np.int8), np.zeros((0, len(EDGES) - 2), np.int8)
+    if "picture" in streams:
+        picture = _picture(Path(path))
+    if "sound" in streams and has_sound(path):
         sound = _sound(Path(path))
-    if not len(picture) and not len(sound):
+    if set(streams) == set(STREAMS) and not len(picture) and not len(sound):
         raise PhonofilmError(f"{path} has neither picture nor sound that a fingerprint could be taken of")
     return Fingerprint(picture, sound)
 

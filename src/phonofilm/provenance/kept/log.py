@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ class Remembered:
     shares: Mapping[str, float]
 
 
-def remember(path: Path, recipe: Mapping[str, Any]) -> None:
+def remember(path: Path, recipe: Mapping[str, Any], streams: Collection[str]) -> None:
     """Append a line for a written file.
+
+    Args:
+        streams: "sound" and "picture", as far as they were made: what was given is not known again by them.
 
     Raises:
         PhonofilmError: the file cannot be read again.
@@ -40,7 +43,7 @@ def remember(path: Path, recipe: Mapping[str, Any]) -> None:
     folder = home()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    line = {"made": when, "name": path.name, "sha256": file_sha256(path), **fingerprint(path).to_json()}
+    line = {"made": when, "name": path.name, "sha256": file_sha256(path), **fingerprint(path, streams).to_json()}
     # one short write in append mode: lines of two processes do not mix
     with (folder / NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"recipe": dict(recipe)}, ensure_ascii=False, default=str) + "\n")
