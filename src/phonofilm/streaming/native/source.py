@@ -106,7 +106,8 @@ class NativeSource:
         seconds = chunk or _trained_chunk(model)
         if seconds is None:
             raise PhonofilmError(
-                f"{Path(model).name} was not trained on chunks of time, as live film needs; choose another --model"
+                f"{Path(model).name} does not stream: it was not trained on chunks of time; choose another --model "
+                f"(fake shows flashes and beeps)"
             )
         kind = dtype or (torch.bfloat16 if native_bfloat16(place) else torch.float32)
         window = window or max(1, int(min(VISIBLE, trained.seconds) / seconds) - sinks)
