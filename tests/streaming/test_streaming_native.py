@@ -14,7 +14,7 @@ import torch
 from phonofilm.checkpoint import load_tensors, save_tensors
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import SAMPLERS, Denoiser, Given, Guided
-from phonofilm.streaming.native import NativeSource
+from phonofilm.streaming.native import NativeSource, open_native
 from phonofilm.types import Grid, Latents
 
 PROMPTS = ["a ball falls", "rain", "rain", "a man speaks"]
@@ -178,3 +178,19 @@ def test_a_thread_that_makes_the_next_chunk_changes_nothing(source, tiny_stems_m
     assert_same(ahead.next(kept[1][0], PROMPTS[2])[1], kept[2][1])
     with pytest.raises(PhonofilmError, match="empty"):
         ahead.next(other, "")
+
+
+def test_a_source_is_opened_as_commands_do(tiny_stems_model, monkeypatch):
+    """With a thread for what is made ahead where there are two cores, and in the model's own size alone."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("phonofilm.streaming.native.source._trained_chunk", lambda model: Fraction(1, 2))
+    try:
+        for count, ahead in ((1, False), (4, True)):
+            monkeypatch.setattr("phonofilm.streaming.native.source.cores", lambda count=count: count)
+            source = open_native(str(tiny_stems_model), "cpu", (128, 128))
+            assert (source.ahead is not None) == ahead
+        assert torch.get_num_threads() == 2
+        with pytest.raises(PhonofilmError, match="leave out --size"):
+            open_native(str(tiny_stems_model), "cpu", (64, 64))
+    finally:
+        torch.set_num_threads(before)

@@ -42,6 +42,7 @@ from phonofilm.streaming.native.state import NativeState, pack, unpack
 from phonofilm.streaming.source import LiveChunk, LiveFormat
 from phonofilm.types import Latents, Text
 from phonofilm.weights import locate
+from phonofilm.workers import cores
 
 REMEMBERED = 8
 """Prompts whose keys and values are kept."""
@@ -271,6 +272,21 @@ class NativeSource:
         for latents in state.latents:
             cache = self._written(told, state.options, cache, latents)
         return replace(state, cache=ChunkCache(layout, cache.chunks, state.cache.count))
+
+
+def open_native(model: str, device: str = "auto", size: tuple[int, int] | None = None) -> NativeSource:
+    """A source as commands open it: where there are cores enough, torch leaves one to what is made ahead.
+
+    Raises:
+        PhonofilmError: as `NativeSource.load`, or another size than that of the model.
+    """
+    count = cores()
+    source = NativeSource.load(model, device, overlap=count > 1)
+    if size not in (None, (own := source.parts.trained.size)):
+        raise PhonofilmError(f"{source.name} streams in {own[0]}x{own[1]}; leave out --size")
+    if source.device.type == "cpu" and count > 1:
+        torch.set_num_threads(max(1, count // 2))
+    return source
 
 
 def _trained_chunk(model: str | Path) -> Fraction | None:
