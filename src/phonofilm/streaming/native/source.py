@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,7 @@ class NativeSource:
     dtype: torch.dtype
     ahead: Ahead | None = None
     told: OrderedDict[tuple[str, LiveOptions], Told] = field(default_factory=OrderedDict, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     @staticmethod
     def load(
@@ -233,16 +235,19 @@ class NativeSource:
     def _told(self, prompt: str, options: LiveOptions) -> Told:
         """The prompt's keys and values, which no chunk changes."""
         key = (prompt, options)
-        if key not in self.told:
-            text, negative = (self.parts.text.encode([one]) for one in (prompt, options.negative))
-            network, student = self.parts.transformer, self.parts.trained.student
-            texts = text if student else texts_of(self._guidance(options), text, negative)[0]
-            cache = None if network.config.text_modulation else network.text_cache(texts)
-            self.told[key] = Told(text, negative, cache)
+        with self.lock:  # two threads may ask
+            if key not in self.told:
+                self.told[key] = self._read(prompt, options)
+            self.told.move_to_end(key)
             while len(self.told) > REMEMBERED:
                 self.told.popitem(last=False)
-        self.told.move_to_end(key)
-        return self.told[key]
+            return self.told[key]
+
+    def _read(self, prompt: str, options: LiveOptions) -> Told:
+        text, negative = (self.parts.text.encode([one]) for one in (prompt, options.negative))
+        network, student = self.parts.transformer, self.parts.trained.student
+        texts = text if student else texts_of(self._guidance(options), text, negative)[0]
+        return Told(text, negative, None if network.config.text_modulation else network.text_cache(texts))
 
     def _steered(self, told: Told, options: LiveOptions, cache: ChunkCache, past: ChunkPast) -> Denoise:
         """The denoiser of the chunk after a cache, with its prompt and its guidance."""
