@@ -65,7 +65,7 @@ class Controls:
         """What each is told of one window; one that is told nothing changes nothing."""
         for module, _ in self.modules.values():
             if hasattr(module, "scale"):
-                module.scale = 1.0 if request.control_scale is None else request.control_scale
+                module.scale = 1.0 if request.control_scale is None else request.control_scale  # type: ignore[assignment]
         if not self.modules or part.canvas.waveform is None:
             return {}
         bounds = part.grid.positions().audio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from phonofilm.codecs.mmaudio.mel_vae import MelVAE, MelVAEConfig, prepared
 from phonofilm.model.mmaudio.network import MMAudio, MMAudioConfig
 from phonofilm.model.mmaudio.sampling import sample
 from phonofilm.parity.fixtures import Fixture, Outputs, Runner
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def network(fixture: Fixture, device: torch.device) -> Outputs:
@@ -41,7 +44,7 @@ def vocoder(fixture: Fixture, device: torch.device) -> Outputs:
     return {"sound": ours(_drawn(fixture, "mel", device))}
 
 
-def _filled(module: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
+def _filled(module: Module, weights: Mapping[str, Tensor], device: torch.device) -> Module:
     module.double().load_state_dict(dict(weights))
     return module.to(device).eval()
 

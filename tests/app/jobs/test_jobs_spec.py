@@ -173,3 +173,41 @@ def test_a_data_url_that_is_no_picture_is_one_line():
     for url in ("data:image/png;base64,????", "data:image/png,abc", "data:image/png;base64,aGVsbG8="):
         with pytest.raises(PhonofilmError, match="image: the data URL"):
             RequestSpec.from_json({"prompt": "x", "image": url}).open()
+
+
+def test_hits_are_text_a_list_or_a_midi_file(tmp_path):
+    midi = tmp_path / "notes.mid"
+    # one track, a tick a millisecond (tempo 1 s, 1000 ticks): a note at .25 s, velocity 127, and one at 1.5 s
+    track = b"\x00\xff\x51\x03\x0f\x42\x40" + b"\x81\x7a\x90\x3c\x7f" + b"\x89\x62\x90\x3c\x40" + b"\x00\xff\x2f\x00"
+    head = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x03\xe8"
+    midi.write_bytes(head + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    for hits, wanted in (
+        ("0.5,0.25@0.8", ((0.25, 0.8), (0.5, 1.0))),
+        ([0.25, "0.5@0.5"], ((0.25, 1.0), (0.5, 0.5))),
+        (str(midi), ((0.25, 1.0),)),
+    ):
+        spec = RequestSpec.from_json({"prompt": "x", "seconds": 1, "hits": hits})
+        assert [*spec.outline().hits] == [pytest.approx(hit) for hit in wanted]
+        assert RequestSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+        assert spec.files == ((str(midi),) if hits == str(midi) else ())
+    longer = RequestSpec.from_json({"prompt": "x", "seconds": 2, "hits": str(midi)})
+    assert len(longer.outline().hits) == 2
+    midi.write_bytes(b"no MIDI")
+    with pytest.raises(PhonofilmError, match="is no MIDI file that can be read"):
+        longer.open()
+    again = RequestSpec.of(Request("x", hits=((0.1, 0.3), (2.0, 1.0))))
+    assert again.open().hits == ((0.1, 0.3), (2.0, 1.0))
+
+
+def test_what_is_followed_is_the_sound_of_a_file(tmp_path):
+    sound = tmp_path / "sound.wav"
+    write_clip(Clip(waveform=np.full((1, 800), 0.5, np.float32), sample_rate=8000), sound)
+    spec = RequestSpec.from_json({"prompt": "x", "follow": str(sound), "sync": "off", "control_scale": 2})
+    assert spec.open().follow.waveform.shape == (1, 800)
+    assert spec.sync is False
+    assert spec.control_scale == 2.0
+    assert spec.files == (str(sound),)
+    silent = tmp_path / "silent.mp4"
+    write_clip(Clip(np.zeros((4, 32, 32, 3), np.uint8), Fraction(12)), silent)
+    with pytest.raises(PhonofilmError, match="has no sound, so there is nothing to follow"):
+        RequestSpec.from_json({"prompt": "x", "follow": str(silent)}).open()

@@ -140,5 +140,6 @@ def _continued(source: Clip, made: np.ndarray, rate: int, span: tuple[float, flo
         stereo = mix(source.waveform, 2, source.layout)
         known = to_length(resample_audio(stereo, source.sample_rate, rate), made.shape[1])
     keep = np.ones(made.shape[1], bool)
-    keep[nearest(span[0] * rate) : nearest(span[1] * rate)] = False
+    start, end = (nearest(Fraction(moment) * rate) for moment in span)
+    keep[start:end] = False
     return crossfaded(known, made, keep, nearest(FADE_SECONDS * rate))

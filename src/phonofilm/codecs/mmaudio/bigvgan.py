@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,21 +38,21 @@ class BigVGANConfig:
     bounded: bool = True
 
     @staticmethod
-    def of(values: Mapping[str, object]) -> BigVGANConfig:
+    def of(values: Mapping[str, Any]) -> BigVGANConfig:
         """From a published config.json.
 
         Raises:
             PhonofilmError: a vocoder that is built otherwise.
         """
         try:
-            dilations = {tuple(one) for one in values["resblock_dilation_sizes"]}  # type: ignore[attr-defined]
+            dilations = {tuple(one) for one in values["resblock_dilation_sizes"]}
             known = (values["resblock"], values["activation"], values["snake_logscale"], len(dilations))
             if known != ("1", "snakebeta", True, 1):
                 raise PhonofilmError("this BigVGAN is built otherwise than those of MMAudio; take bigvgan_v2_44khz")
-            sizes = {name: tuple(values[theirs]) for name, theirs in _LISTS.items()}  # type: ignore[call-overload]
+            sizes: dict[str, Any] = {name: tuple(values[theirs]) for name, theirs in _LISTS.items()}
             return BigVGANConfig(
-                bands=int(values["num_mels"]),  # type: ignore[call-overload]
-                width=int(values["upsample_initial_channel"]),  # type: ignore[call-overload]
+                bands=int(values["num_mels"]),
+                width=int(values["upsample_initial_channel"]),
                 dilations=dilations.pop(),
                 bias=bool(values.get("use_bias_at_final", True)),
                 bounded=bool(values.get("use_tanh_at_final", True)),
@@ -136,8 +137,8 @@ class BigVGAN(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         x, count = self.conv_pre(mel), len(self.config.blocks)
-        for stage, (up,) in enumerate(self.ups):  # type: ignore[misc]
-            x = up(x)
+        for stage, up in enumerate(self.ups):
+            x = up[0](x)  # type: ignore[index]
             x = torch.stack([block(x) for block in self.resblocks[stage * count : (stage + 1) * count]]).mean(0)
         x = self.conv_post(self.activation_post(x))
         return torch.tanh(x) if self.config.bounded else x.clamp(-1, 1)

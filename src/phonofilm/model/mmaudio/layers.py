@@ -131,7 +131,8 @@ class StreamBlock(nn.Module):
         """Args: condition: [B, N or 1, D]."""
         shift, scale, *rest = self.adaLN_modulation(condition).chunk(2 if self.last else 6, -1)
         normed = modulated(F.layer_norm(x, x.shape[-1:]), shift, scale)
-        return Prepared(*self.attn(normed, rotation), tuple(rest))
+        query, key, value = self.attn(normed, rotation)
+        return Prepared(query, key, value, tuple(rest))
 
     def finish(self, x: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
         if self.last:
