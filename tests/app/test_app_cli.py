@@ -28,6 +28,7 @@ COMMANDS = [
     "models",
     "world",
     "train",
+    "plan-training",
     "finetune",
     "score",
 ]

@@ -70,3 +70,13 @@ def test_what_fades_or_was_silent_all_along_is_no_cut_out():
     assert not len(picture_dropouts(dark, FPS).gaps)
     empty = Dropouts(np.zeros((0, 2)), np.zeros(0), 0.0)
     assert lone_share(empty, empty) == shared_cuts(empty, empty) == 0
+
+
+def test_a_tail_that_is_cut_off_is_a_gap_where_tails_count():
+    times = np.arange(SECONDS * RATE) / RATE
+    fading = steady() * 10 ** (-30 * times / 20)  # 30 dB a second, from -20 dBFS
+    assert len(sound_dropouts(fading, RATE, tails=True).gaps) == 0, "a tail that fades by itself"
+    cut = fading.copy()
+    cut[:, round(1.5 * RATE) : 2 * RATE] = 0  # at -65 dBFS
+    assert len(sound_dropouts(cut, RATE).gaps) == 0
+    assert sound_dropouts(cut, RATE, tails=True).gaps[0, 0] == pytest.approx(1.5, abs=0.02)

@@ -163,3 +163,10 @@ def test_a_fingerprint_survives_noise_and_level_and_tells_others_apart():
     assert heard.all()
     assert sound_distance(first, again) < 0.15
     assert sound_distance(first, other) > 0.35
+
+
+def test_what_bursts_out_of_rest_is_not_frozen_and_what_was_held_back_is():
+    film = pictures(60, fine=6)
+    rest = np.repeat(film[:1], 30, axis=0)
+    assert picture_faults(np.concatenate([rest, film[1:31]]), 24).frozen == 0, "a shot that rests, and then moves"
+    assert picture_faults(np.concatenate([rest, film[30:]]), 24).frozen > 1, "made up for at once"

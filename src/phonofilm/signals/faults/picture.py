@@ -21,7 +21,7 @@ ABRUPT, BEGINS = 0.003, 4.0
 begins, how much greater the change at its end is than those that follow: what bursts out of rest goes on changing,
 and pictures that were held back are made up for at once."""
 
-MOVES, MUCH, WOVEN = 8, 0.0005, 0.75
+MOVES, MUCH, WOVEN = 8, 0.0005, 0.56
 """Levels of 255 by which a pixel changes that moves, the share of such pixels in which combs can be seen, and how much
 further a row is from its neighbours than they are from one another, if they are of another moment."""
 
@@ -70,7 +70,10 @@ def _frozen_run(change: np.ndarray) -> tuple[int, int]:
     What comes to rest does so little by little, and begins to move again as slowly.
     """
     best = 0, 0
-    for first, stop in runs(change < STILL):
+    still = change < STILL
+    # a codec that has seen the same picture a few times makes it better all at once
+    calm = np.pad(change < STILL / 4, 1)
+    for first, stop in runs(still | ((change < 2 * STILL) & calm[:-2] & calm[2:])):
         edges = [*change[max(0, first - 2) : first], *change[stop : stop + 2]]
         if edges and max(edges) > ABRUPT and stop - first > best[1] and (first > 0 or _jumps(change, stop)):
             best = first, stop - first
@@ -80,7 +83,7 @@ def _frozen_run(change: np.ndarray) -> tuple[int, int]:
 def _jumps(change: np.ndarray, at: int) -> bool:
     """Whether a change is followed by such as are far smaller."""
     after = change[at + 1 : at + 4]
-    return len(after) > 0 and float(change[at]) > BEGINS * float(after.mean())
+    return len(after) > 0 and float(change[at]) > BEGINS * float(after.max())
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
