@@ -15,7 +15,16 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("pymunk", "tensorboard", "peft"),
     "control": ("mido",),
     "study": ("fastapi", "uvicorn"),
-    "serve": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "fsspec", "python_multipart", "prometheus_client"),
+    "serve": (
+        "fastapi",
+        "uvicorn",
+        "sqlalchemy",
+        "alembic",
+        "fsspec",
+        "python_multipart",
+        "prometheus_client",
+        "wsproto",
+    ),
     "postgres": ("psycopg",),
     "public": ("diffusers", "accelerate", "peft", "tqdm"),
     "evaluation": (

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -276,6 +277,39 @@ def test_nothing_is_touched_before_there_is_something_to_write(tmp_path) -> None
     film.finish()
     film.output.close()
     assert (tmp_path / "film.mp4").read_bytes() == b"before"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_a_slow_reader_makes_the_source_wait() -> None:
+    import fcntl
+
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    source, begun = FakeSource(), []
+    make = source.next
+    source.next = lambda state, prompt: begun.append(state.index) or make(state, prompt)
+    content, waited = b"", []
+
+    def read() -> None:
+        nonlocal content
+        while part := os.read(reading, 2048):
+            content += part
+            if len(content) // 8192 > len(waited):
+                before = len(begun)
+                time.sleep(0.1)
+                waited.append(len(begun) - before)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with os.fdopen(writing, "wb", 0) as stream:
+        film = GrowingFilm(source.format, PipeOutput(stream), {})
+        run(source, source.begin("a", 0, {}), Control("a"), Keeper(source, film, 0), until=Fraction(8))
+        film.finish()
+    thread.join()
+    os.close(reading)
+    assert frames_of(content) == 192
+    assert len(waited) >= 3
+    assert max(waited[1:]) <= 3, "while nothing is read, no more is begun than what lies between"
 
 
 def test_a_closed_pipe_ends_the_film_in_one_line() -> None:

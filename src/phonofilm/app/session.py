@@ -125,6 +125,10 @@ class Report:
         for name, task in self._tasks.items():
             bar.update(task, visible=name in (stage, OVERALL))
 
+    def stage(self, stage: str) -> None:
+        """From now on time counts for this stage, of which nobody knows how long it takes."""
+        self._clock(stage)
+
     def warn(self, line: str) -> None:
         """One line that the user should read, once, and that stops nothing."""
         if line in self.notices:

@@ -23,7 +23,7 @@ class GrowingFilm:
     Args:
         keys: of the marks; none are put in without. given: stems, or "frames", that no model made.
         size: of the picture as it is written, where it is not the format's.
-        after: go on with a film.
+        after: go on with a film, in its file if it is the `same_file`, else in one that begins there.
     """
 
     def __init__(
@@ -35,18 +35,20 @@ class GrowingFilm:
         given: Sequence[str] = (),
         size: tuple[int, int] | None = None,
         after: Saved | None = None,
+        same_file: bool = True,
     ) -> None:
-        heard, written = (None, None) if after is None else (after.heard, after.written)
+        heard, written = (None, None) if after is None else (after.heard, after.written if same_file else None)
         self.format, self.output = format, output
         self.marks = LiveMarks(format, keys, given, heard)
         sides = size or (format.width, format.height)
         self.writer = FragmentWriter(sides, format.fps, format.sample_rate, format.channels, metadata, written)
         self.prompts: list[str] = [] if after is None else [after.prompt]
+        self.frames = 0 if after is None else after.frames
 
     @property
     def seconds(self) -> Fraction:
         """How long it is now."""
-        return self.writer.frames / self.format.fps
+        return self.frames / self.format.fps
 
     def add(self, frames: np.ndarray, stems: Mapping[str, np.ndarray], prompt: str) -> bytes:
         """Write a chunk; returns its piece of the file.
@@ -56,7 +58,8 @@ class GrowingFilm:
         """
         if prompt and prompt not in self.prompts:
             self.prompts.append(prompt)
-        marked = self.marks.frames(frames, self.writer.frames)
+        marked = self.marks.frames(frames, self.frames)
+        self.frames += len(frames)
         piece = self.writer.add(marked, self.marks.sound(stems))
         self.output.write(piece)
         return piece
@@ -103,7 +106,8 @@ class Keeper:
         if self._file is not None and not made.cut and self._film.writer.pieces:
             # of a chunk that was cut short the state before it counts: it is made again, whole, when the film goes on
             film = self._film
-            self._saved = Saved(made.after, made.chunk.prompt, self._seed, film.writer.resumption, film.marks.heard)
+            prompt, written, heard = made.chunk.prompt, film.writer.resumption, film.marks.heard
+            self._saved = Saved(made.after, prompt, self._seed, film.frames, written, heard)
         self._count += 1
         if self._count % self._every == 0:
             self.save()

@@ -8,11 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from phonofilm.provenance.watermark.given import CONTEXT, mark_piece
+from phonofilm.provenance.watermark.given import mark_piece
 from phonofilm.provenance.watermark.picture import mark_frames
 from phonofilm.streaming.source import LiveFormat
 from phonofilm.types import Clip, nearest
 
+PAST = 0.5
+"""Seconds before a piece that its mark is worked out with."""
 HELD = 0.05
 """Seconds of sound that are held back: a mark's windows reach so far."""
 
@@ -69,7 +71,7 @@ class LiveMarks:
         if self.keys and now is not None:
             now = mark_piece(clips[0], now, clips[2], self.keys, before.done, self.given)
         done = before.done + length - held - past
-        past = min(length - held, nearest(Fraction(CONTEXT) * rate)) if self.keys else 0
+        past = min(length - held, nearest(Fraction(PAST) * rate)) if self.keys else 0
         kept = slice(length - held - past, length)
         self.heard = Heard(done, past, {name: sound[:, kept].copy() for name, sound in whole.items()})
         return np.zeros((self.format.channels, 0), np.float32) if now is None else now.sound.waveform

@@ -25,13 +25,14 @@ class Saved:
     """All that is needed to go on.
 
     Attributes:
-        state: of the source. prompt: the last one. seed: with which the film began.
+        state: of the source. prompt: the last one. seed: with which the film began. frames: that it has.
         written: how far the file was encoded. heard: how far the sound was marked.
     """
 
     state: Any
     prompt: str
     seed: int
+    frames: int
     written: Resumption
     heard: Heard
 
@@ -50,7 +51,7 @@ def save_state(path: str | Path, source: LiveSource[Any], saved: Saved) -> None:
     arrays["written.recent"] = saved.written.recent
     counts = {name: getattr(saved.written, name) for name in ("frames", "samples", "sound_frames", "pieces")}
     told = {"model": dict(source.model), "format": source.format.to_json(), "source": facts, "written": counts}
-    told |= {"prompt": saved.prompt, "seed": saved.seed, "marked": saved.heard.done}
+    told |= {"prompt": saved.prompt, "seed": saved.seed, "frames": saved.frames, "marked": saved.heard.done}
     told["context"] = saved.heard.past
     held = {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
     save_tensors(path, held, {"kind": KIND, "facts": json.dumps(told)})
@@ -74,7 +75,7 @@ def load_state(path: str | Path, source: LiveSource[Any]) -> Saved:
         state = source.state_from(_of(arrays, "source."), told["source"])
         heard = Heard(told["marked"], told["context"], _of(arrays, "heard."))
         written = Resumption(**told["written"], recent=arrays["written.recent"])
-        return Saved(state, told["prompt"], told["seed"], written, heard)
+        return Saved(state, told["prompt"], told["seed"], told["frames"], written, heard)
     except (KeyError, TypeError, ValueError) as error:
         raise PhonofilmError(f"the state {path} is incomplete ({error}); begin a new film") from error
 

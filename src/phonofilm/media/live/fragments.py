@@ -27,7 +27,8 @@ PRIMING = 1024
 """Samples that the AAC encoder puts before the first one (FFmpeg's `initial_padding`), and those of its frames."""
 PREROLL = 3
 """Frames of sound before the first one that is missing, from which an encoder that begins anew does as the old one."""
-PICTURE = {**MP4.video_options, "tune": "zerolatency", "x264-params": "mbtree=0:keyint=infinite:scenecut=0"}
+PICTURE = {**MP4.video_options, "preset": "veryfast", "tune": "zerolatency"}
+PICTURE |= {"x264-params": "mbtree=0:keyint=infinite:scenecut=0"}
 KEPT = ("moof", "mdat")
 
 

@@ -7,13 +7,16 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from phonofilm.app.cli.common.command import complete, complete_model
 from phonofilm.choices import DEVICES, NETWORKS, OFFLOADS, PARTS, QUANTIZATIONS, SAMPLERS, STEMS
 from phonofilm.errors import PhonofilmError
+
+if TYPE_CHECKING:
+    from phonofilm.provenance.layers import Layers
 
 SPEECH, SOUND, SAMPLING, MODEL = "What is said", "Which parts of the film", "How to sample", "Which model, and where"
 CONTROL = "What is to happen when"
@@ -62,14 +65,35 @@ Subtitles = Annotated[
 ]
 
 
+Seed = Annotated[int, _option(SAMPLING, metavar="N", help="The same seed on the same machine gives the same film.")]
+Model = Annotated[
+    str,
+    _option(
+        MODEL,
+        metavar="NAME|DIR",
+        completion=complete_model,
+        help="A model by name (see phonofilm models) or its folder.",
+    ),
+]
+Device = Annotated[str, _option(MODEL, choices=DEVICES, help="Where to compute.")]
+Sign = Annotated[bool, _option(PROVENANCE, "--sign/--no-sign", help="A signed manifest (C2PA).")]
+Watermark = Annotated[
+    bool, _option(PROVENANCE, "--watermark/--no-watermark", help="Marks in sound and picture that only programs find.")
+]
+Log = Annotated[bool, _option(PROVENANCE, "--log/--no-log", help="Keep a fingerprint and the recipe on this machine.")]
+PublishPrompt = Annotated[bool, _option(PROVENANCE, "--publish-prompt", help="Put the prompt into the manifest.")]
+Certificate = Annotated[
+    str | None,
+    _option(PROVENANCE, metavar="PEM", help="Sign with this certificate, not with the installation's own."),
+]
+Key = Annotated[str | None, _option(PROVENANCE, metavar="PEM", help="The key of it.")]
+
+
 @dataclass(frozen=True)
 class GenerationOptions:
     """What every command that makes film can be told about how; see `expand_options`."""
 
-    seed: Annotated[
-        int,
-        _option(SAMPLING, metavar="N", help="The same seed on the same machine gives the same film."),
-    ] = 0
+    seed: Seed = 0
     steps: Annotated[
         int | None,
         _option(SAMPLING, metavar="N", help="Steps of the sampler: more is finer and slower."),
@@ -107,23 +131,12 @@ class GenerationOptions:
         bool,
         _option(SAMPLING, "--upsample", help="LTX-2: make half the size first, then enlarge and refine it."),
     ] = False
-    model: Annotated[
-        str,
-        _option(
-            MODEL,
-            metavar="NAME|DIR",
-            completion=complete_model,
-            help="A model by name (see phonofilm models) or its folder.",
-        ),
-    ] = "nano"
+    model: Model = "nano"
     components: Annotated[
         str | None,
         _option(MODEL, metavar="NAME|DIR", help="For a single file of LTX-2: the model that has its other components."),
     ] = None
-    device: Annotated[
-        str,
-        _option(MODEL, choices=DEVICES, help="Where to compute."),
-    ] = "auto"
+    device: Device = "auto"
     lora: Annotated[
         list[str] | None,
         _option(MODEL, metavar="FILE[:X]", help="A LoRA (adapter) for the model, X strong; several are added."),
@@ -140,26 +153,16 @@ class GenerationOptions:
         str | None,
         _option(MODEL, choices=NETWORKS, help="Which code runs a public model's transformer."),
     ] = None
-    sign: Annotated[bool, _option(PROVENANCE, "--sign/--no-sign", help="A signed manifest (C2PA).")] = True
-    watermark: Annotated[
-        bool,
-        _option(PROVENANCE, "--watermark/--no-watermark", help="Marks in sound and picture that only programs find."),
-    ] = True
-    log: Annotated[
-        bool, _option(PROVENANCE, "--log/--no-log", help="Keep a fingerprint and the recipe on this machine.")
-    ] = True
+    sign: Sign = True
+    watermark: Watermark = True
+    log: Log = True
     label: Annotated[bool, _option(PROVENANCE, "--label", help="Write AI into the picture that is made.")] = False
     notice: Annotated[
         bool, _option(PROVENANCE, "--notice", help="Say it at the beginning of the sound that is made.")
     ] = False
-    publish_prompt: Annotated[
-        bool, _option(PROVENANCE, "--publish-prompt", help="Put the prompt into the manifest.")
-    ] = False
-    c2pa_cert: Annotated[
-        str | None,
-        _option(PROVENANCE, metavar="PEM", help="Sign with this certificate, not with the installation's own."),
-    ] = None
-    c2pa_key: Annotated[str | None, _option(PROVENANCE, metavar="PEM", help="The key of it.")] = None
+    publish_prompt: PublishPrompt = False
+    c2pa_cert: Certificate = None
+    c2pa_key: Key = None
     dry_run: Annotated[
         bool,
         _option(MODEL, "--dry-run", help="Say what a public model would take here, and load nothing."),
@@ -169,6 +172,34 @@ class GenerationOptions:
         """Fields of a `RequestSpec`, those that were given."""
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "dry_run"}
         return {"loras": given.pop("lora"), **given}
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What the commands that make film as it is watched can be told about how; see `expand_options`."""
+
+    seed: Seed = 0
+    model: Model = "nano"
+    device: Device = "auto"
+    sign: Sign = True
+    watermark: Watermark = True
+    log: Log = True
+    publish_prompt: PublishPrompt = False
+    c2pa_cert: Certificate = None
+    c2pa_key: Key = None
+
+    @property
+    def layers(self) -> Layers:
+        """The layers of provenance.
+
+        Raises:
+            PhonofilmError: a certificate without its key, or the other way round.
+        """
+        from phonofilm.provenance.layers import Layers
+
+        if (self.c2pa_cert is None) != (self.c2pa_key is None):
+            raise PhonofilmError("a certificate to sign with needs its key, and a key its certificate; give both")
+        return Layers(self.sign, self.watermark, self.log, self.publish_prompt, self.c2pa_cert, self.c2pa_key)
 
 
 @dataclass(frozen=True)

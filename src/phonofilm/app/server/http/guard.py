@@ -68,6 +68,9 @@ class Guard:
         self._pace = Buckets(pace, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -98,13 +101,23 @@ class Guard:
             route = scope.get("route")
             self._metrics.request(scope["method"], getattr(route, "path", "other"), status, self._clock() - began)
 
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket, which browsers open to any host for any page: it is refused before it is one."""
+        try:
+            self._admit(scope | {"method": "WEBSOCKET"}, headers_of(scope))
+        except RefusedError as refusal:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)})
+            return
+        await self._app(scope, receive, send)
+
     def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         if wait := self._pace.take(address_key(scope["client"][0] if scope.get("client") else None)):
             raise RefusedError(429, "too many requests; wait a little", {"Retry-After": str(math.ceil(wait))})
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise RefusedError(403, "this server is not called by that name; see --name", code="host")
-        if scope["method"] in UNSAFE and "origin" in headers and not _same(headers["origin"], host):
+        if scope["method"] in (*UNSAFE, "WEBSOCKET") and "origin" in headers and not _same(headers["origin"], host):
             raise RefusedError(403, "another page may not ask this server", code="origin")
         navigates = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in ("GET", "HEAD")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not navigates:

@@ -119,7 +119,7 @@ def serve(settings: Settings, address: Address, workers: int, on_start: Callable
         ssl_certfile=None if address.certificate is None else str(address.certificate),
         ssl_keyfile=None if address.key is None else str(address.key),
     )
-    with _listening(address) as listener:
+    with listening_socket(address) as listener:
         _run(config, listener, settings, parts, workers, lambda: on_start(_url(address, listener)))
 
 
@@ -143,7 +143,12 @@ def check_safe(settings: Settings, address: Address) -> None:
         raise PhonofilmError("others can reach this address, so keys are needed: phonofilm keys new NAME makes one")
 
 
-def _listening(address: Address) -> socket.socket:
+def listening_socket(address: Address) -> socket.socket:
+    """A socket that is bound to an address.
+
+    Raises:
+        PhonofilmError: it is taken, or none of this machine.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

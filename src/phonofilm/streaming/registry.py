@@ -1,0 +1,55 @@
+"""Live sources by the names of their models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, Literal
+
+from phonofilm.errors import PhonofilmError
+from phonofilm.streaming.fake import FORMAT, FakeFollower, FakeSource
+from phonofilm.streaming.source import LiveFollower, LiveFormat, LiveSource
+
+SOURCES: dict[str, str] = {}
+"""Kinds of models that stream, and "module:function" under this room that opens one: f(model, device, size)."""
+FAKE = "fake"
+
+
+def open_source(model: str = "nano", device: str = "auto", size: tuple[int, int] | None = None) -> LiveSource[Any]:
+    """A source that is ready to begin.
+
+    Raises:
+        PhonofilmError: a model that does not stream, or not in this size.
+    """
+    if model == FAKE:
+        return FakeSource(_fake_format(size))
+    if opener := SOURCES.get("native"):
+        module, name = opener.split(":")
+        source: LiveSource[Any] = getattr(import_module(f"phonofilm.streaming.{module}"), name)(model, device, size)
+        return source
+    raise PhonofilmError(
+        f"{model} does not stream: it makes whole clips, and no causal model ships yet; --model fake shows flashes and "
+        "beeps"
+    )
+
+
+def open_follower(
+    model: str, takes: Literal["frames", "sound"], device: str = "auto", size: tuple[int, int] | None = None
+) -> LiveFollower[Any]:
+    """A model that makes sound for frames, or a picture for sound, as they come.
+
+    Raises:
+        PhonofilmError: a model that does not.
+    """
+    if model == FAKE:
+        return FakeFollower(takes, _fake_format(size))
+    what = "sound for frames" if takes == "frames" else "a picture for sound"
+    raise PhonofilmError(f"{model} does not make {what} as they come, only for whole clips; leave out --live")
+
+
+def _fake_format(size: tuple[int, int] | None) -> LiveFormat:
+    if size is None:
+        return FORMAT
+    if not all(16 <= side <= 4096 for side in size):
+        raise PhonofilmError(f"a size of {size[0]}x{size[1]} is not possible; choose 16 to 4096 for each side")
+    return replace(FORMAT, width=size[0], height=size[1])

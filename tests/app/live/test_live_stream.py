@@ -1,0 +1,212 @@
+"""`phonofilm stream`, as somebody uses it: to files, to pipes, interrupted, killed and gone on with."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from phonofilm.app.cli.main import main
+from phonofilm.app.live.lines import listening, obey
+from phonofilm.media import read_clip, read_metadata
+from phonofilm.provenance.verify import verify
+from phonofilm.streaming.control import Control
+
+STREAM = ["stream", "a red ball", "--model", "fake"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ran(capsys, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def started(*arguments: str, **settings) -> subprocess.Popen:
+    command = [sys.executable, "-m", "phonofilm", *STREAM, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+
+
+def until(test, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def frames_of(content: bytes) -> int:
+    count = 0
+    with av.open(io.BytesIO(content)) as film:
+        try:
+            for _ in film.decode(video=0):
+                count += 1
+        except av.error.FFmpegError:  # the piece that was being written
+            pass
+    return count
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def test_a_film_of_a_length_is_signed_and_marked(capsys, folder) -> None:
+    code, out, err = ran(capsys, *STREAM, "-o", "film.mp4", "--until", "2.5", "--size", "128", "--seed", "4")
+    assert (code, out) == (0, "film.mp4\n"), err
+    clip = read_clip("film.mp4")
+    assert clip.frames.shape == (60, 128, 128, 3)
+    assert 0 <= clip.waveform.shape[1] - 60_000 < 1024
+    assert read_metadata("film.mp4")["task"] == "stream"
+    assert os.listdir(folder) == ["film.mp4"]
+    found = {layer.name: layer for layer in verify(Path("film.mp4"))}
+    assert "Trusted" in str(found["manifest"])
+    assert "this installation made" in str(found["log"])
+
+
+def test_the_numbers_of_a_run(capsys) -> None:
+    code, out, _ = ran(capsys, *STREAM, "-o", "film.mp4", "--until", "3", "--json", "--no-watermark", "--no-sign")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["seconds"], facts["frames"], facts["path"]) == (3.0, 72, "film.mp4")
+    numbers = facts["statistics"]
+    assert numbers["chunks"] == 6
+    assert numbers["first_chunk"] > 0
+    assert 0 <= numbers["cost"]["p50"] <= numbers["cost"]["p99.9"] <= numbers["cost"]["max"]
+    assert numbers["underruns"] >= 0
+
+
+def test_going_on_gives_the_same_chunks(capsys) -> None:
+    """Picture and sound are compared with a film of one run; `test_a_saved_film_goes_on_to_the_bit` has the bits."""
+    quick = ["--model", "fake", "--no-watermark", "--no-sign", "--no-log"]
+    for name, *more in (["whole.mp4", "--until", "3"], ["film.mp4", "--until", "1.7", "--state", "s", "--every", "3"]):
+        assert ran(capsys, "stream", "a red ball", "-o", name, *more, *quick)[0] == 0
+    state = Path("s").read_bytes()
+    for name in ("part.mp4", "film.mp4"):  # a new file has what was not in the state yet
+        code, _, err = ran(capsys, "stream", "--resume", "--state", "s", "-o", name, "--until", "3", *quick)
+        assert code == 0, err
+        Path("s").write_bytes(state)
+    whole, other, part = (read_clip(name) for name in ("whole.mp4", "film.mp4", "part.mp4"))
+    assert np.abs(whole.frames.astype(int) - other.frames).max() <= 3, "but for H.264, which begins anew"
+    assert whole.waveform.shape == other.waveform.shape
+    assert np.sqrt(np.mean((whole.waveform - other.waveform) ** 2)) < 0.01
+    assert len(part.frames) == 72 - 37, "37 frames were in the state"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stream", "a"], "say where the film goes"),
+        (["stream", "-o", "a.mp4"], "say what is seen and heard"),
+        (["stream", " ", "-o", "a.mp4", "--model", "fake"], "the prompt is empty"),
+        (["stream", "x" * 2001, "-o", "a.mp4", "--model", "fake"], "2001 letters is too long"),
+        (["stream", "a", "-o", "a.webm", "--model", "fake"], "a film that grows is an .mp4"),
+        (["stream", "a", "-o", "a.mp4"], "does not stream"),
+        (["stream", "a", "-o", "a.mp4", "--until", "soon", "--model", "fake"], "--until 'soon' is no time"),
+        (["stream", "a", "-o", "a.mp4", "--until", "-1", "--model", "fake"], "--until -1 is not possible"),
+        (["stream", "a", "-o", "a.mp4", "--resume"], "--resume goes on from a saved state"),
+        (["stream", "--resume", "--state", "none", "-o", "a.mp4", "--model", "fake"], "the state none is not there"),
+        (["stream", "a", "-o", "a.mp4", "--script", "none.toml", "--model", "fake"], "script none.toml cannot be read"),
+        (["stream", "a", "-o", "-", "--json", "--model", "fake"], "both write to standard output"),
+        (["stream", "a", "-o", "a.mp4", "--size", "9", "--model", "fake"], "size of 9x9 is not possible"),
+        (["stream", "a", "-o", "a.mp4", "--every", "0", "--model", "fake"], "--every 0 is not possible"),
+    ],
+)
+def test_what_is_not_possible_is_one_line_and_leaves_nothing(capsys, folder, arguments, said) -> None:
+    code, out, err = ran(capsys, *arguments)
+    assert code == 1
+    assert ("--json" in arguments) == bool(out)
+    assert err.count("\n") == 1
+    assert said in err
+    assert os.listdir(folder) == []
+
+
+def test_a_killed_film_plays_and_goes_on(capsys, folder) -> None:
+    film = folder / "film.mp4"
+    process = started("-o", "film.mp4", "--state", "film.state", "--every", "2", "--no-sign")
+    until(lambda: size_of(film) > 8_000 and (folder / "film.state").is_file())
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    process.stdin.close()
+    content = film.read_bytes()
+    count = frames_of(content)
+    assert count >= 12
+    assert sorted(os.listdir(folder)) == ["film.mp4", "film.state"], "nothing temporary is left"
+    length = str(int(count / 24) + 3)
+    code, _, err = ran(
+        capsys, "stream", "--resume", "--state", "film.state", "-o", "film.mp4", "--model", "fake", "--until", length
+    )
+    assert code == 0, err
+    assert frames_of(film.read_bytes()) == 24 * int(length)
+    assert "Trusted" in str(next(layer for layer in verify(film) if layer.name == "manifest"))
+
+
+def test_ctrl_c_finishes_the_film(folder) -> None:
+    process = started("-o", "film.mp4", "--paced")
+    until(lambda: size_of(folder / "film.mp4") > 0)
+    process.stdin.write(b"a blue box\n\n:what\n" + b"x" * 3000 + b"\n")
+    process.stdin.flush()
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    told = err.decode()
+    assert "from the next chunk on: a blue box" in told
+    assert "note: a prompt of 3000 letters is too long; use 2000 at most; the film goes on as before" in told
+    assert ":what is unknown" in told
+    manifest = next(layer for layer in verify(folder / "film.mp4") if layer.name == "manifest")
+    assert "Trusted" in str(manifest)
+    assert frames_of((folder / "film.mp4").read_bytes()) >= 24
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs Linux")
+def test_a_disk_without_room_is_one_line(folder) -> None:
+    import resource
+
+    def small() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    process = started("-o", "film.mp4", "--no-watermark", preexec_fn=small)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = err.decode().splitlines()
+    assert line.startswith("phonofilm: film.mp4: it cannot be written (File too large); the film up to there is whole")
+    content = (folder / "film.mp4").read_bytes()
+    assert 0 < len(content) <= 20_000
+    assert (frames_of(content) - 1) % 12 == 0
+
+
+def test_words_of_command() -> None:
+    told: list[str] = []
+    control = Control("a", tell=told.append)
+    for line in (":pause", "b", " ", ":go", ":nonsense x"):
+        obey(line, control, told.append)
+    assert control.prompt == "b"
+    assert not control.paused
+    assert told[0] == "paused; :go goes on"
+    assert "unknown" in told[-1]
+    reading, writing = os.pipe()
+    with listening(reading, control, told.append):
+        os.write(writing, "zwölf\nlast".encode())
+        os.close(writing)
+        until(lambda: control.prompt == "last")
+    os.close(reading)
+    assert threading.active_count() < 20
+    with listening(None, control, told.append):
+        pass
