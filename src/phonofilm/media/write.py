@@ -20,7 +20,7 @@ from phonofilm.media.colour import SCALING
 from phonofilm.media.gif import FASTEST, slowed, write_gif
 from phonofilm.media.layouts import STANDARD, named
 from phonofilm.media.metadata import to_tags
-from phonofilm.media.resample import mix, remix, resample_audio
+from phonofilm.media.resample import mix, remix, resample_audio, resample_stream
 from phonofilm.media.subtitles.cues import Cue
 from phonofilm.media.subtitles.track import holds_subtitles, subtitle_track
 from phonofilm.types import Clip
@@ -141,6 +141,42 @@ def write_clip(
             write_gif(clip, temporary, tags.get("comment", ""))
         else:
             _mux(clip, temporary, _container(path, codec), tags, subtitles, stem_tracks, check)
+        if seal is not None:
+            seal(temporary, path)
+    return path
+
+
+def write_joined(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    fps: Fraction,
+    pieces: Iterable[np.ndarray],
+    sample_rate: int,
+    metadata: Mapping[str, str],
+    *,
+    seal: Seal | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write a film whose frames, uint8 [H, W, 3], and stereo sound, float32 [2, any length], come piece by piece.
+
+    Args:
+        size: (width, height) of every frame. seal, check: as for `write_clip`.
+
+    Raises:
+        PhonofilmError: as `write_clip`.
+    """
+    path = check_output(path)
+    kind = _container(path, "")
+    rate = codec_rate(sample_rate, kind)
+    sound = pieces if rate == sample_rate else resample_stream(pieces, sample_rate, rate)
+    tracks: list[Track] = [
+        partial(picture_track, frames=frames, size=size, fps=fps, kind=kind),
+        partial(sound_track, pieces=sound, names=STANDARD[2], rate=rate, kind=kind),
+    ]
+    tags = to_tags(Clip(), {"fps": str(fps), **metadata})
+    with atomic(path) as temporary:
+        mux(temporary, kind, tags, sample_rate, tracks, check)
         if seal is not None:
             seal(temporary, path)
     return path

@@ -15,6 +15,7 @@ from phonofilm.app.cli.inspect import doctor, info, onsets, sheet, verify
 from phonofilm.app.cli.parity import parity
 from phonofilm.app.cli.serve import keys, serve, worker
 from phonofilm.app.cli.soundtrack import soundtrack
+from phonofilm.app.cli.story import story
 from phonofilm.app.cli.stream import stream
 from phonofilm.app.cli.study import study
 from phonofilm.app.cli.weights import models, weights
@@ -28,7 +29,7 @@ app = CommandLine(
 MAKE, LOOK, MEASURE, BUILD = "Make film with sound", "Look at it", "Measure it", "Build on it"
 SERVE = "Let others make it"
 for panel, commands in (
-    (MAKE, (generate, foley, animate, extend, retake, soundtrack, stream)),
+    (MAKE, (generate, foley, animate, extend, retake, soundtrack, story, stream)),
     (LOOK, (sheet, info, verify, onsets, doctor, models)),
     (MEASURE, (evaluate, compare, parity, calibrate)),
     (BUILD, (world, train, plan_training, finetune, score)),

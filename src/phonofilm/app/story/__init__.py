@@ -1,0 +1,1 @@
+"""Storyboards: several shots, one cast, one sound bed, one film."""
