@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -60,7 +61,8 @@ class FileOutput:
             while left:
                 left = left[os.write(handle, left) :]
         except OSError as error:
-            os.ftruncate(handle, self._size)
+            with suppress(OSError):  # a device has no length
+                os.ftruncate(handle, self._size)
             raise self._unwritable(error) from error
         self._size += len(piece)
 

@@ -14,8 +14,11 @@ from phonofilm.app.cli.common.options import (
     Fps,
     GenerationOptions,
     Image,
+    Live,
+    LiveOptions,
     Output,
     Prompt,
+    RawFrames,
     Say,
     Size,
     SoundingOutput,
@@ -110,6 +113,8 @@ def foley(
     *,
     prompt: Prompt = "",
     subtitles: Subtitles = False,
+    live: Live = False,
+    raw: RawFrames = None,
     control: ControlOptions,
     parts: StemOptions,
     options: GenerationOptions,
@@ -120,7 +125,12 @@ def foley(
     [dim]$[/] phonofilm foley silent.mp4 -p "a rubber ball on tiles" -o with-sound.mp4 --seed 3
     [dim]$[/] phonofilm foley silent.mp4 -o sound-alone.wav
     [dim]$[/] phonofilm foley silent.mp4 --sync on --adapter sync.safetensors -o with-sound.mp4
+    [dim]$[/] camera | phonofilm foley - --live --raw 320x240@30 -o with-sound.mp4
     """
+    if live or raw is not None:
+        steered = {name: value for name, value in vars(control).items() if value != getattr(ControlOptions(), name)}
+        _follow(ctx, "foley", video, output, options, parts, live, raw, prompt, subtitles=subtitles, **steered)
+        return
     told = control.values() | {"prompt": prompt, "subtitles": subtitles}
     _rework(ctx, "foley", video, output, options, parts, **told)
 
@@ -135,6 +145,7 @@ def animate(
     image: Image = None,
     size: Size = None,
     fps: Fps = None,
+    live: Live = False,
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
@@ -142,7 +153,11 @@ def animate(
 
     [dim]$[/] phonofilm animate knocks.wav -o film.mp4
     [dim]$[/] phonofilm animate knocks.wav -p "a green ball bounces" --image first.png -o film.mp4
+    [dim]$[/] microphone | phonofilm animate - --live -o face.mp4
     """
+    if live:
+        _follow(ctx, "animate", audio, output, options, parts, live, None, prompt, size, image=image, fps=fps)
+        return
     _rework(ctx, "animate", audio, output, options, parts, prompt=prompt, image=_text(image), size=size, fps=fps)
 
 
@@ -204,6 +219,35 @@ def _rework(
     """The common part of the commands that work on a clip."""
     with Session.of(ctx).report(task) as report:
         _make(report, options, output, task=task, source=str(source), **parts.values() | fields)
+
+
+def _follow(
+    ctx: typer.Context,
+    task: str,
+    given: Path,
+    output: Path,
+    options: GenerationOptions,
+    parts: StemOptions,
+    live: bool,
+    raw: str | None,
+    prompt: str,
+    size: str | None = None,
+    **others: Any,
+) -> None:
+    """The commands that work on a clip, while it still comes."""
+    from phonofilm.app.cli.stream import follow
+
+    if not live:
+        raise PhonofilmError("--raw goes with --live, for frames that come without a container")
+    usual = GenerationOptions()
+    taken = ("seed", "model", "device", "sign", "watermark", "log", "publish_prompt", "c2pa_cert", "c2pa_key")
+    changed = {name: value for name, value in vars(options).items() if name not in taken}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    changed |= {name: value for name, value in vars(parts).items() if value != getattr(StemOptions(), name)}
+    changed |= {name: value for name, value in others.items() if value}
+    if changed:
+        raise PhonofilmError(f"--{min(changed).replace('_', '-')} is for whole clips; leave it out with --live")
+    follow(ctx, task, given, output, prompt, size, raw, LiveOptions(**{name: getattr(options, name) for name in taken}))
 
 
 def _make(report: Report, options: GenerationOptions, output: Path, count: int = 1, **fields: Any) -> None:

@@ -151,6 +151,55 @@ def _make(
             line.close()
 
 
+def follow(
+    ctx: typer.Context,
+    task: str,
+    given: Path,
+    output: Path,
+    prompt: str,
+    size: str | None,
+    raw: str | None,
+    options: LiveOptions,
+) -> None:
+    """`foley --live` and `animate --live`: make one part of a film while the other one comes."""
+    from phonofilm.app.jobs.fields import size as read_size
+    from phonofilm.app.live.following import UNSAID, FollowSpec, follow_input
+    from phonofilm.media.live.reading import Raw
+    from phonofilm.streaming.control import Control
+
+    with Session.of(ctx).report(task) as report:
+        file = None if is_pipe(output) else output
+        if file is None and report.session.json:
+            raise PhonofilmError("-o - and --json both write to standard output; name a file, or leave out --json")
+        if file is None:
+            report.results_to = sys.stderr
+        sides = None if size is None else read_size(size, "size")
+        takes: Any = "frames" if task == "foley" else "sound"
+        frames = None if raw is None else Raw.of(raw)
+        spec = FollowSpec(
+            takes, given, file, prompt, options.seed, options.model, options.device, sides, frames, options.layers
+        )
+        control = Control(prompt.strip() or UNSAID, tell=report.warn)
+        report.stage("following")
+        with stopping(control):
+            facts = follow_input(spec, report.warn, report.session.started, control)
+        numbers = facts["statistics"]
+        if file is not None:
+            report.print_line(str(file))
+        for line in _latency_told(numbers):
+            report.print_line(line)
+        report.set_fields(**facts, **({} if file is None else {"path": str(file)}))
+
+
+def _latency_told(numbers: dict[str, Any]) -> list[str]:
+    """How soon what was made followed what came, in words."""
+    last, first = numbers["latency"], numbers["latency_of_the_oldest"]
+    lines = [f"{1000 * last['p50']:.0f} ms after the last input of a chunk (99 %: {1000 * last['p99']:.0f} ms)"]
+    lines[0] += f", {1000 * first['p50']:.0f} ms after its first"
+    late = f"{numbers['input_late']} of {numbers['chunks']} chunks had input that came late"
+    return [*lines, f"{numbers['underruns']} underruns; {late}; {numbers['most_waiting']} pieces waited at most"]
+
+
 def _typed() -> int | None:
     """Standard input, where somebody may type."""
     try:

@@ -89,6 +89,16 @@ Certificate = Annotated[
 Key = Annotated[str | None, _option(PROVENANCE, metavar="PEM", help="The key of it.")]
 
 
+LIVE = "While the rest still comes"
+Live = Annotated[
+    bool,
+    _option(LIVE, "--live", help="Follow input as it comes: - is standard input, or name a file that still grows."),
+]
+RawFrames = Annotated[
+    str | None, _option(LIVE, "--raw", metavar="WxH@FPS", help="With --live: RGB frames without a container.")
+]
+
+
 @dataclass(frozen=True)
 class GenerationOptions:
     """What every command that makes film can be told about how; see `expand_options`."""
