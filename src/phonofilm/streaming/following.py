@@ -127,13 +127,17 @@ class _Gather:
     def __init__(self, pieces: Callable[[], _Piece | None], frames: bool) -> None:
         self._pieces, self._frames = pieces, frames
         self._rest: list[_Piece] = []
+        self._ended = False
         self.first = self.last = 0.0
 
     def take(self, length: int) -> tuple[np.ndarray, int] | None:
         """What chunk needs, filled up where the input ends, and how much of it came; None if nothing did."""
         held, self._rest = self._rest, []
         size = sum(self._size(piece) for piece in held)
-        while size < length and (piece := self._pieces()) is not None:
+        while size < length and not self._ended:
+            if (piece := self._pieces()) is None:
+                self._ended = True
+                break
             held.append(piece)
             size += self._size(piece)
         if not held:

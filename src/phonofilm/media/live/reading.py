@@ -151,7 +151,7 @@ def sound_of(source: BinaryIO, sample_rate: int, channels: int) -> Iterator[np.n
 
 def _opened(source: BinaryIO) -> Any:
     try:
-        return av.open(source, options={"probesize": "65536", "analyzeduration": "0", "fflags": "nobuffer"})
+        return av.open(source, options={"probesize": "65536", "analyzeduration": "500000"})
     except DECODER_ERRORS as error:
         raise PhonofilmError(
             "the stream is no film or sound that can be read as it comes; try .mkv, .ts or --raw"
