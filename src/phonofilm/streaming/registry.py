@@ -9,9 +9,8 @@ from typing import Any, Literal
 from phonofilm.errors import PhonofilmError
 from phonofilm.streaming.fake import FORMAT, FakeFollower, FakeSource
 from phonofilm.streaming.source import LiveFollower, LiveFormat, LiveSource
+from phonofilm.weights import family
 
-SOURCES: dict[str, str] = {}
-"""Kinds of models that stream, and "module:function" under this room that opens one: f(model, device, size)."""
 FAKE = "fake"
 
 
@@ -23,14 +22,14 @@ def open_source(model: str = "nano", device: str = "auto", size: tuple[int, int]
     """
     if model == FAKE:
         return FakeSource(_fake_format(size))
-    if opener := SOURCES.get("native"):
-        module, name = opener.split(":")
-        source: LiveSource[Any] = getattr(import_module(f"phonofilm.streaming.{module}"), name)(model, device, size)
-        return source
-    raise PhonofilmError(
-        f"{model} does not stream: it makes whole clips, and no causal model ships yet; --model fake shows flashes and "
-        "beeps"
-    )
+    if (kind := family(model)) is not None:
+        raise PhonofilmError(f"{model} ({kind}) does not stream, it makes whole clips; choose one of our own models")
+    native = import_module("phonofilm.streaming.native.source")  # torch, which the fake source does without
+    source: LiveSource[Any] = native.NativeSource.load(model, device)
+    fmt = source.format
+    if size is not None and size != (fmt.width, fmt.height):
+        raise PhonofilmError(f"{model} streams in its own size alone, {fmt.width}x{fmt.height}; leave out --size")
+    return source
 
 
 def open_follower(

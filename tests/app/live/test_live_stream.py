@@ -122,7 +122,7 @@ def test_going_on_gives_the_same_chunks(capsys) -> None:
         (["stream", " ", "-o", "a.mp4", "--model", "fake"], "the prompt is empty"),
         (["stream", "x" * 2001, "-o", "a.mp4", "--model", "fake"], "2001 letters is too long"),
         (["stream", "a", "-o", "a.webm", "--model", "fake"], "a film that grows is an .mp4"),
-        (["stream", "a", "-o", "a.mp4"], "does not stream"),
+        (["stream", "a", "-o", "a.mp4"], "was not trained on chunks of time"),
         (["stream", "a", "-o", "a.mp4", "--until", "soon", "--model", "fake"], "--until 'soon' is no time"),
         (["stream", "a", "-o", "a.mp4", "--until", "-1", "--model", "fake"], "--until -1 is not possible"),
         (["stream", "a", "-o", "a.mp4", "--resume"], "--resume goes on from a saved state"),
