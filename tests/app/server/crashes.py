@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -23,6 +24,7 @@ from typing import Any
 
 import uvicorn
 from sqlalchemy import func, select
+from studio import png
 
 from phonofilm.app.server.base import failpoints
 from phonofilm.app.server.base.files import Files
@@ -39,9 +41,12 @@ from phonofilm.app.server.work.webhooks import Messenger
 from phonofilm.app.server.work.worker import Worker
 
 WORKER_POINTS = ("claim", "write", "upload", "rename", "commit", "committed")
-SERVER_POINTS = ("accept", "webhook")
+SERVER_POINTS = ("accept", "rename", "webhook")
 FORK = multiprocessing.get_context("fork")  # what is imported is not imported again at each restart
 PAUSE = 0.3
+"""Seconds before a request that was not answered is sent again."""
+WITH_PICTURE = 40
+"""One job in so many is sent with a picture, which the server has to put in its place."""
 
 
 def _set(point: str) -> None:
@@ -73,15 +78,26 @@ def serve(settings: Settings, listener: socket.socket, hooks: Path, point: str) 
 
 @dataclass
 class Site:
-    """One server and its workers, restarted when they die."""
+    """One server and its workers, restarted when they die.
+
+    Attributes:
+        looks: seconds between two questions of a client after its film. enough: deaths at each failpoint, at most.
+        deaths: by process and place, as "worker commit". frozen: workers that were stopped past their lease.
+        done: films that clients have seen completed.
+    """
 
     settings: Settings
     workers: int = 2
+    looks: float = PAUSE
+    enough: int = 10**6
     deaths: Counter[str] = field(default_factory=Counter)
+    frozen: int = 0
+    done: int = 0
 
     def __post_init__(self) -> None:
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        Database(self.settings.database_url).migrate()
+        self.database = Database(self.settings.database_url)
+        self.database.migrate()
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(512)
@@ -89,40 +105,86 @@ class Site:
         self.hooks = self.settings.folder / "hooks.jsonl"
         self.hooks.touch()
         self.ended = threading.Event()
-        self.points = [[f"{name}:{2 + n % 2}" for n, name in enumerate(p)] for p in (WORKER_POINTS, SERVER_POINTS)]
+        self.lock = threading.RLock()
+        self.spared = ""
+        self.points = {
+            "worker": [f"{name}:{2 + n % 2}" for n, name in enumerate(WORKER_POINTS)],
+            "server": [f"{name}:{1 if name == 'rename' else 2}" for name in SERVER_POINTS],
+        }
         self.processes: dict[str, Any] = {}
         self.at: dict[str, str] = {}
 
-    def start(self, with_failpoints: bool) -> None:
+    def start(self) -> None:
         """Begin, and keep everything running."""
-        names = ["server", *(f"worker{n}" for n in range(self.workers))]
-        for name in names:
-            self._begin(name, with_failpoints)
-        self.keeper = threading.Thread(target=self._keep, args=(with_failpoints,), daemon=True)
+        for name in ("server", *(f"worker{n}" for n in range(self.workers))):
+            self._begin(name)
+        self.keeper = threading.Thread(target=self._keep, daemon=True)
         self.keeper.start()
 
-    def _begin(self, name: str, with_failpoints: bool) -> None:
-        points = self.points[name == "server"]
-        point = points.pop(0) if with_failpoints and points else ""
-        if with_failpoints and point:
-            points.append(point)
+    def _begin(self, name: str) -> None:
+        kind = name[:6]
+        points = self.points[kind]
+        points[:] = [p for p in points if self.deaths[f"{kind} {p.partition(':')[0]}"] < self.enough]
+        point = points[0] if points else ""
+        points[:] = [*points[1:], *points[:1]]
         target, more = (serve, (self.listener, self.hooks)) if name == "server" else (work, ())
-        self.at[name] = point
+        self.at[name] = f"{kind} {point.partition(':')[0]}"
         self.processes[name] = FORK.Process(target=target, args=(self.settings, *more, point), daemon=True)
         self.processes[name].start()
 
-    def _keep(self, with_failpoints: bool) -> None:
+    def _keep(self) -> None:
         while not self.ended.wait(0.05):
-            for name, process in list(self.processes.items()):
-                if not process.is_alive():
-                    self.deaths[self.at[name].partition(":")[0] or f"{name[:6]} at random"] += 1
-                    self._begin(name, with_failpoints)
+            with self.lock:
+                for name, process in list(self.processes.items()):
+                    if not process.is_alive():
+                        self.deaths[self.at[name]] += 1
+                        self._begin(name)
 
-    def kill(self, moments: random.Random) -> None:
-        """Kill one of them."""
-        process = self.processes[moments.choice(list(self.processes))]
-        with contextlib.suppress(ProcessLookupError, TypeError):
-            os.kill(process.pid, signal.SIGKILL)
+    def kill(self, moments: random.Random) -> bool:
+        """Kill one of them, whatever it does; returns whether it lived."""
+        with self.lock:
+            name = moments.choice([name for name in self.processes if name != self.spared])
+            if not self.processes[name].is_alive():
+                return False
+            self.at[name] = f"{name[:6]} at random"
+            os.kill(self.processes[name].pid, signal.SIGKILL)
+            return True
+
+    def freeze(self, seconds: float = 300) -> None:
+        """Stop a worker in the middle of a job until another one has taken that job; then let it go on."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.ended.wait(0.05):
+            with self.lock:
+                name, job = self._busy()
+                if not name:
+                    continue
+                self.spared, pid = name, self.processes[name].pid
+                os.kill(pid, signal.SIGSTOP)
+            taken = False
+            while not (taken or self.ended.is_set()) and time.monotonic() < until:
+                time.sleep(0.1)
+                with self.database.read() as connection:
+                    row = connection.execute(select(jobs.c.status, jobs.c.attempt).where(jobs.c.id == job[0])).one()
+                if row.status == "completed" and row.attempt == job[1]:
+                    break  # it had ended just before
+                taken = row.attempt > job[1]
+            self.frozen += taken
+            os.kill(pid, signal.SIGCONT)
+            self.spared = ""
+            if taken:
+                return
+
+    def _busy(self) -> tuple[str, tuple[str, int]]:
+        """A worker that does a job, and which job and attempt; "" where there is none."""
+        pids = {str(process.pid): name for name, process in self.processes.items() if process.is_alive()}
+        with self.database.read() as connection:
+            rows = connection.execute(
+                select(jobs.c.id, jobs.c.attempt, jobs.c.worker).where(jobs.c.status == "in_progress")
+            ).all()
+        for row in rows:
+            if (name := pids.get(row.worker.split("-")[-2], "")) and name != self.spared:
+                return name, (row.id, row.attempt)
+        return "", ("", 0)
 
     def stop(self) -> None:
         self.ended.set()
@@ -131,6 +193,7 @@ class Site:
             process.kill()
             process.join()
         self.listener.close()
+        self.database.close()
 
     def call(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
         """One request, sent again until it is answered."""
@@ -153,11 +216,14 @@ class Site:
         """A client: one job, followed to its end; returns its id."""
         body = {"prompt": f"ball {number}", "seconds": 0.2, "size": "16x16", "seed": number}
         body["webhook_url"] = "https://x.example/hook"
+        if number % WITH_PICTURE == 1:
+            body["input_reference"] = {"image_url": f"data:image/png;base64,{base64.b64encode(png(16, 16)).decode()}"}
         film = self.call("POST", "/v1/videos", body, key=f"job {number}")
         while film["status"] not in ("completed", "failed"):
-            time.sleep(PAUSE)
+            time.sleep(self.looks)
             film = self.call("GET", f"/v1/videos/{film['id']}")
         assert film["status"] == "completed", film["error"]
+        self.done += 1
         return str(film["id"])
 
     def clients(self, count: int, at_once: int) -> list[str]:
@@ -202,3 +268,45 @@ def check(site: Site, accepted: list[str]) -> None:
         not any(p.iterdir()) for p in site.settings.scratch.glob("*")
     )
     database.close()
+
+
+def storm(site: Site, count: int, at_once: int, kills: int, freezes: int) -> int:
+    """All at once: clients, deaths at failpoints, deaths at random spread over the whole, and workers that are stopped.
+
+    Returns:
+        how many processes were killed at random.
+    """
+    killed, moments = 0, random.Random(0)
+
+    def spread(number: int, of: int) -> bool:
+        """Wait until so many parts of the jobs are done; whether there is anything left to disturb."""
+        while site.done < count * (number + 1) // (of + 2):
+            if site.ended.wait(0.05):
+                return False
+        return True
+
+    def kill() -> None:
+        nonlocal killed
+        for number in range(kills):
+            while spread(number, kills) and not site.kill(moments):
+                time.sleep(0.05)
+            killed += 1
+
+    def freeze() -> None:
+        for number in range(freezes):
+            if spread(number, freezes):
+                site.freeze()
+
+    site.start()
+    threads = [threading.Thread(target=kill, daemon=True), threading.Thread(target=freeze, daemon=True)]
+    for thread in threads:
+        thread.start()
+    try:
+        accepted = site.clients(count, at_once)
+        site.wait_for_hooks(count, 1200)
+    finally:
+        site.stop()
+    for thread in threads:
+        thread.join()
+    check(site, accepted)
+    return killed
