@@ -36,15 +36,20 @@ def _picture_file(image: torch.Tensor) -> bytes:
 
 
 def _samples(content: bytes) -> tuple[np.ndarray, int]:
-    """float32 [C, N] and rate of a WAV file of 16 bits, plain or extensible."""
-    place, rate, channels = 12, 0, 0
+    """float32 [C, N] and rate of a WAV file of 16 or 24 bits, plain or extensible."""
+    place, rate, channels, width = 12, 0, 1, 2
     while place + 8 <= len(content):
         name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
         body = content[place + 8 : place + 8 + size]
         if name == b"fmt ":
             channels, rate = int.from_bytes(body[2:4], "little"), int.from_bytes(body[4:8], "little")
+            width = int.from_bytes(body[14:16], "little") // 8
         if name == b"data":
-            return np.frombuffer(body, "<i2").reshape(-1, channels).T.astype(np.float32) / 32768, rate
+            parts = np.frombuffer(body[: len(body) // width * width], np.uint8).reshape(-1, width)
+            wide = np.zeros((len(parts), 4), np.uint8)
+            wide[:, 4 - width :] = parts  # to the upper end of 32 bits
+            samples = wide.view("<i4").reshape(-1, channels).T
+            return (samples / 2.0**31).astype(np.float32), rate
         place += 8 + size + size % 2
     raise ValueError("a WAV file without samples")
 

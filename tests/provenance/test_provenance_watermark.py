@@ -107,6 +107,14 @@ def test_sound_is_found_after_aac_speed_cut_and_resampling(marked_sound: np.ndar
     assert {name for name, one in scores.items() if one.present} == set(attacked), scores
 
 
+def test_the_volume_makes_no_difference() -> None:
+    marked = rain(4.0)
+    marked = marked + mark_sound(marked, RATE, KEYS)
+    loud, soft = (find_in_sound(gain * marked, RATE, PUBLIC).score for gain in (0.5, 0.0005))
+    assert loud > 8
+    assert abs(loud - soft) < 0.1
+
+
 def test_silence_stays_silent_and_cannot_be_looked_into() -> None:
     silence = np.zeros((2, 2 * RATE), np.float32)
     assert not mark_sound(silence, RATE, KEYS).any()
@@ -136,6 +144,13 @@ def test_the_picture_is_found_after_h264_and_a_crop(marked_frames: np.ndarray) -
     assert find_in_picture(h264(marked_frames), FPS, PUBLIC).present
     cropped = marked_frames[:, 7:122, 4:119]
     assert find_in_picture(cropped, FPS * Fraction(101, 100), PUBLIC).present
+
+
+def test_the_picture_is_found_in_a_mirror(frames: np.ndarray, marked_frames: np.ndarray) -> None:
+    mirrored = marked_frames[:, 3:, ::-1]
+    assert find_in_picture(mirrored, FPS, PUBLIC).present
+    assert not find_in_picture(mirrored, FPS, b"another").present
+    assert not find_in_picture(frames[:, :, ::-1], FPS, PUBLIC).present
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def list_keys(ctx: typer.Context, data: Data = Path("phonofilm-data"), database:
     [dim]$[/] phonofilm keys list
     """
     with Session.of(ctx).report("keys list") as report, optional(PURPOSE):
-        found = _keys(data, database).list()
+        found = _keys(data, database).list() if _is_there(data, database) else []
         rows = [{"id": key.id, "name": key.name, "scopes": sorted(key.scopes)} for key in found if not key.revoked_at]
         report.set_fields(keys=rows)
         for row in rows:
@@ -185,6 +185,8 @@ def revoke_key(
     [dim]$[/] phonofilm keys revoke 4f2a90c1d3e5
     """
     with Session.of(ctx).report("keys revoke") as report, optional(PURPOSE):
+        if not _is_there(data, database):
+            raise PhonofilmError(f"there are no keys in {data} yet; --data says where else to look")
         _keys(data, database).revoke(id)
         report.set_fields(id=id)
         report.print_line(f"{id} opens nothing any more")
@@ -203,6 +205,11 @@ def webhook_secret(ctx: typer.Context, data: Data = Path("phonofilm-data")) -> N
         secret = shown(server_secret(data, "webhook"))
         report.set_fields(secret=secret)
         report.print_line(secret)
+
+
+def _is_there(data: Path, url: str) -> bool:
+    """Whether there is a store: to look at keys makes none."""
+    return bool(url) or (data / "phonofilm.db").is_file()
 
 
 def _keys(data: Path, url: str):  # type: ignore[no-untyped-def]

@@ -27,6 +27,8 @@ RMS = 1.85
 """Levels of 255 by which a clip is changed: a PSNR of 43.3 dB."""
 SCALES = (1.0, 1.05, 1.1, 1.16, 1.22)
 """How much larger than now, against the sides of the picture, cells may be by a crop: along each axis by itself."""
+MIRRORS = 2
+"""Ways round that are tried: as it is, and with left and right exchanged."""
 TIME_PHASES, PHASES = 4, 2
 """Beginnings of a slot, and of a cell along each axis, that are tried."""
 WINDOW, EVERY = 2 * SLOTS, SLOTS
@@ -122,13 +124,14 @@ def find_in_picture(frames: np.ndarray, fps: Fraction, key: bytes) -> Found:
     luma = np.stack([frame @ LUMA for frame in frames])
     differences = [_differences(luma, fps, phase / TIME_PHASES) for phase in range(TIME_PHASES)]
     sizes, stretches = _sizes((width, height)), _stretches(min(map(len, differences)))
-    each = TIME_PHASES * len(SCALES) ** 2 * PHASES**2 * SLOTS * len(stretches)
+    each = MIRRORS * TIME_PHASES * len(SCALES) ** 2 * PHASES**2 * SLOTS * len(stretches)
     limit, best = threshold(sum(each * cells * cells for cells in sizes)), 0.0
     for cells in sizes:
-        signs_of_key = table(key, cells)
+        tables = (table(key, cells), table(key, cells)[..., ::-1])
         for begin, end in stretches:
             for part in differences:
-                best = max(best, best_sum(aligned(part[begin:end], cells), signs_of_key, (0, 1, 2)))
+                seen = aligned(part[begin:end], cells)
+                best = max(best, *(best_sum(seen, each_table, (0, 1, 2)) for each_table in tables))
             if best > limit:
                 return Found(best, limit)
     return Found(best, limit) if best else Found(reason="the picture does not change")

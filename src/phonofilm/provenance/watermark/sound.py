@@ -214,7 +214,7 @@ def find_in_sound(sound: np.ndarray, rate: int, key: bytes) -> Found:
     """Look for the mark of a key in a sound, float32 [C, N], of which a part may be marked."""
     if sound.shape[1] < SHORTEST * rate or not sound.any():
         return Found(reason="the sound is shorter than a second" if sound.any() else "there is no sound")
-    stretches = alignments(sound, rate)
+    stretches = alignments(sound / np.abs(sound).max(), rate)  # what is as good as silent depends on the volume
     best = max(best_sum(stretch, table(key), (0,)) for stretch in stretches)
     return Found(best, threshold(sum(len(stretch) for stretch in stretches) * SLOTS))
 

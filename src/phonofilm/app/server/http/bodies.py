@@ -25,10 +25,11 @@ def _numbered(value: Any) -> Any:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_numbered), Field(gt=0, le=600, allow_inf_nan=False)]
-Moment = Annotated[float, BeforeValidator(_numbered), Field(ge=0, le=600, allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_numbered)]
-Real = Annotated[float, BeforeValidator(_numbered), Field(allow_inf_nan=False)]
+# limits stand before what reads numbers, so that the schema names them
+NUMBERED = BeforeValidator(_numbered)
+FINITE = Field(allow_inf_nan=False)
+Seconds = Annotated[float, Field(gt=0, le=600), FINITE, NUMBERED]
+Moment = Annotated[float, Field(ge=0, le=600), FINITE, NUMBERED]
 
 
 def _no_file(value: str) -> str:
@@ -66,7 +67,7 @@ class Common(Body):
     """What every job may say."""
 
     model: Short | None = Field(None, description="A name of `GET /v1/models`; the server's usual one if not said.")
-    priority: Annotated[Whole, Field(ge=-10, le=10)] = Field(0, description="Higher ones are made first.")
+    priority: Annotated[int, Field(ge=-10, le=10), NUMBERED] = Field(0, description="Higher ones are made first.")
     webhook_url: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
         None, description="Told of the end; its host must be one that this server may ask."
     )
@@ -76,10 +77,10 @@ class Common(Body):
 class Sampling(Common):
     """How a model samples."""
 
-    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(0, description="The same seed gives the same film.")
+    seed: Annotated[int, Field(ge=0, lt=2**63), NUMBERED] = Field(0, description="The same seed gives the same film.")
     negative_prompt: Text = Field("", description="What to steer away from.")
-    num_inference_steps: Annotated[Whole, Field(ge=1, le=1000)] | None = Field(None, description="Steps.")
-    guidance_scale: Annotated[Real, Field(ge=0, le=100)] | None = Field(
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000), NUMBERED] | None = Field(None, description="Steps.")
+    guidance_scale: Annotated[float, Field(ge=0, le=100), FINITE, NUMBERED] | None = Field(
         None, description="How strictly to follow the prompt; 1 is not."
     )
     sampler: Literal["euler", "heun", "multistep", "unipc"] | None = Field(None, description="How steps are taken.")
@@ -105,7 +106,7 @@ class Making(Sampling):
     size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
         None, description="WIDTHxHEIGHT in pixels; the model's own size if not said."
     )
-    fps: Annotated[Real, Field(ge=1, le=120)] | None = Field(None, description="Frames a second.")
+    fps: Annotated[float, Field(ge=1, le=120), FINITE, NUMBERED] | None = Field(None, description="Frames a second.")
     input_reference: ImageReference | None = Field(
         None, description="The first picture: a file in a form, or an object with its address."
     )
@@ -168,7 +169,7 @@ class Animating(Working):
     size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
         None, description="WIDTHxHEIGHT in pixels."
     )
-    fps: Annotated[Real, Field(ge=1, le=120)] | None = Field(None, description="Frames a second.")
+    fps: Annotated[float, Field(ge=1, le=120), FINITE, NUMBERED] | None = Field(None, description="Frames a second.")
 
     def request(self) -> dict[str, Any]:
         return super().request() | {"size": self.size, "fps": self.fps}
@@ -182,7 +183,7 @@ class Soundtrack(Working):
     voices: Texts = Field([], description="Whose voices.")
     keep: bool = Field(False, description="Whether the film's own sound stays, too.")
     subtitles: bool = Field(False, description="Also write what is said and heard as WebVTT.")
-    loudness: Annotated[Real, Field(ge=-50, le=-5)] = Field(-23.0, description="LUFS of the whole.")
+    loudness: Annotated[float, Field(ge=-50, le=-5), FINITE, NUMBERED] = Field(-23.0, description="LUFS of the whole.")
 
 
 class Speaking(Body):
@@ -197,7 +198,7 @@ class Speaking(Body):
     response_format: Literal["wav", "pcm"] = Field(
         "wav", description="wav, or pcm: 16 bits, one channel, at the voice's rate. Other formats are not made."
     )
-    speed: Annotated[Real, Field(ge=0.25, le=4)] = Field(1.0, description="Only 1 is possible.")
+    speed: Annotated[float, Field(ge=0.25, le=4), FINITE, NUMBERED] = Field(1.0, description="Only 1 is possible.")
     instructions: Text | None = Field(None, description="Not possible here.")
     stream_format: Literal["audio"] = Field("audio", description="Only whole sounds are sent.")
 

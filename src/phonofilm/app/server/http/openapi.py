@@ -51,9 +51,24 @@ def takes(body: type[BaseModel], files: Sequence[str] = ()) -> dict[str, Any]:
     schema = {"$ref": REFERENCE.format(model=body.__name__)}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if files:
-        fields = {name: {"type": "string", "format": "binary"} for name in files}
-        content["multipart/form-data"] = {"schema": {"type": "object", "properties": fields}}
+        content["multipart/form-data"] = {"schema": _form(body, files)}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(body: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:
+    """The same fields as a form has them: `video[id]` is a field of an object, and files are fields of their own."""
+    described = body.model_json_schema(ref_template="{model}")
+    fields: dict[str, Any] = {}
+    for name, field in described["properties"].items():
+        inner = [part["$ref"] for part in field.get("anyOf", ()) if "$ref" in part]
+        if not inner:
+            fields[name] = field
+        for model in inner:
+            of = described["$defs"][model]["properties"]
+            fields |= {f"{name}[{key}]": value for key, value in of.items()}
+    fields |= {name: {"type": "string", "format": "binary", "description": "The file."} for name in files}
+    required = [name for name in described.get("required", ()) if name in fields]
+    return {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
 
 
 def describe(app: FastAPI) -> None:

@@ -97,12 +97,17 @@ def speech(values: Speaking) -> dict[str, Any]:
 
 
 def samples_of(wav: bytes) -> bytes:
-    """The samples of a WAV file, without what is said about them (Python's `wave` reads no extensible ones)."""
-    place = 12
+    """The samples of a WAV file of 16 or 24 bits as 16 bits each (Python's `wave` reads no extensible ones)."""
+    place, width = 12, 2
     while place + 8 <= len(wav):
         name, size = wav[place : place + 4], int.from_bytes(wav[place + 4 : place + 8], "little")
+        body = wav[place + 8 : place + 8 + size]
+        if name == b"fmt ":
+            width = int.from_bytes(body[14:16], "little") // 8
         if name == b"data":
-            return wav[place + 8 : place + 8 + size]
+            found = bytearray(2 * (len(body) // width))
+            found[0::2], found[1::2] = body[width - 2 :: width], body[width - 1 :: width]
+            return bytes(found)
         place += 8 + size + size % 2
     raise ValueError("a WAV file without samples")
 

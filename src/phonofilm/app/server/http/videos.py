@@ -16,6 +16,7 @@ from phonofilm.app.server.base.files import INPUTS
 from phonofilm.app.server.http import bodies
 from phonofilm.app.server.http.bodies import Deleted, Film, Films
 from phonofilm.app.server.http.desk import LOOKS, Asked, Desk
+from phonofilm.app.server.http.films import TYPES
 from phonofilm.app.server.http.openapi import REFUSALS, takes
 from phonofilm.app.server.store.records import Job, NewJob
 from phonofilm.app.web.refusals import RefusedError
@@ -25,11 +26,11 @@ Variant = Literal[
     "video", "audio", "thumbnail", "spritesheet", "stems", "speech", "effects", "music", "mix", "waveform",
     "subtitles", "recipe",
 ]  # fmt: skip
-BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {}}, "description": "The file."}
-}
+FILES: dict[str, Any] = {kind: {} for kind in sorted({*TYPES.values(), "application/json"})}
+BYTES: dict[int | str, dict[str, Any]] = {200: {"content": FILES, "description": "The file."}}
 PART: dict[int | str, dict[str, Any]] = {
-    206: {"content": {"application/octet-stream": {}}, "description": "The part that was asked for."}
+    206: {"content": FILES, "description": "The part that was asked for."},
+    304: {"description": "It is what was sent before."},
 }
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
