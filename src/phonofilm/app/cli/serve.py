@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +59,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="HOST", help="A host to fetch pictures from and send webhooks to; .NAME: all below."),
     ] = None,
+    report_page: Annotated[
+        list[Path] | None,
+        typer.Option("--report", metavar="FILE", help="A report.html of evaluate or study, shown in the studio."),
+    ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front does TLS.")] = False,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="A certificate.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
@@ -91,6 +97,7 @@ def serve(
             reserve=reserve_mb * MEGABYTE,
             hosts=tuple(allow_host or ()),
             names=tuple(name or ()),
+            reports=_reports(report_page or []),
         )
         address = Address(host, port, behind_proxy, tls_cert, tls_key)
         run(settings, address, workers, lambda url: print(url, flush=True))
@@ -130,6 +137,22 @@ def _settings(data: Path, database: str, files: str, model: list[str] | None, de
             raise PhonofilmError(f"--model {text!r} is not possible; write NAME, or NAME=DIR")
         models[name] = place or name
     return Settings(data, database, files, models, device, drain_seconds=drain)
+
+
+def _reports(files: list[Path]) -> dict[str, str]:
+    """Pages by what they are called: their own title, or else their folder."""
+    found: dict[str, str] = {}
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PhonofilmError(
+                f"--report {file} cannot be read; give the report.html of evaluate or study"
+            ) from error
+        title = re.search(r"<title>([^<]{1,60})", text)
+        name = html.unescape(title[1]).strip() if title else file.parent.name or file.name
+        found[name if name not in found else f"{name} {len(found) + 1}"] = str(file.absolute())
+    return found
 
 
 def _with(settings: Settings, **values: object) -> Settings:

@@ -35,6 +35,7 @@ class Settings:
         hosts: names of hosts that pictures are fetched from and webhooks sent to.
         names: names by which this server may be called, besides its address.
         drain_seconds: for how long a worker that is to stop finishes its job.
+        reports: pages that are shown in the studio, by title: of an evaluation, or of a study.
         policy: names of the entry points of group "phonofilm.policy" to ask; all that are installed if None.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     drain_seconds: float = 30.0
+    reports: Mapping[str, str] = field(default_factory=dict)
     policy: tuple[str, ...] | None = None
 
     @property
@@ -79,7 +81,9 @@ class Settings:
 
     def to_json(self) -> str:
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps(values | {"folder": str(self.folder.absolute()), "models": dict(self.models)})
+        return json.dumps(
+            values | {"folder": str(self.folder.absolute()), "models": dict(self.models), "reports": dict(self.reports)}
+        )
 
     @staticmethod
     def from_json(text: str) -> Settings:

@@ -33,6 +33,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+PAGES = "/reports/"
+OF_PAGES = HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+"""Of reports: no script of theirs runs, and nothing is loaded; only the studio may frame them."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -76,7 +83,7 @@ class Guard:
             return
         headers = headers_of(scope)
         began, status = self._clock(), 500
-        send = with_headers(send, HEADERS)
+        send = with_headers(send, OF_PAGES if scope["path"].startswith(PAGES) else HEADERS)
 
         async def noted(message: Message) -> None:
             nonlocal status

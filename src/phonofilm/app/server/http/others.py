@@ -151,6 +151,7 @@ def other_router(desk: Desk, workers: Callable[[], int]) -> APIRouter:
         cookie = cookie_of(headers_of(request.scope))
         known = bool(cookie) and desk.access.known(cookie)
         said = {"needs_key": not desk.access.open, "known": known, "models": list(desk.service.settings.models)}
+        said["reports"] = list(desk.service.settings.reports) if known or desk.access.open else []
         said["token"] = desk.access.token(cookie) if known else None
         return StrictResponse(said, headers={"Cache-Control": "no-store"})
 
@@ -164,6 +165,17 @@ def other_router(desk: Desk, workers: Callable[[], int]) -> APIRouter:
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
         return answer
+
+    @made.get("/reports/{number}")
+    def shown(number: str, request: Request) -> Response:
+        desk.who(request, "read")
+        files = list(desk.service.settings.reports.values())
+        if not number.isdecimal() or len(number) > 3 or int(number) >= len(files):
+            raise RefusedError(404, "there is no such report")
+        try:
+            return Response(Path(files[int(number)]).read_bytes(), media_type=PAGES[".html"])
+        except OSError:
+            raise RefusedError(404, "the file of this report is gone; make it anew") from None
 
     @made.head("/")
     @made.get("/")

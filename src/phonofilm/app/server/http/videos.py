@@ -35,7 +35,7 @@ PART: dict[int | str, dict[str, Any]] = {
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
     "story": "a story of several scenes is not made yet; make its scenes one by one and extend each",
-    "stream": "live films need the streaming model, whose weights are not here yet",
+    "stream": "live films are not sent over HTTP yet; phonofilm stream makes them on this machine",
 }
 
 

@@ -1,7 +1,9 @@
 // The studio: a prompt, the films, and one of them in the player.
 import { logIn, post, send, session } from "./api.js";
+import * as drop from "./drop.js";
 import * as gallery from "./gallery.js";
 import * as player from "./player.js";
+import * as tabs from "./tabs.js";
 
 const find = (name) => document.querySelector(`#${name}`);
 const EXAMPLES = [
@@ -61,6 +63,7 @@ async function enter(found) {
   find("login").hidden = true;
   find("make").hidden = false;
   const options = (found.models ?? []).map((name) => Object.assign(document.createElement("option"), { value: name, textContent: name }));
+  tabs.addReports(found.reports ?? []);
   if (options.length) find("model").replaceChildren(...options);
   await gallery.load();
   hint();
@@ -78,6 +81,8 @@ async function begin() {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find("form").requestSubmit();
   });
   gallery.start({ onOpen: (film) => { fine(); player.open(film).catch(fail); }, onError: fail });
+  tabs.start();
+  drop.start({ onTaken: (text) => { fine(); find("state").textContent = text; }, onError: fail });
   player.start({ onMade: made, onError: fail });
   document.addEventListener("film", ({ detail: film }) => {
     if (!waiting.has(film.id)) return;
