@@ -1,9 +1,7 @@
 """A page of its own for one model, as a Hugging Face Space or at home: pip install gradio, python examples/space.py
 
-The studio (phonofilm serve) does more; this is the least that others can build on.
+The studio (phonofilm serve) does more.
 """
-
-from __future__ import annotations
 
 import os
 import tempfile

@@ -297,11 +297,30 @@ def test_a_prompt_is_never_html(studio):
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
     assert "<script>" not in page.text, "no script stands in the page itself"
-    for name in ("studio.js", "api.js", "gallery.js", "player.js"):
+    for name in ("studio.js", "api.js", "gallery.js", "player.js", "tabs.js", "drop.js"):
         text = studio.client.get(f"/studio/{name}").text
         assert "innerHTML" not in text
         assert "insertAdjacentHTML" not in text
         assert "http" not in text.replace("https://phonofilm", ""), "nothing is fetched from elsewhere"
+
+
+def test_a_report_runs_no_script_and_no_other_file_is_shown(tmp_path):
+    (tmp_path / "report.html").write_text("<title>A</title><script>alert(1)</script>")
+    studio = Studio(tmp_path / "data", reports={"A": str(tmp_path / "report.html")})
+    shown = studio.client.get("/reports/0")
+    assert shown.text.startswith("<title>A")
+    policies = shown.headers.get_list("content-security-policy")
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+    assert policies[0].endswith("sandbox"), "neither scripts nor the cookie of the studio"
+    assert shown.headers["x-frame-options"] == "SAMEORIGIN"
+    for name in ("1", "-1", "0x0", "..%2f..%2fetc%2fpasswd", "٠", "report.html", "9" * 30):
+        assert studio.client.get(f"/reports/{name}").status_code == 404, name
+    (tmp_path / "report.html").unlink()
+    assert studio.client.get("/reports/0").status_code == 404
+    closed = Studio(tmp_path / "closed", open_to_all=False, reports={"A": "/etc/passwd"})
+    assert closed.client.get("/reports/0").status_code == 401
+    assert closed.client.get("/session").json()["reports"] == []
 
 
 def test_every_answer_has_the_headers_that_keep_it_safe(studio):

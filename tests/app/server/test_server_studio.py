@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 from live import Live
@@ -16,7 +18,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    made = Live(tmp_path_factory.mktemp("live") / "data")
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "report.html").write_text(
+        "<html lang=en><title>Scores of A</title><p>A is best</p><script>top.bad = 1</script>"
+    )
+    made = Live(folder / "data", "--report", str(folder / "report.html"))
     yield made
     made.stop()
 
@@ -163,6 +169,61 @@ def test_a_film_or_a_sound_is_dropped_in(live, studio, tmp_path):
     for field, file, task in (("foley-file", "film.mp4", "foley"), ("animate-file", "sound.wav", "animate")):
         studio.find(f"#{field}").send_keys(str(tmp_path / file))
         assert after(studio, live, lambda: studio.click("#go"))["task"] == task
+
+
+DROP = """
+    const files = new DataTransfer();
+    files.items.add(new File([new Uint8Array(arguments[2])], arguments[1], {type: arguments[0]}));
+    const send = name => document.querySelector('#prompt').dispatchEvent(
+        new DragEvent(name, {dataTransfer: files, bubbles: true, cancelable: true}));
+    send('dragover');
+    const shown = !document.querySelector('#drop').hidden;
+    send('drop');
+    return shown;
+"""
+
+
+def test_files_are_dropped_on_the_page(live, studio):
+    make(studio)
+    with urllib.request.urlopen(next(a.get_attribute("href") for a in studio.all("#downloads a"))) as answer:
+        film = list(answer.read())
+    assert studio.driver.execute_script(DROP, "video/mp4", "<b>.mp4", film) is True
+    assert not studio.find("#drop").is_displayed()
+    assert studio.find("#state").text == "<b>.mp4 gets a new sound: press Make the film."
+    assert after(studio, live, lambda: studio.click("#go"))["task"] == "foley"
+    studio.driver.execute_script(DROP, "application/pdf", "a.pdf", [1, 2, 3])
+    studio.until(lambda: "neither a film" in studio.find("#error").text)
+
+
+def test_reports_are_tabs_by_mouse_and_by_keys(live, studio):
+    tabs = studio.all("#tabs [role=tab]")
+    assert [tab.text for tab in tabs] == ["Films", "Live", "Scores of A"]
+    tabs[0].send_keys("\ue014")  # the right arrow
+    assert studio.find("#live").is_displayed()
+    assert "phonofilm stream" in studio.find("#live").text
+    assert not studio.find("#films").is_displayed()
+    tabs[1].send_keys("\ue014")
+    studio.driver.switch_to.frame(studio.find("#report-0 iframe"))
+    studio.until(lambda: studio.find("p").text == "A is best")
+    studio.driver.switch_to.default_content()
+    assert studio.driver.execute_script("return window.bad === undefined"), "its script did not run"
+    studio.picture("studio-report")
+    tabs[0].click()
+    assert studio.find("#prompt").is_displayed()
+
+
+def test_axe_finds_nothing_serious(live, studio):
+    name = "needs axe: pip install --no-deps axe-playwright-python==0.1.8"
+    found = importlib.util.find_spec("axe_playwright_python")
+    assert found is not None, name
+    script = Path(found.submodule_search_locations[0]) / "axe.min.js"
+    make(studio)
+    for tab in ("films", "live", "report-0"):
+        studio.click(f"#tab-{tab}")
+        studio.driver.execute_script(script.read_text(encoding="utf-8"))
+        ask = "const done = arguments[0]; axe.run({iframes: false}).then(found => done(found.violations))"
+        wrong = [one for one in studio.driver.execute_async_script(ask) if one["impact"] in ("serious", "critical")]
+        assert not wrong, [(one["id"], one["help"], [node["html"] for node in one["nodes"]][:3]) for one in wrong]
 
 
 def test_every_error_is_words(live, studio):

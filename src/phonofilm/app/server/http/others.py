@@ -170,7 +170,7 @@ def other_router(desk: Desk, workers: Callable[[], int]) -> APIRouter:
     def shown(number: str, request: Request) -> Response:
         desk.who(request, "read")
         files = list(desk.service.settings.reports.values())
-        if not number.isdecimal() or len(number) > 3 or int(number) >= len(files):
+        if not (number.isascii() and number.isdecimal()) or len(number) > 3 or int(number) >= len(files):
             raise RefusedError(404, "there is no such report")
         try:
             return Response(Path(files[int(number)]).read_bytes(), media_type=PAGES[".html"])
