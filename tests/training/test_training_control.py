@@ -20,7 +20,7 @@ from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import StreamConfig, TransformerConfig
 from phonofilm.model.transformer import AVTransformer
-from phonofilm.training.conditions.signals import Signals, hits_of, mel_power
+from phonofilm.training.conditions.signals import Signals, SignalsConfig, hits_of, mel_power
 from phonofilm.training.loop import fit
 from phonofilm.training.tasks.base import make_task
 from phonofilm.types import Event, Geometry, Grid
@@ -149,3 +149,29 @@ def test_what_does_not_fit_is_refused(base: Path, latents: Path, tmp_path: Path)
     write_manifest(latents / "manifest.jsonl", [ClipRecord(i, "", i, "toy", i, "x") for i in range(6)])
     with pytest.raises(PhonofilmError, match="knows no events"):
         make_task(values).batch(0)
+
+
+@pytest.mark.parametrize("hears", ["follow", "sync", "semantic"])
+def test_sound_and_picture_of_latents_are_decoded_in_full_precision(hears: str) -> None:
+    """With the codecs that ship, also where training computes in bfloat16."""
+    geometry = Geometry(2, 8, (2, 8, 8), 24_000, 250, 8, 4)
+    grid = Grid.of(0.5, 128, 24, geometry)
+    draw = torch.Generator().manual_seed(0)
+    latents = {
+        "video": torch.randn(1, 8, *grid.video_shape, generator=draw).half(),
+        "audio": torch.randn(1, 3, 64, grid.audio_length, generator=draw).half(),
+    }
+
+    class Store:
+        def latents(self, name: str, rows: list[int]) -> torch.Tensor:
+            return latents[name][rows]
+
+    blocks = () if hears == "sync" else (0,)
+    signals = Signals(ControlConfig(hears, blocks), SignalsConfig(), Store(), grid)  # type: ignore[arg-type]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = signals.of([0, 0])
+    length = {"follow": grid.audio_length, "sync": grid.audio_length, "semantic": 8}[hears]
+    assert found.shape == (2, length, 4 if hears == "follow" else 128)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert found.std() > 0

@@ -70,6 +70,7 @@ class Signals:
                 return as_a_whole(self._features(row))
 
     @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)
     def _loudness(self, row: int) -> Tensor:
         latents = self.store.latents("audio", [row])[0].float()
         mel, _ = self._audio.decode(latents)
@@ -78,9 +79,10 @@ class Signals:
         return power_signal(power, config.sample_rate / config.hop, self.bounds, self.control.slots)
 
     @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)
     def _features(self, row: int) -> Tensor:
-        pixels = self._video.decode(self.store.latents("video", [row]).float())[0]
-        return by_moment(self._looks, to_frames(pixels[:, : self.grid.frames]), self.grid.fps)
+        pixels, _ = self._video.decode(self.store.latents("video", [row]).float())
+        return by_moment(self._looks, to_frames(pixels[0, :, : self.grid.frames]), self.grid.fps)
 
     @cached_property
     def _records(self) -> list[tuple[Event, ...]]:
