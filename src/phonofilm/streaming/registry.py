@@ -25,10 +25,7 @@ def open_source(model: str = "nano", device: str = "auto", size: tuple[int, int]
     if (kind := family(model)) is not None:
         raise PhonofilmError(f"{model} ({kind}) does not stream, it makes whole clips; choose one of our own models")
     native = import_module("phonofilm.streaming.native.source")  # torch, which the fake source does without
-    source: LiveSource[Any] = native.NativeSource.load(model, device)
-    fmt = source.format
-    if size is not None and size != (fmt.width, fmt.height):
-        raise PhonofilmError(f"{model} streams in its own size alone, {fmt.width}x{fmt.height}; leave out --size")
+    source: LiveSource[Any] = native.open_native(model, device, size)
     return source
 
 
