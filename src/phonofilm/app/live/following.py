@@ -134,7 +134,7 @@ def _close(
             made = Made(samples=samples, part=True) if spec.takes == "frames" else Made(frames=frames, part=True)
             given = () if str(spec.given) == PIPE else (spec.given,)
             marking.seal(metadata, made, given)(spec.file, spec.file)
-            marking.remember(spec.file, metadata, warn)
+            marking.remember(spec.file, metadata, made, warn)
 
 
 def _source(given: Path) -> BinaryIO:

@@ -141,7 +141,7 @@ class Making:
         made = Made((0, film.writer.frames), (0, film.marks.heard.done), self.source.format.stems)
         said = self.metadata | {"prompt": " / ".join(film.prompts)}
         self.marking.seal(said, made)(self.spec.file, self.spec.file)
-        self.marking.remember(self.spec.file, said, self.warn)
+        self.marking.remember(self.spec.file, said, made, self.warn)
 
     def _facts(self, film: GrowingFilm) -> dict[str, Any]:
         fmt = self.source.format

@@ -305,7 +305,7 @@ def _join(maker: _Maker, path: Path, marking: Marking, job: JobContext) -> dict[
     seal = marking.seal(metadata, known, tuple(files))
     pieces = limited(lambda start, stop: whole[:, start:stop], whole.shape[1], rate)
     write_joined(path, frames, size, fps, pieces, rate, metadata, seal=seal, check=job.check)
-    marking.remember(path, metadata, job.warn)
+    marking.remember(path, metadata, known, job.warn)
     facts: dict[str, Any] = {"path": str(path), "seconds": round(float(placed[-1].end / fps), 6)}
     facts |= {"frames": placed[-1].end, "samples": maker.samples, "sample_rate": rate, "fps": str(fps)}
     starts = [round(float(place.start / fps), 6) for place in placed]
