@@ -102,7 +102,7 @@ class DetailHead(nn.Module):
         return rearrange(self.leave(F.gelu(x)), "(b t) c h w -> b c t h w", b=len(seen[0]))
 
 
-class Trust(nn.Sequential):
+class Trust(nn.Module):
     """How far a prediction goes towards estimates from the noisy latents, by noise level; not at all at first.
 
     Args:
@@ -110,18 +110,21 @@ class Trust(nn.Sequential):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(nn.Linear(1, 32), nn.GELU(), nn.Linear(32, channels))
+        super().__init__()
+        self.enter = nn.Linear(1, 32)
+        self.leave = nn.Linear(32, channels)
 
     def start_as_zero(self) -> None:
         """Trust the prediction alone."""
-        for parameter in self[-1].parameters():
+        for parameter in self.leave.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, sigma: Tensor, axis: int) -> Tensor:
         """Noise levels that broadcast to latents, to as much for each channel along the `axis` that has one."""
         # the logarithm of the signal-to-noise ratio, kept finite and of the size of one
         level = ((1.001 - sigma) / (sigma + 0.001)).log() / 4
-        return super().forward(level.movedim(axis, -1).to(self[0].weight.dtype)).movedim(-1, axis)
+        hidden = F.gelu(self.enter(level.movedim(axis, -1).to(self.enter.weight.dtype)))
+        return self.leave(hidden).movedim(-1, axis)
 
 
 def alone(noisy: Tensor, sigma: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from phonofilm.model.chunks import causal_bias, chunk_numbers, distance_bias
 from phonofilm.model.config import PRESETS, StreamConfig, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN
 from phonofilm.model.past import ChunkPast
-from phonofilm.model.rope import Places, Rotary, fourier, rotary
+from phonofilm.model.rope import Places, Rotary, Whereabouts, fourier, rotary
 from phonofilm.model.stream import SPACE_FREQUENCIES, Stream
 from phonofilm.types import Latents, Positions, Text
 
@@ -73,7 +74,7 @@ class AVTransformer(nn.Module):
             return rotary(bounds, extent, heads, head_width, config.rotary_base, device, dtype)
 
         def one(bounds: np.ndarray, other: np.ndarray, stream: StreamConfig, stems: tuple[int, ...] = (0,)) -> Places:
-            hidden: dict[str, Tensor] = {}
+            hidden: dict[str, Any] = {}
             if config.exchange_slopes:
                 near = distance_bias(bounds[:, 0], other[:, 0], config.exchange_slopes, dtype).to(device)
                 hidden = {"exchange_bias": near}
@@ -132,7 +133,7 @@ class AVTransformer(nn.Module):
         latents: Latents,
         sigma: Latents,
         text: Text,
-        positions: Positions | tuple[Places, Places],
+        positions: Whereabouts,
         *,
         exchange: Tensor | None = None,
         audio_text: Text | None = None,

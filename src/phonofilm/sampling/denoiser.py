@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from phonofilm.types import Latents, Positions, Text
+from phonofilm.model.rope import Whereabouts
+from phonofilm.types import Latents, Text
 
 Prediction = Literal["sample", "velocity"]
 
@@ -17,7 +18,7 @@ class Network(Protocol):
     """What a denoiser is built over: `AVTransformer`, `UNet3D`, or anything with this forward."""
 
     def __call__(
-        self, latents: Latents, sigma: Latents, text: Text, positions: Positions, *, exchange: Tensor | None = None
+        self, latents: Latents, sigma: Latents, text: Text, positions: Any, *, exchange: Tensor | None = None
     ) -> Latents: ...
 
 
@@ -56,7 +57,7 @@ class Denoiser:
     prediction: Prediction = "sample"
 
     def __call__(
-        self, x: Latents, sigma: Latents, text: Text, positions: Positions, **options: Any
+        self, x: Latents, sigma: Latents, text: Text, positions: Whereabouts, **options: Any
     ) -> Latents:  # fmt: skip
         """Clean estimate, float32. `options` (exchange, cache, conditions) go to the network."""
         output = self.network(x, sigma, text, positions, **options)
@@ -70,7 +71,7 @@ class Denoiser:
         noise: Latents,
         sigma: Latents,
         text: Text,
-        positions: Positions,
+        positions: Whereabouts,
         config: LossConfig = LossConfig(),
         **options: Any,
     ) -> tuple[Tensor, dict[str, Tensor]]:

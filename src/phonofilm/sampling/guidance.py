@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from phonofilm.model.rope import Whereabouts
 from phonofilm.sampling.denoiser import Denoiser
-from phonofilm.types import Latents, Positions, Text
+from phonofilm.types import Latents, Text
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Guided:
     denoiser: Denoiser
     text: Text
     negative: Text
-    positions: Positions
+    positions: Whereabouts
     guidance: Guidance = Guidance()
     options: dict[str, Any] | None = None
     audio_text: Text | None = None

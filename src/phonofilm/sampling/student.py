@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phonofilm.model.rope import Whereabouts
 from phonofilm.sampling.denoiser import Denoiser
 from phonofilm.sampling.guidance import Guidance
-from phonofilm.types import Latents, Positions, Text
+from phonofilm.types import Latents, Text
 
 JUMP = "jump"
 """Name of the condition that tells a network its guidance and its step."""
@@ -62,7 +63,7 @@ class Student:
 
     denoiser: Denoiser
     text: Text
-    positions: Positions
+    positions: Whereabouts
     sigmas: tuple[float, ...]
     guidance: Guidance = field(default_factory=Guidance)
     negative: Text | None = None

@@ -79,5 +79,5 @@ class LiveMarks:
     def _clip(self, stems: dict[str, np.ndarray]) -> Clip | None:
         if not next(iter(stems.values())).shape[1]:
             return None
-        mix = np.sum([*stems.values()], axis=0, dtype=np.float32)
+        mix = np.asarray(np.sum([*stems.values()], axis=0, dtype=np.float32))
         return Clip(waveform=mix, sample_rate=self.format.sample_rate, stems=stems)

@@ -50,7 +50,12 @@ def save_state(path: str | Path, source: LiveSource[Any], saved: Saved) -> None:
     arrays |= {f"heard.{name}": sound for name, sound in saved.heard.stems.items()}
     arrays["written.recent"] = saved.written.recent
     counts = {name: getattr(saved.written, name) for name in ("frames", "samples", "sound_frames", "pieces")}
-    told = {"model": dict(source.model), "format": source.format.to_json(), "source": facts, "written": counts}
+    told: dict[str, Any] = {
+        "model": dict(source.model),
+        "format": source.format.to_json(),
+        "source": facts,
+        "written": counts,
+    }
     told |= {"prompt": saved.prompt, "seed": saved.seed, "frames": saved.frames, "marked": saved.heard.done}
     told["context"] = saved.heard.past
     held = {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}

@@ -68,7 +68,7 @@ class LiveChunk:
     @property
     def mix(self) -> np.ndarray:
         """float32 [C, T]: the sum of all stems."""
-        return np.sum([*self.stems.values()], axis=0, dtype=np.float32)
+        return np.asarray(np.sum([*self.stems.values()], axis=0, dtype=np.float32))
 
 
 class LiveSource(Protocol[State]):

@@ -134,6 +134,11 @@ def _make(
     line = ProgressLine(report, making)
     outputs: list[Output] = [PipeOutput(sys.stdout.buffer)] if piped else []
     told: list[Callable[[MadeChunk], None]] = [line]
+
+    def each(made: MadeChunk) -> None:
+        for tell in told:
+            tell(made)
+
     with ExitStack() as stack:
         if port is not None:
             with optional("showing it in the browser"):
@@ -146,7 +151,7 @@ def _make(
         stack.enter_context(listening(_typed(), making.control, line.note))
         report.stage("streaming")
         try:
-            return making.go(outputs, lambda made: [tell(made) for tell in told] and None)
+            return making.go(outputs, each)
         finally:
             line.close()
 

@@ -76,13 +76,8 @@ class Making:
         self.control = Control(prompt or "", spec.script, self.warn)
         self.seed = spec.seed if self.saved is None else self.saved.seed
         self.begun = self.source.begin(self.control.prompt, self.seed, {}) if self.saved is None else self.saved.state
-        self.metadata = provenance(
-            prompt=self.control.prompt,
-            seed=self.seed,
-            **self.source.model,
-            task="stream",
-            generator=f"phonofilm {__version__}",
-        )
+        said: dict[str, Any] = {"prompt": self.control.prompt, "seed": self.seed, **self.source.model}
+        self.metadata = provenance(**said, task="stream", generator=f"phonofilm {__version__}")
 
     def go(
         self, outputs: Sequence[Output] = (), told: Callable[[MadeChunk], None] = lambda made: None

@@ -34,7 +34,7 @@ def pictures(read: Read, placed: Sequence[Placed]) -> Iterator[np.ndarray]:
 def own_sound(clip: Clip, without: str = "music") -> np.ndarray:
     """float32 [C, N]: the sound of a shot without the bed that was given to it."""
     stems = [stem for name, stem in clip.stems.items() if name != without]
-    return np.sum(stems, axis=0, dtype=np.float32) if stems else clip.sound.waveform
+    return np.asarray(np.sum(stems, axis=0, dtype=np.float32)) if stems else clip.sound.waveform
 
 
 def lay(sound: np.ndarray, own: np.ndarray, place: Placed, after: int, fps: Fraction, rate: int) -> None:

@@ -27,6 +27,7 @@ from phonofilm.backends.canvas.stems import stems_of
 from phonofilm.backends.registry import fingerprint
 from phonofilm.backends.requests import MAX_SECONDS
 from phonofilm.backends.streamed import window_of
+from phonofilm.choices import Stem
 from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder, folder_for, write_bytes
@@ -232,7 +233,7 @@ class _Maker:
         shot = self.story.shot[number]
         names = (*shot.cast, *([shot.place] if shot.place else []))
         first = {name: self.story.first_with(name) for name in names}
-        given = {} if under is None else {"music": Clip(waveform=under, sample_rate=self.rate)}
+        given: dict[Stem, Clip] = {} if under is None else {"music": Clip(waveform=under, sample_rate=self.rate)}
         with self.pool.use(spec.loading, self.job) as backend:
             assert isinstance(backend, Remembering)
             memories = {name: backend.remember(self.clip(n)) for name, n in first.items() if n < number}

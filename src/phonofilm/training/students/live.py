@@ -149,7 +149,9 @@ class LiveTask(GeneratorTask):
                 chunks.append(denoiser(x, _level(x, sigmas[exits]), text, places, past=past))
             clean = chunks[-1].map(lambda v: v.detach())
             cache = causal.write(cache, clean, _level(clean, 0.0), text)
-        return Latents(torch.cat([one.video for one in chunks], 2), torch.cat([one.audio for one in chunks], 3))
+        return Latents(
+            *(torch.cat([getattr(one, name) for one in chunks], axis) for name, axis in (("video", 2), ("audio", 3)))
+        )
 
     def _matching(self, critic: Denoiser, film: Latents, noisy: Latents, sigma: Latents, text: Text) -> Tensor:
         """Half the squared distance to where a step from the critic's estimate to the teacher's would bring the clip.
@@ -219,7 +221,7 @@ class LiveTask(GeneratorTask):
             PhonofilmError: codecs whose streams do not end together.
         """
         layout = self.layout
-        film = Grid(1 + layout.frames * self.count, *reversed(layout.size), layout.fps, layout.geometry)
+        film = Grid(1 + layout.frames * self.count, layout.size[1], layout.size[0], layout.fps, layout.geometry)
         if film.audio_length != 1 + layout.audio_steps * self.count:
             raise PhonofilmError("picture and sound of these latents do not end together, as chunks of a clip must")
         return film

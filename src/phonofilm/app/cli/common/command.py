@@ -20,7 +20,7 @@ class CommandLine(typer.Typer):
     it, and so does the group alone."""
 
     def __init__(self, **settings: Any) -> None:
-        usual = {"no_args_is_help": True, "rich_markup_mode": "rich"}
+        usual: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "rich"}
         super().__init__(**usual | {"context_settings": {"help_option_names": ["-h", "--help"]}} | settings)
 
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:

@@ -111,7 +111,7 @@ class Guard:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket, which browsers open to any host for any page: it is refused before it is one."""
         try:
-            self._admit(scope | {"method": "WEBSOCKET"}, headers_of(scope))
+            self._admit({**scope, "method": "WEBSOCKET"}, headers_of(scope))
         except RefusedError as refusal:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)})
