@@ -98,6 +98,14 @@ def test_matroska_is_lossless(tmp_path: Path) -> None:
     assert np.array_equal(read.waveform, clip.waveform)
 
 
+def test_no_encoder_runs_before_all_other_processes(tmp_path: Path) -> None:
+    """The AV1 encoder asks for real time where it may, as root may in a container."""
+    policy = getattr(os, "sched_getscheduler", lambda process: None)  # not on every system
+    before = policy(0)
+    write_clip(Clip(frames=np.zeros((4, 64, 64, 3), np.uint8), fps=Fraction(8)), tmp_path / "a.webm", codec="av1")
+    assert policy(0) == before
+
+
 def test_av1(tmp_path: Path) -> None:
     clip = flash_and_beep(size=128)
     path = write_clip(clip, tmp_path / "clip.webm", codec="av1")

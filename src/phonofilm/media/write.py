@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, check_file
 from phonofilm.media.colour import SCALING
+from phonofilm.media.container import usual_priority
 from phonofilm.media.gif import FASTEST, slowed, write_gif
 from phonofilm.media.layouts import STANDARD, named
 from phonofilm.media.metadata import to_tags
@@ -347,6 +348,8 @@ def picture_track(
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
         context.color_range = ColorRange.MPEG.value
+    with usual_priority():
+        stream.codec_context.open(strict=False)
 
     def encode() -> Iterator[Timed]:
         reformatter, count = VideoReformatter(), 0

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from phonofilm.model.rows import Rows
-from phonofilm.types import Positions
 
 
 class Rotary(NamedTuple):
@@ -46,10 +45,6 @@ class Places(NamedTuple):
     alone_bias: Tensor | None = None
     exchange_bias: Tensor | None = None
     starts: bool = True
-
-
-Whereabouts = Positions | tuple[Places, Places]
-"""Where the tokens of both streams are: their positions, or what `AVTransformer.places` has computed from them."""
 
 
 def rotary(

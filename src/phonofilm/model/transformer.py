@@ -14,7 +14,7 @@ from phonofilm.model.chunks import causal_bias, chunk_numbers, distance_bias
 from phonofilm.model.config import PRESETS, StreamConfig, StreamName, TransformerConfig
 from phonofilm.model.layers import AdaLN
 from phonofilm.model.past import ChunkPast
-from phonofilm.model.rope import Places, Rotary, Whereabouts, fourier, rotary
+from phonofilm.model.rope import Places, Rotary, fourier, rotary
 from phonofilm.model.stream import SPACE_FREQUENCIES, Stream
 from phonofilm.types import Latents, Positions, Text
 
@@ -133,7 +133,7 @@ class AVTransformer(nn.Module):
         latents: Latents,
         sigma: Latents,
         text: Text,
-        positions: Whereabouts,
+        positions: Positions | tuple[Places, Places],
         *,
         exchange: Tensor | None = None,
         audio_text: Text | None = None,

@@ -8,17 +8,18 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from phonofilm.model.rope import Whereabouts
 from phonofilm.types import Latents, Text
 
 Prediction = Literal["sample", "velocity"]
+Whereabouts = Any
+"""Where the tokens are: `Positions`, or what a network has computed from them, if it takes that too."""
 
 
 class Network(Protocol):
     """What a denoiser is built over: `AVTransformer`, `UNet3D`, or anything with this forward."""
 
     def __call__(
-        self, latents: Latents, sigma: Latents, text: Text, positions: Any, *, exchange: Tensor | None = None
+        self, latents: Latents, sigma: Latents, text: Text, positions: Whereabouts, *, exchange: Tensor | None = None
     ) -> Latents: ...
 
 

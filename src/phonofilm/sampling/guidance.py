@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from phonofilm.model.rope import Whereabouts
-from phonofilm.sampling.denoiser import Denoiser
+from phonofilm.sampling.denoiser import Denoiser, Whereabouts
 from phonofilm.types import Latents, Text
 
 

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phonofilm.model.rope import Whereabouts
-from phonofilm.sampling.denoiser import Denoiser
+from phonofilm.sampling.denoiser import Denoiser, Whereabouts
 from phonofilm.sampling.guidance import Guidance
 from phonofilm.types import Latents, Text
 
