@@ -16,9 +16,12 @@ import pytest
 
 from phonofilm.app.cli.main import main
 from phonofilm.app.live.lines import listening, obey
+from phonofilm.config import from_dict
 from phonofilm.media import read_clip, read_metadata
 from phonofilm.provenance.verify import verify
 from phonofilm.streaming.control import Control
+from phonofilm.streaming.fake import FakeSource
+from phonofilm.streaming.native.options import LiveOptions as SamplingOptions
 
 STREAM = ["stream", "a red ball", "--model", "fake"]
 
@@ -115,6 +118,28 @@ def test_going_on_gives_the_same_chunks(capsys) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], {}),
+        (["--steps", "7"], {"steps": 7}),
+        (["--draft"], {"steps": 4, "guidance": [1.0, 1.0], "modality_guidance": [1.0, 1.0]}),
+        (["--draft", "--steps", "2"], {"steps": 2, "guidance": [1.0, 1.0], "modality_guidance": [1.0, 1.0]}),
+    ],
+)
+def test_the_source_is_told_how_to_sample(capsys, folder, monkeypatch, arguments, told) -> None:
+    begun, begin = [], FakeSource.begin
+
+    def noted(self, prompt, seed, options):
+        begun.append(dict(options))
+        from_dict(SamplingOptions, options)  # what our own models would make of it
+        return begin(self, prompt, seed, options)
+
+    monkeypatch.setattr(FakeSource, "begin", noted)
+    assert ran(capsys, *STREAM, "-o", "a.mp4", "--until", "0.5", "--no-watermark", *arguments)[0] == 0
+    assert begun == [told]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["stream", "a"], "say where the film goes"),
@@ -131,6 +156,8 @@ def test_going_on_gives_the_same_chunks(capsys) -> None:
         (["stream", "a", "-o", "-", "--json", "--model", "fake"], "both write to standard output"),
         (["stream", "a", "-o", "a.mp4", "--size", "9", "--model", "fake"], "size of 9x9 is not possible"),
         (["stream", "a", "-o", "a.mp4", "--every", "0", "--model", "fake"], "--every 0 is not possible"),
+        (["stream", "a", "-o", "a.mp4", "--steps", "0", "--model", "fake"], "--steps 0 is not possible"),
+        (["stream", "--resume", "--state", "s", "-o", "a.mp4", "--draft"], "is made as it was begun"),
     ],
 )
 def test_what_is_not_possible_is_one_line_and_leaves_nothing(capsys, folder, arguments, said) -> None:

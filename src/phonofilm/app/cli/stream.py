@@ -54,6 +54,13 @@ def stream(
     every: Annotated[int, typer.Option(metavar="N", help="With --state: save it after so many chunks.")] = 10,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, in the same file.")] = False,
     size: Size = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Evaluations of the network for each chunk; by default the model's."),
+    ] = None,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Quick and rough: 4 steps and no guidance, unless --steps says how many.")
+    ] = False,
     options: LiveOptions,
 ) -> None:
     """Make film with sound that goes on: to a file that plays at any moment, a pipe, or the browser.
@@ -78,7 +85,9 @@ def stream(
             raise PhonofilmError("-o - and --json both write to standard output; name a file, or leave out --json")
         if piped and sys.stdout.isatty():
             raise PhonofilmError("standard output is a terminal; send it on, as in: phonofilm stream … -o - | ffplay -")
-        check_limits(Limit("--every", every, 1), Limit("--port", port, 0, 65535))
+        check_limits(Limit("--every", every, 1), Limit("--port", port, 0, 65535), Limit("--steps", steps, 1, 1000))
+        if resume and (draft or steps is not None):
+            raise PhonofilmError("a film that goes on is made as it was begun; omit --steps and --draft")
         if piped:
             report.results_to = sys.stderr
         report.progress("loading", 0, 1)
@@ -98,12 +107,20 @@ def stream(
             every,
             resume,
             options.layers,
+            _sampling(steps, draft),
         )
         facts = _make(report, spec, options, size, piped, port if serve else None)
         if file is not None:
             report.print_line(str(file))
             facts["path"] = str(file)
         report.set_fields(**facts)
+
+
+def _sampling(steps: int | None, draft: bool) -> dict[str, Any]:
+    """What a source is told of how to sample."""
+    told: dict[str, Any] = {} if steps is None else {"steps": steps}
+    none = [1.0, 1.0]
+    return {"steps": 4, "guidance": none, "modality_guidance": none, **told} if draft else told
 
 
 def _seconds(until: str) -> Fraction | None:

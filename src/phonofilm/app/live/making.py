@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -38,6 +38,7 @@ class StreamSpec:
         until: seconds, or None for one that ends when it is stopped. script: prompts and their times.
         file: where it grows; None where it is only watched. paced: it is made as fast as it is played.
         state: a file for its state, saved every so many chunks. resume: go on from that state.
+        sampling: what the source is told when it begins, see `LiveSource.begin`.
     """
 
     prompt: str | None
@@ -50,6 +51,7 @@ class StreamSpec:
     every: int = 10
     resume: bool = False
     layers: Layers = field(default_factory=Layers)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,7 +77,8 @@ class Making:
         prompt = spec.prompt if spec.prompt is not None or self.saved is None else self.saved.prompt
         self.control = Control(prompt or "", spec.script, self.warn)
         self.seed = spec.seed if self.saved is None else self.saved.seed
-        self.begun = self.source.begin(self.control.prompt, self.seed, {}) if self.saved is None else self.saved.state
+        first = (self.control.prompt, self.seed, spec.sampling)
+        self.begun = self.source.begin(*first) if self.saved is None else self.saved.state
         said: dict[str, Any] = {"prompt": self.control.prompt, "seed": self.seed, **self.source.model}
         self.metadata = provenance(**said, task="stream", generator=f"phonofilm {__version__}")
 
