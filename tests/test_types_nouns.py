@@ -76,6 +76,10 @@ def test_a_request_is_named_by_everything_that_decides_its_output() -> None:
         "draft": True,
         "sampler": "heun",
         "model": "small",
+        "hits": ((0.5, 1.0),),
+        "follow": Clip(waveform=SOUND, sample_rate=16_000),
+        "sync": False,
+        "control_scale": 0.5,
     }
     assert other.keys() == {field.name for field in fields(Request)}
     digests = {Request(**{name: value}).digest for name, value in other.items()} | {Request().digest}

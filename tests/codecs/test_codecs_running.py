@@ -61,7 +61,8 @@ def test_pieces_join_to_the_whole(decoder, latents, cuts):
     joined, sound = np.concatenate(frames), np.concatenate(sounds, -1)
     assert joined.shape == whole_frames.shape
     assert np.abs(joined.astype(int) - whole_frames).max() <= 1  # rounding of float32 at half a level
-    np.testing.assert_allclose(sound, whole_sound, atol=2e-4)
+    # sums of some 10^5 products in float32, in another order; full scale is 1
+    np.testing.assert_allclose(sound, whole_sound, atol=2e-3)
     assert np.abs(whole_sound).max() > 0.01
 
 

@@ -10,7 +10,7 @@ from phonofilm.codecs.audio_vae import AudioVAE, AudioVAEConfig
 from phonofilm.codecs.common.mel import MelConfig
 from phonofilm.control.align.attention import nearness, reweighted
 from phonofilm.control.align.energy import EnergyGuided, OnsetEnergy
-from phonofilm.control.timing import Hit
+from phonofilm.control.hits import Hit
 from phonofilm.errors import PhonofilmError
 from phonofilm.sampling import SAMPLERS, flow_sigmas
 from phonofilm.types import Latents, Text

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_control_lora import GRID, network
 
+from phonofilm.control.hits import Hit, parse_hits, read_midi
 from phonofilm.control.inputs.attachment import Attachment
 from phonofilm.control.inputs.controlnet import TimeControlNet
 from phonofilm.control.inputs.semantic import SemanticAdapter
 from phonofilm.control.inputs.sync import SyncModule, at_tokens
-from phonofilm.control.timing import Hit, hits_signal, loudness_signal, parse_hits, read_midi, slots_of
+from phonofilm.control.timing import hits_signal, loudness_signal, slots_of
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.config import PRESETS
 from phonofilm.model.transformer import AVTransformer

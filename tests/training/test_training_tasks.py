@@ -285,7 +285,11 @@ OF_ONE_NETWORK = sorted(path for path in RECIPES.glob("*.toml") if read_toml(pat
 
 @pytest.mark.parametrize("path", OF_ONE_NETWORK, ids=lambda path: path.stem)
 def test_every_recipe_is_valid_up_to_its_data(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = read_toml(path).get("base", "nano")
     monkeypatch.chdir(tmp_path)
+    if base != "nano":  # a module's base is looked for where the recipe says
+        Path(base).parent.mkdir(parents=True)
+        Path(base).symlink_to(path.parents[1] / base)
     with pytest.raises(PhonofilmError, match="data/"):
         open_task(path, [])
 

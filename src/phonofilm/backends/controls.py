@@ -17,11 +17,12 @@ from phonofilm.backends.canvas.canvas import MAKE
 from phonofilm.backends.canvas.control import control_from
 from phonofilm.backends.canvas.loop import Part
 from phonofilm.checkpoint import file_sha256
+from phonofilm.control.hits import Hit
 from phonofilm.control.inputs.attachment import Attachment
 from phonofilm.control.inputs.features import as_a_whole, by_moment
 from phonofilm.control.inputs.files import ControlConfig, load_control
 from phonofilm.control.inputs.sync import at_tokens
-from phonofilm.control.timing import Hit, hits_signal, loudness_signal
+from phonofilm.control.timing import hits_signal, loudness_signal
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.perception.audiovisual.syncnet import RATE, SyncNet

@@ -97,7 +97,9 @@ def digest(folder: str | Path) -> str:
     Raises:
         PhonofilmError: there are no weights in the folder.
     """
-    paths = sorted((path for path in part_files(Path(folder)).values() if path.is_file()), key=lambda path: path.name)
+    files = part_files(Path(folder))
+    found = files.values() if files["transformer"].is_file() else Path(folder).glob("*.safetensors")
+    paths = sorted((path for path in found if path.is_file()), key=lambda path: path.name)
     if not paths:
         raise PhonofilmError(f"there are no weights in {folder}; check the path, or run `phonofilm models`")
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]

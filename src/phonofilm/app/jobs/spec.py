@@ -33,7 +33,7 @@ from phonofilm.choices import (
     Stem,
     Task,
 )
-from phonofilm.control.timing import is_midi, read_hits
+from phonofilm.control.hits import is_midi, read_hits
 from phonofilm.errors import PhonofilmError
 from phonofilm.perception.speech.registry import split_name
 from phonofilm.perception.speech.script import given_line

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phonofilm.control.timing import Hit
+from phonofilm.control.hits import Hit
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.rope import Places
 from phonofilm.types import Positions

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phonofilm.control.timing import Hit
+from phonofilm.control.hits import Hit
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Latents
 

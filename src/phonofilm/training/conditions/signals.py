@@ -13,11 +13,12 @@ from phonofilm.codecs.audio_vae import AudioVAE
 from phonofilm.codecs.common.mel import MelConfig, denormalise
 from phonofilm.codecs.pixels import to_frames
 from phonofilm.codecs.video_vae import VideoVAE
+from phonofilm.control.hits import Hit
 from phonofilm.control.inputs.features import as_a_whole, by_moment
 from phonofilm.control.inputs.files import ControlConfig
 from phonofilm.control.inputs.sync import at_tokens
 from phonofilm.control.onset.detect import to_strength
-from phonofilm.control.timing import Hit, hits_signal, power_signal
+from phonofilm.control.timing import hits_signal, power_signal
 from phonofilm.data.latents import LatentStore
 from phonofilm.data.manifest import read_manifest
 from phonofilm.errors import PhonofilmError
