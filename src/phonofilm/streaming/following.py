@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from phonofilm.errors import PhonofilmError
 from phonofilm.streaming.control import Control
+from phonofilm.streaming.handing import handed
 from phonofilm.streaming.source import LiveChunk, LiveFollower
 from phonofilm.streaming.statistics import Statistics, percentiles
 
 WAITING = 256
 """Pieces of input that may wait; more make whoever writes them wait."""
-LOOK = 0.05
 Resize = Callable[[np.ndarray], np.ndarray]
 
 
@@ -79,8 +75,9 @@ def follow(
     following = following or Following()
     began = time.perf_counter() if began is None else began
     fmt, index, frames = follower.format, 0, 0
-    with _arriving(given, control, following) as pieces:
-        gather = _Gather(pieces, follower.takes == "frames")
+    # not joined: a pipe that gives nothing any more would keep its thread for ever
+    with handed(lambda: _arriving(given), control, WAITING, "input", join=False) as pieces:
+        gather = _Gather(pieces.take, follower.takes == "frames")
         while not control.stopped and (part := gather.take(follower.length(index))) is not None:
             content, wanted = part
             start = time.perf_counter()
@@ -101,8 +98,13 @@ def follow(
             following.late += gather.last - gather.first > length
             if following.statistics.first is None:
                 following.statistics.first = now - began
+            following.most_waiting = pieces.most_waiting
             index, frames = index + 1, frames + len(shown)
     return following
+
+
+def _arriving(given: Iterator[np.ndarray]) -> Iterator[_Piece]:
+    return (_Piece(content, time.perf_counter()) for content in given)
 
 
 def _cut(
@@ -155,48 +157,3 @@ class _Gather:
 
     def _size(self, piece: _Piece) -> int:
         return 1 if self._frames else piece.content.shape[1]
-
-
-@contextmanager
-def _arriving(
-    given: Iterator[np.ndarray], control: Control, following: Following
-) -> Iterator[Callable[[], _Piece | None]]:
-    """What comes, read by a thread that ends with the block, or when the input does."""
-    waiting: queue.Queue[_Piece | PhonofilmError | None] = queue.Queue(WAITING)
-    ended = threading.Event()
-
-    def give(item: _Piece | PhonofilmError | None) -> None:
-        while not ended.is_set():
-            with suppress(queue.Full):
-                waiting.put(item, timeout=LOOK)
-                return
-
-    def work() -> None:
-        try:
-            for content in given:
-                give(_Piece(content, time.perf_counter()))
-                if ended.is_set():
-                    return
-            give(None)
-        except PhonofilmError as error:
-            give(error)
-
-    def take() -> _Piece | None:
-        while not control.stopped:
-            following.most_waiting = max(following.most_waiting, waiting.qsize())
-            try:
-                item = waiting.get(timeout=LOOK)
-            except queue.Empty:
-                continue
-            if isinstance(item, PhonofilmError):
-                raise item
-            return item
-        return None
-
-    # a daemon: a pipe that gives nothing any more would keep it for ever
-    thread = threading.Thread(target=work, name="input", daemon=True)
-    thread.start()
-    try:
-        yield take
-    finally:
-        ended.set()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.streaming.control import Control
+from phonofilm.streaming.handing import LOOK, handed
 from phonofilm.streaming.source import LiveChunk, LiveSource
 from phonofilm.streaming.statistics import Statistics
 from phonofilm.types import nearest
 
-LOOK = 0.05
-"""Seconds after which a thread that waits looks whether it is to stop."""
 EARLY = 0.5
 """Seconds that a chunk is given out before its time, where the pace is that of the clock."""
 
@@ -68,8 +64,8 @@ def run(
     """
     statistics = Statistics() if statistics is None else statistics
     began = time.perf_counter() if began is None else began
-    with _making(source, state, control, frames, until, ahead) as chunks:
-        for made in chunks:
+    with handed(lambda: chunks(source, state, control, frames, until), control, max(1, ahead), "chunks") as ready:
+        for made in ready:
             fps = source.format.fps
             length = float(len(made.chunk.frames) / fps)
             early = statistics.playing.comes(time.perf_counter(), float(made.chunk.start))
@@ -92,52 +88,6 @@ def _sleep(seconds: float, control: Control) -> bool:
     while (left := until - time.perf_counter()) > 0 and not control.stopped:
         time.sleep(min(left, LOOK))
     return not control.stopped
-
-
-@contextmanager
-def _making(
-    source: LiveSource[Any], state: Any, control: Control, frames: int, until: Fraction | None, ahead: int
-) -> Iterator[Iterator[MadeChunk]]:
-    """Chunks that another thread makes; it ends with the block."""
-    ready: queue.Queue[MadeChunk | BaseException | None] = queue.Queue(max(1, ahead))
-    ended = threading.Event()
-
-    def give(item: MadeChunk | BaseException | None) -> None:
-        while not ended.is_set():
-            with suppress(queue.Full):
-                ready.put(item, timeout=LOOK)
-                return
-
-    def work() -> None:
-        try:
-            for made in chunks(source, state, control, frames, until):
-                give(made)
-                if ended.is_set():
-                    return
-            give(None)
-        except BaseException as error:  # it is raised again where the film is written
-            give(error)
-
-    thread = threading.Thread(target=work, name="chunks", daemon=True)
-    thread.start()
-    try:
-        yield _taken(ready, control)
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _taken(ready: queue.Queue[MadeChunk | BaseException | None], control: Control) -> Iterator[MadeChunk]:
-    while not control.stopped:
-        try:
-            item = ready.get(timeout=LOOK)
-        except queue.Empty:
-            continue
-        if item is None:
-            return
-        if isinstance(item, BaseException):
-            raise item
-        yield item
 
 
 def chunks(
