@@ -5,7 +5,8 @@
 WEIGHTS is an exported transformer.safetensors, LATENTS a latent store whose first clips were held out of its training.
 A picture's error is told in two parts: of what is the same in all time steps, and of what moves. The line beside it
 takes each latent by itself, or the average over time for what stands still. A network that is worse than
-the line does not use what the noisy latents show. Both streams have the same noise level. Prints a Markdown table of mean squared errors.
+the line does not use what the noisy latents show. Both streams have the same noise level. Prints a Markdown table of
+mean squared errors.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield "Three ways from a prompt to a film with sound, trained in the same way by `make compare`"
     yield "(`recipes/compare/systems.toml`): *joint*, one network with both streams; *cascade*, a network that makes"
     yield "the picture and a second one that makes sound for it; *U-Net*, a 3D and a 1D U-Net joined at each level."
-    yield f"Same clips of {' and '.join(found['recipe']['data']['families'])}, same codecs and optimiser. The one task is"
-    yield "text to picture and sound; sampled without guidance, in 24 Euler steps."
+    yield f"Same clips of {' and '.join(found['recipe']['data']['families'])}, same codecs and optimiser."
+    yield "The one task is text to picture and sound; sampled without guidance, in 24 Euler steps."
     yield ""
     yield from _cost(systems, found["budget"])
     yield from _scores(found, seeds)
@@ -62,8 +62,9 @@ def _cost(systems: dict[str, Any], budget: float) -> Iterator[str]:
             f"{system['clips_seen']:,} | {system['training_flops'] / 1e12:.1f} | {minutes} |"
         )
     yield ""
-    yield "Parameters are those that get a gradient. The two stages of the cascade are counted together, and each sees as"
-    yield "many clips as the table says. Minutes are wall time of one thread on a shared machine, not a measure of speed."
+    yield "Parameters are those that get a gradient. The two stages of the cascade are counted together, and each sees"
+    yield "as many clips as the table says. Minutes are wall time of one thread on a shared machine, not a measure of"
+    yield "speed."
     yield ""
 
 
