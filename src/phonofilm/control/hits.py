@@ -53,7 +53,7 @@ def read_midi(path: str | Path, seconds: float) -> tuple[Hit, ...]:
             now += message.time
             if message.type == "note_on" and message.velocity > 0 and now < seconds:
                 found.append(Hit(now, message.velocity / 127))
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, MemoryError) as error:
         raise PhonofilmError(f"{path} is no MIDI file that can be read ({error}); export it again") from error
     if not found:
         raise PhonofilmError(f"{path} has no note within the {seconds:g} s of the clip")

@@ -29,8 +29,19 @@ FUZZ = settings(
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 WORKS = ("/edits", "/retake", "/extensions", "/foley", "/animate", "/soundtrack")
 """Ends of the paths of what works on a film."""
-RIGHT = {"voice": "fake", "speed": 1, "instructions": None, "model": "fake", "webhook_url": None}
+RIGHT = {
+    "voice": "fake",
+    "speed": 1,
+    "instructions": None,
+    "model": "fake",
+    "webhook_url": None,
+    "loras": [],
+    "adapters": [],
+}
 """What no schema can say: names of this server."""
+FROM_ELSEWHERE = ("input_reference", "input_reference[image_url]", "input_reference[file_id]", "webhook_url")
+FROM_ELSEWHERE += ("hits_file", "follow", "follow[id]", "speech_file", "effects_file", "music_file")
+"""Files, which are no media, and addresses, which are not there."""
 
 
 class Quick:
@@ -95,12 +106,12 @@ class Caller:
         for name, value in RIGHT.items():
             if name in body:
                 body[name] = value
-        for name in ("input_reference", "input_reference[image_url]", "input_reference[file_id]", "webhook_url"):
+        for name in FROM_ELSEWHERE:
             body.pop(name, None)
         if case.path.endswith(("/retake", "/edits")):
             body |= {"start": 0.1, "end": 0.4}  # within the film
         if case.path.endswith(WORKS):
-            for name in ("audio", "music_file", "video", "video[id]"):
+            for name in ("audio", "video", "video[id]"):
                 body.pop(name, None)
             body |= {"video[id]": self.ready()} if "form" in str(case.media_type) else {"video": {"id": self.ready()}}
 

@@ -29,6 +29,13 @@ Model = Annotated[
         "--model", metavar="NAME[=DIR]", help="A model that clients may ask for; the first one is the usual one."
     ),
 ]
+Lora = Annotated[
+    list[str] | None, typer.Option("--lora", metavar="NAME=FILE", help="A LoRA that clients may ask for by this name.")
+]
+Adapter = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="NAME=FILE", help="A control module that clients may ask for by this name."),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")]
 
 keys = CommandLine(help="API keys: whoever is not on this machine needs one.", no_args_is_help=True)
@@ -42,6 +49,8 @@ def serve(
     ),
     port: Annotated[int, typer.Option(metavar="N", help="0 takes any free one.")] = 8720,
     model: Model = None,
+    lora: Lora = None,
+    adapter: Adapter = None,
     device: Device = "auto",
     workers: Annotated[int, typer.Option(metavar="N", help="Workers on this machine; 0 where others do the jobs.")] = 1,
     database: Store = "",
@@ -87,7 +96,7 @@ def serve(
             Limit("--reserve-mb", reserve_mb, 0),
             Limit("--drain", drain, 0),
         )
-        settings = _settings(data, database, files, model, device, drain)
+        settings = _settings(data, database, files, model, lora, adapter, device, drain)
         settings = _with(
             settings,
             keep_days=keep_days,
@@ -110,6 +119,8 @@ def worker(
     database: Store = "",
     files: Place = "",
     model: Model = None,
+    lora: Lora = None,
+    adapter: Adapter = None,
     device: Device = "auto",
     drain: Annotated[float, typer.Option(metavar="S", help="For how long a job in hand is finished.")] = 30,
 ) -> None:
@@ -122,21 +133,43 @@ def worker(
 
         from phonofilm.app.server.work.worker import main
 
-        settings = _settings(data, database, files, model, device, drain)
+        settings = _settings(data, database, files, model, lora, adapter, device, drain)
         if main([], os.environ | {VARIABLE: settings.to_json()}):
             raise PhonofilmError("the worker cannot begin; the line above says why")
         report.set_fields(data=str(data))
 
 
-def _settings(data: Path, database: str, files: str, model: list[str] | None, device: str, drain: float) -> Settings:
-
+def _settings(
+    data: Path,
+    database: str,
+    files: str,
+    model: list[str] | None,
+    lora: list[str] | None,
+    adapter: list[str] | None,
+    device: str,
+    drain: float,
+) -> Settings:
     models = {}
     for text in model or ["nano"]:
         name, _, place = text.partition("=")
         if not name or len(name) > 200:
             raise PhonofilmError(f"--model {text!r} is not possible; write NAME, or NAME=DIR")
         models[name] = place or name
-    return Settings(data, database, files, models, device, drain_seconds=drain)
+    loras, adapters = _named_files("--lora", lora or []), _named_files("--adapter", adapter or [])
+    return Settings(data, database, files, models, loras, adapters, device, drain_seconds=drain)
+
+
+def _named_files(option: str, listed: list[str]) -> dict[str, str]:
+    """Files by the names that clients call them."""
+    found: dict[str, str] = {}
+    for text in listed:
+        name, _, file = text.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name, re.ASCII) or not file:
+            raise PhonofilmError(f"{option} {text!r} is not possible; write NAME=FILE, as in night=night.safetensors")
+        if not Path(file).is_file():
+            raise PhonofilmError(f"{option} {text!r}: there is no file {file}; check the path")
+        found[name] = str(Path(file).absolute())
+    return found
 
 
 def _reports(files: list[Path]) -> dict[str, str]:

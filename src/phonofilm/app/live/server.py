@@ -39,8 +39,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from phonofilm import strict_json
 from phonofilm.app.live.making import Making
 from phonofilm.app.live.viewers import LOOK, Viewer, Viewers
+from phonofilm.app.server.base.metrics import Metrics
 from phonofilm.app.server.http.guard import Guard, Rules
-from phonofilm.app.server.http.metrics import Metrics
 from phonofilm.app.server.http.run import Address, listening_socket
 from phonofilm.media.live.fragments import FragmentWriter
 

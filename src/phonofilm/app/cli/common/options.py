@@ -104,6 +104,8 @@ class GenerationOptions:
     """What every command that makes film can be told about how; see `expand_options`."""
 
     seed: Seed = 0
+    video_seed: Annotated[int | None, _option(SAMPLING, metavar="N", help="Another seed for the picture.")] = None
+    audio_seed: Annotated[int | None, _option(SAMPLING, metavar="N", help="Another seed for the sound.")] = None
     steps: Annotated[
         int | None,
         _option(SAMPLING, metavar="N", help="Steps of the sampler: more is finer and slower."),
@@ -127,6 +129,10 @@ class GenerationOptions:
             metavar="G|V,A",
             help="How strictly to follow the prompt, for both or for picture and sound; 1 is not.",
         ),
+    ] = None
+    modality_guidance: Annotated[
+        str | None,
+        _option(SAMPLING, metavar="G|V,A", help="How strictly picture and sound follow one another; 1 is not."),
     ] = None
     negative: Annotated[str, _option(SAMPLING, metavar="TEXT", help="What to steer away from.")] = ""
     stg: Annotated[

@@ -25,6 +25,7 @@ class Settings:
         database: URL of the store; "" is SQLite in the folder.
         files: URL of what is given and made, as fsspec has them; "" is the folder.
         models: what clients call a model, and what it is here: a name or a folder. The first is the usual one.
+        loras, adapters: what clients call a LoRA and a control module, and its file here.
         device: where models compute.
         lease_seconds: for how long a worker may be silent. attempts: how often a job is begun.
         keep_days: how long films are kept; 0 is for ever.
@@ -43,6 +44,8 @@ class Settings:
     database: str = ""
     files: str = ""
     models: Mapping[str, str] = field(default_factory=lambda: {"nano": "nano"})
+    loras: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
     lease_seconds: float = 15.0
     attempts: int = 5
@@ -81,9 +84,8 @@ class Settings:
 
     def to_json(self) -> str:
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps(
-            values | {"folder": str(self.folder.absolute()), "models": dict(self.models), "reports": dict(self.reports)}
-        )
+        plain = {name: dict(value) for name, value in values.items() if isinstance(value, Mapping)}
+        return json.dumps(values | plain | {"folder": str(self.folder.absolute())})
 
     @staticmethod
     def from_json(text: str) -> Settings:

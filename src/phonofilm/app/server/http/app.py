@@ -10,12 +10,12 @@ from fastapi import FastAPI
 
 from phonofilm import __version__
 from phonofilm.app.server.base.files import Files
+from phonofilm.app.server.base.metrics import Metrics
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http.access import Access
 from phonofilm.app.server.http.desk import Desk
 from phonofilm.app.server.http.errors import StrictResponse, register
 from phonofilm.app.server.http.guard import Guard, Rules
-from phonofilm.app.server.http.metrics import Metrics
 from phonofilm.app.server.http.openapi import describe
 from phonofilm.app.server.http.others import other_router, speech_router
 from phonofilm.app.server.http.service import Service, free_bytes

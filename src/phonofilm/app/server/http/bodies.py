@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from phonofilm.app.jobs import fields
 
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Short = Annotated[str, StringConstraints(max_length=200)]
@@ -38,6 +51,38 @@ def _no_file(value: str) -> str:
         raise ValueError("this may not be the name of a file")
     return value
 
+
+def _read(reader: Callable[[Any, str], Any]) -> PlainValidator:
+    """Reads a value as every job in JSON does, in words of its own."""
+
+    def read(value: Any) -> Any:
+        try:
+            return reader(value, "")
+        except fields.Invalid as error:
+            raise ValueError(str(error)) from None
+
+    return PlainValidator(read)
+
+
+def _moments(value: Any, path: str) -> str:
+    """Hits, and never the name of a file here."""
+    said = fields.moments(value, path)
+    if len(said) > 10_000 or not MOMENTS.fullmatch(said):
+        raise fields.Invalid(path, "hits are seconds, perhaps with a strength, as in 0.5,1.25@0.8")
+    return said
+
+
+MOMENTS = re.compile(r"[0-9eE.+\-@,\s]*", re.ASCII)
+SCALE = {"type": "number", "minimum": 0, "maximum": 100}
+PAIR = {"type": "array", "items": SCALE, "minItems": 1, "maxItems": 2}
+Scales = Annotated[tuple[float, float], _read(fields.scales), WithJsonSchema({"anyOf": [SCALE, PAIR]})]
+"""Of picture and sound: one number for both, [3, 7], or "3,7"."""
+HIT = r"[0-9]{1,2}(\.[0-9]{1,6})?(@(1|0\.[0-9]{0,5}[1-9]))?"
+HITS = {"type": "string", "pattern": f"^{HIT}(,{HIT}){{0,99}}$"}
+Moments = Annotated[str, _read(_moments), WithJsonSchema(HITS)]
+Names = Annotated[list[Short], BeforeValidator(_listed), Field(max_length=8)]
+Decibels = Annotated[float, Field(ge=-96, le=24), FINITE, NUMBERED]
+Seed = Annotated[int, Field(ge=0, lt=2**63), NUMBERED]
 
 Texts = Annotated[list[Annotated[Text, AfterValidator(_no_file)]], BeforeValidator(_listed), Field(max_length=100)]
 Part = Literal["video", "audio", "speech", "effects", "music"]
@@ -74,32 +119,94 @@ class Common(Body):
     user: Short | None = Field(None, description="Taken for compatibility and not used.")
 
 
-class Sampling(Common):
-    """How a model samples."""
+class Gains(Body):
+    """Levels of stems."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63), NUMBERED] = Field(0, description="The same seed gives the same film.")
+    speech: Decibels | None = Field(None, description="Decibels; 0 leaves it as it is.")
+    effects: Decibels | None = Field(None, description="Decibels; 0 leaves it as it is.")
+    music: Decibels | None = Field(None, description="Decibels; 0 leaves it as it is.")
+
+
+class Sampling(Common):
+    """How a model samples, and how the film says that a model made it."""
+
+    seed: Seed = Field(0, description="The same seed gives the same film.")
+    video_seed: Seed | None = Field(None, description="Another seed for the picture.")
+    audio_seed: Seed | None = Field(None, description="Another seed for the sound.")
     negative_prompt: Text = Field("", description="What to steer away from.")
     num_inference_steps: Annotated[int, Field(ge=1, le=1000), NUMBERED] | None = Field(None, description="Steps.")
-    guidance_scale: Annotated[float, Field(ge=0, le=100), FINITE, NUMBERED] | None = Field(
-        None, description="How strictly to follow the prompt; 1 is not."
+    guidance_scale: Scales | None = Field(
+        None, description="How strictly to follow the prompt, for both or [picture, sound]; 1 is not."
+    )
+    modality_guidance_scale: Scales | None = Field(
+        None, description="How strictly picture and sound follow one another, for both or [picture, sound]; 1 is not."
+    )
+    stg_scale: Scales | None = Field(
+        None, description="Spatio-temporal guidance of LTX-2, for both or [picture, sound]; 0 is none."
     )
     sampler: Literal["euler", "heun", "multistep", "unipc"] | None = Field(None, description="How steps are taken.")
     draft: bool = Field(False, description="Quick and rough.")
+    upsample: bool = Field(False, description="LTX-2: make half the size first, then enlarge and refine it.")
+    loras: Names = Field([], description="LoRAs of this server (`GET /v1/models`), as NAME or NAME:STRENGTH.")
     effects: Text = Field("", description="A prompt of the effects alone, for models with stems.")
     music: Text = Field("", description="A prompt of the music alone, for models with stems.")
-    only: Parts | None = Field(None, description="Make these parts alone.")
-    without: Parts = Field([], description="Do without these parts.")
+    label: bool = Field(False, description="Write AI into the picture that is made.")
+    notice: bool = Field(False, description="Say it at the beginning of the sound that is made.")
+    publish_prompt: bool = Field(False, description="Put the prompt into the signed manifest.")
 
     def request(self) -> dict[str, Any]:
         """The fields of a `RequestSpec` that these are."""
-        made: dict[str, Any] = {"seed": self.seed, "negative": self.negative_prompt, "draft": self.draft}
-        made |= {"steps": self.num_inference_steps, "guidance": self.guidance_scale, "sampler": self.sampler}
-        made |= {"effects": self.effects, "music": self.music, "only": self.only, "no": self.without}
-        return made
+        made: dict[str, Any] = {"negative": self.negative_prompt, "steps": self.num_inference_steps}
+        made |= {"guidance": self.guidance_scale, "modality_guidance": self.modality_guidance_scale}
+        made["stg"] = self.stg_scale
+        alike = ("seed", "video_seed", "audio_seed", "sampler", "draft", "upsample", "loras", "effects", "music")
+        return made | {name: getattr(self, name) for name in (*alike, "label", "notice", "publish_prompt")}
 
 
-class Making(Sampling):
-    """A film from words, and perhaps from its first picture."""
+class Choosing(Sampling):
+    """Which parts of a film are made, and how loud."""
+
+    only: Parts | None = Field(None, description="Make these parts alone.")
+    without: Parts = Field([], description="Do without these parts.")
+    gain: Gains | None = Field(None, description="Levels of stems in decibels, for models with stems.")
+
+    def request(self) -> dict[str, Any]:
+        """See `Sampling.request`."""
+        gain = {} if self.gain is None else self.gain.model_dump(exclude_none=True)
+        return super().request() | {"only": self.only, "no": self.without, "gain": gain}
+
+
+class Timing(Choosing):
+    """What is to happen when; each needs a control module that hears it."""
+
+    hits: Moments | None = Field(
+        None, description="Seconds at which something sounds, as 0.5,1.25@0.8; or MIDI as `hits_file` of a form."
+    )
+    follow: VideoReference | None = Field(
+        None, description="Be as loud over time as this sound: a file in a form, or an object with the id of a film."
+    )
+    sync: bool | None = Field(None, description="Whether the sound is told moment by moment what is seen.")
+    control_scale: Annotated[float, Field(ge=0, le=4), FINITE, NUMBERED] | None = Field(
+        None, description="How strongly control modules count; 1 is usual, 0 not at all."
+    )
+    adapters: Names = Field([], description="Control modules of this server (`GET /v1/models`).")
+
+    def request(self) -> dict[str, Any]:
+        """See `Sampling.request`."""
+        names = ("hits", "sync", "control_scale", "adapters")
+        return super().request() | {name: getattr(self, name) for name in names}
+
+
+class OfMix(Body):
+    """What the sound of a film is."""
+
+    mix_as: Literal["speech", "effects", "music"] | None = Field(
+        None, description="The stem that a film's one mix of sound is taken for; guessed if not said."
+    )
+
+
+class Making(Timing):
+    """A film from words, and perhaps from its first picture and given stems (`speech_file` and so on of a form)."""
 
     prompt: Text = Field(min_length=1, description="What is seen and heard, in prose; words in quotes are spoken.")
     seconds: Seconds | None = Field(None, description="How long; the model's own length if not said.")
@@ -136,8 +243,13 @@ class Working(Sampling):
     video: VideoReference | None = Field(None, description="A film: a file in a form, or an object with its id.")
     prompt: Text = Field("", description="What is seen and heard.")
 
+    def request(self) -> dict[str, Any]:
+        """See `Sampling.request`."""
+        made = super().request() | {"prompt": self.prompt}
+        return made | ({"mix_as": self.mix_as} if isinstance(self, OfMix) else {})
 
-class Editing(Working):
+
+class Editing(Working, Timing, OfMix):
     """A film made again by other words, or a part of it."""
 
     prompt: Text = Field(min_length=1, description="What is seen and heard then.")
@@ -145,24 +257,29 @@ class Editing(Working):
     end: Moment | None = Field(None, description="Where it ends; the end of the film if not said.")
 
 
-class Retaking(Working):
+class Retaking(Working, Timing, OfMix):
     """A part of a film, made again; the rest stays as it is."""
 
     start: Moment = Field(description="Where it begins, in seconds.")
     end: Moment = Field(description="Where it ends, in seconds.")
 
 
-class Extending(Working):
+class Extending(Working, Choosing, OfMix):
     """A film that goes on."""
 
     seconds: Seconds = Field(description="By how much.")
 
 
-class Foley(Working):
-    """Sound for a film, whose picture stays as it is."""
+class Foley(Working, Timing):
+    """Sound for a film, whose picture stays as it is; stems may be given (`speech_file` and so on of a form)."""
+
+    subtitles: bool = Field(False, description="Also write what is heard as WebVTT.")
+
+    def request(self) -> dict[str, Any]:
+        return super().request() | {"subtitles": self.subtitles}
 
 
-class Animating(Working):
+class Animating(Working, OfMix):
     """A picture for a sound: the film's sound, or a sound file, stays as it is."""
 
     input_reference: ImageReference | None = Field(None, description="The first picture.")
@@ -253,6 +370,8 @@ class Model(BaseModel):
     object: Literal["model"] = Field("model", description="What it is.")
     created: int = Field(0, description="Not known: 0.")
     owned_by: str = Field("phonofilm", description="Whose server it is on.")
+    loras: list[str] = Field([], description="LoRAs that may be asked for with it.")
+    adapters: list[str] = Field([], description="Control modules that may be asked for with it.")
 
 
 class Models(BaseModel):

@@ -16,14 +16,15 @@ from starlette.responses import Response
 
 from phonofilm.app.server.base.files import INPUTS, RESULTS
 from phonofilm.app.server.base.logs import log
+from phonofilm.app.server.base.metrics import Metrics
 from phonofilm.app.server.http.access import Access, Identity, need
 from phonofilm.app.server.http.bodies import Common, Film
 from phonofilm.app.server.http.errors import StrictResponse
 from phonofilm.app.server.http.films import TYPES, film, recipe
 from phonofilm.app.server.http.guard import headers_of
-from phonofilm.app.server.http.metrics import Metrics
+from phonofilm.app.server.http.inputs import Given
 from phonofilm.app.server.http.reading import Sent, incoming, read
-from phonofilm.app.server.http.service import Given, Service, body_hash, new_id
+from phonofilm.app.server.http.service import Service, body_hash, new_id
 from phonofilm.app.server.store.records import Job, NewJob
 from phonofilm.app.web.buckets import address_key
 from phonofilm.app.web.media_files import content_response
@@ -35,6 +36,8 @@ LOOKS = 0.1
 LONGEST_WAIT = 3600.0
 KEY = "idempotency-key"
 STEMS = ("speech", "effects", "music", "mix")
+LATER = ("source", "image", "follow", "given_stems", "model")
+"""Fields of a request that the worker puts in: files, which have other places there, and what the model is there."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Desk:
         given = asked.given
         spec = self.service.check(request, given)
         size = None if spec.size is None else f"{spec.size[0]}x{spec.size[1]}"
-        plain = {name: value for name, value in spec.to_json().items() if name not in ("source", "image", "model")}
+        plain = {name: value for name, value in spec.to_json().items() if name not in LATER}
         kind = more.pop("kind", "film")
         return NewJob(
             id=new_id(),

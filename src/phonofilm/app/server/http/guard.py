@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect
 
 from phonofilm.app.server.base.logs import log_error
+from phonofilm.app.server.base.metrics import Metrics
 from phonofilm.app.server.http.access import UNSAFE
 from phonofilm.app.server.http.errors import refuse
-from phonofilm.app.server.http.metrics import Metrics
 from phonofilm.app.web.bodies import Message, Receive, Scope, Send, check_length, too_large, too_slow, with_headers
 from phonofilm.app.web.buckets import Buckets, Rate, address_key
 from phonofilm.app.web.refusals import RefusedError

@@ -62,15 +62,19 @@ def speech_router(desk: Desk) -> APIRouter:
             return Response(wav, media_type="audio/wav")
         return Response(samples_of(wav), media_type="audio/pcm")
 
+    def shown(name: str) -> Model:
+        settings = desk.service.settings
+        return Model(id=name, loras=list(settings.loras), adapters=list(settings.adapters))
+
     @made.get("/models", response_model=Models, tags=["models"], summary="The models that run here.")
     def models(request: Request) -> Models:
         desk.who(request, "read")
-        return Models(data=[Model(id=name) for name in desk.service.settings.models])
+        return Models(data=[shown(name) for name in desk.service.settings.models])
 
     @made.get("/models/{model}", response_model=Model, tags=["models"], summary="One model.")
     def one(model: str, request: Request) -> Model:
         desk.who(request, "read")
-        return Model(id=desk.service.model(model))
+        return shown(desk.service.model(model))
 
     return made
 

@@ -20,10 +20,10 @@ from starlette.requests import Request
 from phonofilm import strict_json
 from phonofilm.app.web.refusals import RefusedError
 
-FILES = ("input_reference", "video", "audio", "music_file")
+FILES = ("input_reference", "video", "audio", "music_file", "speech_file", "effects_file", "follow", "hits_file")
 """Fields that may be files."""
 _INNER = re.compile(r"(?P<outer>[a-z_]{1,40})\[(?P<inner>[a-z_]{0,40})\]", re.ASCII)
-MOST_FIELDS, MOST_FILES = 100, 4
+MOST_FIELDS, MOST_FILES = 100, len(FILES)
 
 
 @dataclass

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from phonofilm.app.jobs.spec import InvalidRequest, RequestSpec
-from phonofilm.app.server.base.files import INPUTS, RESULTS, Files
+from phonofilm.app.server.base.files import INPUTS, Files
+from phonofilm.app.server.base.roles import fields_of, split_strength
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http.access import Identity
-from phonofilm.app.server.http.bodies import Common, ImageReference
+from phonofilm.app.server.http.bodies import Common
 from phonofilm.app.server.http.errors import first_fault
+from phonofilm.app.server.http.inputs import Given, Inputs
 from phonofilm.app.server.http.reading import Sent
 from phonofilm.app.server.store.queue import KeyReused, Queue, QueueFull
 from phonofilm.app.server.store.records import Job, NewJob
-from phonofilm.app.server.work.look import Looked, look
 from phonofilm.app.server.work.outgoing import Outgoing
 from phonofilm.app.web.refusals import RefusedError
 from phonofilm.errors import PhonofilmError
 
 M = TypeVar("M", bound=BaseModel)
-PICTURE_BYTES = 20 * 2**20
+STRENGTH = re.compile(r":-?[0-9]{1,2}(\.[0-9]{1,6})?", re.ASCII)
+"""Of a LoRA, as it follows its name."""
 NAMES = {"negative": "negative_prompt", "steps": "num_inference_steps", "guidance": "guidance_scale", "no": "without"}
-NAMES |= {"image": "input_reference", "source": "video", "span": "start"}
-
-
-@dataclass
-class Given:
-    """Files that a job works on, by role, and what they hold."""
-
-    files: dict[str, Looked] = field(default_factory=dict)
-    copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    seconds: float | None = None
-    parent: str | None = None
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Roles, and the names of their files."""
-        named = {role: f"{role}{looked.suffix}" for role, looked in self.files.items()}
-        return named | {role: f"{role}{Path(place[-1]).suffix}" for role, place in self.copies.items()}
+NAMES |= {"image": "input_reference", "source": "video", "span": "start", "stg": "stg_scale"}
+NAMES |= {"modality_guidance": "modality_guidance_scale"}
 
 
 @dataclass
@@ -116,73 +102,25 @@ class Service:
                 raise RefusedError(400, str(error), code="webhook", param="webhook_url") from None
         return values.webhook_url
 
-    def image(self, sent: Sent, reference: ImageReference | None, place: Path, given: Given) -> None:
-        """The first picture: a file, a data URL, or one that is fetched.
+    @property
+    def inputs(self) -> Inputs:
+        """What takes the files of jobs."""
+        return Inputs(self.settings, self.queue, self.outgoing)
+
+    def attached(self, names: Sequence[str], known: Mapping[str, str], param: str) -> None:
+        """Refuse LoRAs, perhaps with a strength as in "night:0.8", or adapters that this server does not have.
 
         Raises:
             RefusedError: 400.
         """
-        path = sent.files.get("input_reference")
-        if path is None and reference is not None:
-            if reference.image_url is None:
-                raise RefusedError(400, "send the picture itself, or its image_url", {}, "invalid_value", FIELD)
-            path = place / "fetched"
-            path.write_bytes(self._fetched(reference.image_url))
-        if path is not None:
-            given.files["image"] = self._look(path, "image", FIELD)
-
-    def _fetched(self, url: str) -> bytes:
-        try:
-            if url.startswith("data:"):
-                header, _, content = url.partition(",")
-                if not header.endswith(";base64"):
-                    raise PhonofilmError("a data URL must read data:image/png;base64,…")
-                return base64.b64decode(content, validate=True)
-            return self.outgoing.get(url, PICTURE_BYTES)
-        except (PhonofilmError, binascii.Error) as error:
-            said = str(error) if isinstance(error, PhonofilmError) else "the data URL is not base64"
-            raise RefusedError(400, said, code="image_url", param=FIELD) from None
-
-    def _look(self, path: Path, kind: str, param: str) -> Looked:
-        limits = (self.settings.pixels, self.settings.seconds, self.settings.decode_seconds)
-        try:
-            return look(path, kind, *limits)
-        except PhonofilmError as error:
-            raise RefusedError(400, str(error), code="invalid_file", param=param) from None
-
-    def source(self, sent: Sent, id: str | None, who: Identity, given: Given, audio: bool = False) -> None:
-        """The film that a job works on: a file, or one that was made here.
-
-        Raises:
-            RefusedError: 400, or 404 where there is no such film of this owner.
-        """
-        name = next((name for name in ("video", "audio") if name in sent.files), None)
-        if name is not None:
-            looked = self._look(sent.files[name], "film", name)
-            if not audio and not looked.picture:
-                raise RefusedError(400, "this file has no picture", code="invalid_file", param=name)
-            given.files["source"], given.seconds = looked, looked.seconds
-        elif id is not None:
-            job = self.queue.get(id, who.sees)
-            entry = None if job is None else job.result.get("files", {}).get("video")
-            if entry is None and audio and job is not None:
-                entry = job.result.get("files", {}).get("audio")
-            if job is None:
-                raise RefusedError(404, "there is no such film", code="not_found", param="video")
-            if entry is None:
-                raise RefusedError(400, "that job has made no film to work on", code="invalid_value", param="video")
-            given.copies["source"] = (RESULTS, job.id, str(job.result["attempt"]), entry["name"])
-            given.seconds, given.parent = job.seconds, job.id
-        else:
-            raise RefusedError(400, "send a film: as a file, or the id of one as video[id]", {}, "missing", "video")
-
-    def music(self, sent: Sent, given: Given) -> None:
-        """Music that is laid under a film."""
-        if "music_file" in sent.files:
-            looked = self._look(sent.files["music_file"], "film", "music_file")
-            if not looked.sound:
-                raise RefusedError(400, "this file has no sound", code="invalid_file", param="music_file")
-            given.files["music"] = looked
+        for said in names:
+            name, strength = split_strength(said, known) if param == "loras" else (said, "")
+            if name not in known:
+                there = f"there is {', '.join(known)}" if known else "this server was given none"
+                raise RefusedError(400, f"there is no {said[:100]!r} here; {there}", code="invalid_value", param=param)
+            if strength and not STRENGTH.fullmatch(strength):
+                wrong = f"{said[:100]!r} is not possible; write NAME, or NAME:STRENGTH as in {name}:0.8"
+                raise RefusedError(400, wrong, code="invalid_value", param=param)
 
     def check(self, request: Mapping[str, Any], given: Given) -> RequestSpec:
         """Refuse a request that no model could meet.
@@ -190,9 +128,10 @@ class Service:
         Raises:
             RefusedError: 400 with the first field that is wrong.
         """
-        stand_ins = {role: name for role, name in given.names.items() if role in ("source", "image")}
+        self.attached(request.get("loras", ()), self.settings.loras, "loras")
+        self.attached(request.get("adapters", ()), self.settings.adapters, "adapters")
         try:
-            return RequestSpec.from_json({**request, **stand_ins})
+            return RequestSpec.from_json({**request, **fields_of(given.names)})
         except InvalidRequest as error:
             fault = error.faults[0]
             path, dot, rest = fault.path.partition("[")
@@ -230,9 +169,6 @@ class Service:
             return self.queue.known(who.owner, key, digest)
         except KeyReused as error:
             raise _refusal(error) from error
-
-
-FIELD = "input_reference"
 
 
 def new_id(prefix: str = "video") -> str:

@@ -28,6 +28,9 @@ Variant = Literal[
 ]  # fmt: skip
 FILES: dict[str, Any] = {kind: {} for kind in sorted({*TYPES.values(), "application/json"})}
 BYTES: dict[int | str, dict[str, Any]] = {200: {"content": FILES, "description": "The file."}}
+TIMED = ("hits_file", "follow")
+GIVEN = ("speech_file", "effects_file", "music_file")
+"""Files of a form: what control modules are told, and stems that are given."""
 PART: dict[int | str, dict[str, Any]] = {
     206: {"content": FILES, "description": "The part that was asked for."},
     304: {"description": "It is what was sent before."},
@@ -75,14 +78,18 @@ def _offer(
 
 def _making(made: APIRouter, desk: Desk) -> None:
     def make(values: bodies.Making, asked: Asked) -> NewJob:
-        desk.service.image(asked.sent, values.input_reference, asked.place, asked.given)
-        return desk.film_job("generate", values.request(), values, asked)
+        inputs = desk.service.inputs
+        inputs.image(asked.sent, values.input_reference, asked.place, asked.given)
+        inputs.stems(asked.sent, asked.given)
+        request = values.request() | _timed(desk, values, asked, values.seconds)
+        return desk.film_job("generate", request, values, asked)
 
-    _offer(made, desk, "/videos", bodies.Making, ("input_reference",), make, "Make a film.")
+    files = ("input_reference", *TIMED, *GIVEN)
+    _offer(made, desk, "/videos", bodies.Making, files, make, "Make a film.")
 
     @made.post(
         "/videos/sync",
-        openapi_extra=takes(bodies.Making, ("input_reference",)),
+        openapi_extra=takes(bodies.Making, files),
         response_class=Response,
         responses=BYTES,
         summary="Make a film, and answer with the film itself once it is done.",
@@ -120,35 +127,43 @@ def _remixed(desk: Desk, source: Job, values: bodies.Remixing, asked: Asked) -> 
     return desk.film_job("remix", request, values, asked, kind=source.kind, **more)
 
 
-def _id_of(values: bodies.Working) -> str | None:
-    return None if values.video is None else values.video.id
+def _timed(desk: Desk, values: bodies.Timing, asked: Asked, seconds: float | None) -> dict[str, Any]:
+    """What control modules are told, where that comes in files."""
+    desk.service.inputs.follow(asked.sent, values.follow, asked.who, asked.given)
+    return {"hits": desk.service.inputs.hits(asked.sent, values.hits, seconds)}
 
 
 def _working(made: APIRouter, desk: Desk) -> None:
     def on_film(task: str, audio: bool = False) -> Callable[[Any, Asked], NewJob]:
         def plan(values: Any, asked: Asked) -> NewJob:
-            desk.service.source(asked.sent, values.video and values.video.id, asked.who, asked.given, audio)
+            inputs = desk.service.inputs
+            inputs.source(asked.sent, values.video, asked.who, asked.given, audio)
             if isinstance(values, bodies.Animating):
-                desk.service.image(asked.sent, values.input_reference, asked.place, asked.given)
-            return desk.film_job(task, _request(task, values, asked), values, asked)
+                inputs.image(asked.sent, values.input_reference, asked.place, asked.given)
+            if isinstance(values, bodies.Foley):
+                inputs.stems(asked.sent, asked.given)
+            request = _request(task, values, asked)
+            if isinstance(values, bodies.Timing):
+                request |= _timed(desk, values, asked, asked.given.seconds)
+            return desk.film_job(task, request, values, asked)
 
         return plan
 
     def soundtrack(values: bodies.Soundtrack, asked: Asked) -> NewJob:
-        desk.service.source(asked.sent, _id_of(values), asked.who, asked.given)
-        desk.service.music(asked.sent, asked.given)
+        desk.service.inputs.source(asked.sent, values.video, asked.who, asked.given)
+        desk.service.inputs.music(asked.sent, asked.given)
         names = {"effects": values.make_effects, "say": values.say, "voices": values.voices, "keep": values.keep}
         more = names | {"subtitles": values.subtitles, "loudness": values.loudness}
         return desk.film_job(
             "soundtrack", _request("foley", values, asked), values, asked, kind="soundtrack", soundtrack=more
         )
 
-    film = ("video",)
+    film, timed = ("video",), ("video", *TIMED)
     for path, body, files, plan, summary in (
-        ("/videos/edits", bodies.Editing, film, on_film("edit"), "Make a film, or a part of it, by other words."),
-        ("/videos/retake", bodies.Retaking, film, on_film("retake"), "Make a part of a film again."),
+        ("/videos/edits", bodies.Editing, timed, on_film("edit"), "Make a film, or a part of it, by other words."),
+        ("/videos/retake", bodies.Retaking, timed, on_film("retake"), "Make a part of a film again."),
         ("/videos/extensions", bodies.Extending, film, on_film("extend"), "Let a film go on."),
-        ("/videos/foley", bodies.Foley, film, on_film("foley"), "Make the sound of a film."),
+        ("/videos/foley", bodies.Foley, (*timed, *GIVEN), on_film("foley"), "Make the sound of a film."),
         ("/videos/animate", bodies.Animating, ("video", "audio", "input_reference"), on_film("animate", True),
          "Make a picture for a sound."),
         ("/videos/soundtrack", bodies.Soundtrack, ("video", "music_file"), soundtrack, "Make a whole sound track."),
@@ -158,7 +173,7 @@ def _working(made: APIRouter, desk: Desk) -> None:
 
 def _request(task: str, values: Any, asked: Asked) -> dict[str, Any]:
     """The fields of a `RequestSpec` of a job on a film."""
-    request = {**values.request(), "task": "retake" if task == "edit" else task, "prompt": values.prompt}
+    request = {**values.request(), "task": "retake" if task == "edit" else task}
     if task == "extend":
         request["seconds"] = values.seconds
     if task in ("edit", "retake"):

@@ -14,26 +14,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phonofilm import media
+from phonofilm.control.hits import read_midi
 from phonofilm.errors import PhonofilmError
 
 MEMORY = 3 * 2**30
 GRACE = 30.0
 """Seconds for a child to begin, besides four times its processor time."""
 KINDS = {"film": ("mp4", "mkv", "avi", "gif", "wav", "flac", "ogg", "mp3"), "image": ("png", "jpg", "webp")}
+KINDS |= {"midi": ("mid",)}
+MOST_HITS = 500
+"""Notes of a MIDI file that are taken."""
 MARKS = {b"\x1aE\xdf\xa3": "mkv", b"GIF8": "gif", b"fLaC": "flac", b"OggS": "ogg", b"ID3": "mp3"}
-MARKS |= {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
+MARKS |= {b"MThd": "mid", b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
 FORMS = {b"WAVE": "wav", b"AVI ": "avi", b"WEBP": "webp"}
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What a file holds. path: of the file to go on with; seconds: of a film or a sound."""
+    """What a file holds.
+
+    Attributes:
+        path: of the file to go on with. seconds: of a film or a sound.
+        hits: the notes of a MIDI file, as a `RequestSpec` has them.
+    """
 
     path: Path
     suffix: str
     seconds: float = 0.0
     picture: bool = False
     sound: bool = False
+    hits: str = ""
 
 
 def suffix_of(head: bytes) -> str | None:
@@ -50,7 +60,8 @@ def look(path: Path, kind: str, pixels: int, seconds: float, decode_seconds: flo
     """Look at a file in a child process.
 
     Args:
-        kind: "film" (or sound) or "image". pixels, seconds: at most. decode_seconds: processor time, at most.
+        kind: "film" (or sound), "image" or "midi". pixels, seconds: at most; of MIDI what lies within these seconds
+            counts. decode_seconds: processor time, at most.
 
     Raises:
         PhonofilmError: another kind of file, damaged, too large, or too hard to decode.
@@ -73,7 +84,8 @@ def look(path: Path, kind: str, pixels: int, seconds: float, decode_seconds: flo
         raise PhonofilmError(f"the {kind} cannot be decoded within the limits of this server; send a simpler one")
     if "error" in found:
         raise PhonofilmError(found["error"].replace(str(named), f"the {kind}").replace(named.name, f"the {kind}"))
-    return Looked(Path(found["path"]), Path(found["path"]).suffix, *(found[n] for n in ("seconds", "picture", "sound")))
+    path = Path(found.pop("path"))
+    return Looked(path, path.suffix, **found)
 
 
 def main(kind: str, name: str, pixels: int, seconds: float, decode_seconds: int) -> dict[str, object]:
@@ -83,6 +95,8 @@ def main(kind: str, name: str, pixels: int, seconds: float, decode_seconds: int)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     path = Path(name)
     try:
+        if kind == "midi":
+            return _midi(path, seconds)
         return _image(path, pixels) if kind == "image" else _film(path, pixels, seconds)
     except PhonofilmError as error:
         return {"error": str(error)}
@@ -117,6 +131,13 @@ def _film(path: Path, pixels: int, seconds: float) -> dict[str, object]:
         raise PhonofilmError(f"{path} lasts {clip.seconds:.0f} s; send at most {seconds:g} s")
     picture, sound = clip.frames is not None, clip.waveform is not None
     return {"path": str(path), "seconds": clip.seconds, "picture": picture, "sound": sound}
+
+
+def _midi(path: Path, seconds: float) -> dict[str, object]:
+    found = read_midi(path, seconds)
+    if len(found) > MOST_HITS:
+        raise PhonofilmError(f"{path} has {len(found)} notes within {seconds:g} s; send at most {MOST_HITS}")
+    return {"path": str(path), "hits": ",".join(f"{hit.time:.9g}@{hit.strength:.3g}" for hit in found)}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from phonofilm.app.jobs.pool import BackendPool
 from phonofilm.app.jobs.runner import run
 from phonofilm.app.jobs.soundtrack import SoundtrackSpec, make_soundtrack
 from phonofilm.app.jobs.spec import RequestSpec
+from phonofilm.app.server.base.roles import fields_of, split_strength
 from phonofilm.app.server.store.records import Job
 from phonofilm.app.server.work.policy import Content, Policy, ask
 from phonofilm.app.server.work.previews import events_of, make_previews, peaks
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.stems import stems_of, wanted
+from phonofilm.errors import PhonofilmError
 from phonofilm.media import write_clip
 from phonofilm.perception.speech.registry import TextToSpeech
 from phonofilm.types import Clip
@@ -45,13 +47,15 @@ class Maker:
     """Does jobs of every kind.
 
     Attributes:
-        models: what clients call a model, and what it is here.
+        models, loras, adapters: what clients call each of these, and what it is here.
     """
 
     models: Mapping[str, str]
     device: str
     pool: BackendPool
     policies: Sequence[Policy] = ()
+    loras: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     def make(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
         """Do a job.
@@ -76,7 +80,10 @@ class Maker:
     def spec(self, job: Job, inputs: Mapping[str, Path]) -> RequestSpec:
         """The request of a job, with files and model as they are here."""
         values = dict(job.spec.get("request", {}))
-        values |= {role: str(inputs[role]) for role in ("source", "image") if role in inputs}
+        values |= fields_of({role: str(file) for role, file in inputs.items()})
+        for name, files in (("loras", self.loras), ("adapters", self.adapters)):
+            if name in values:
+                values[name] = [_file_of(said, files) for said in values[name]]
         return RequestSpec.from_json(values | {"model": self.models[job.model], "device": self.device})
 
     def _film(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
@@ -130,6 +137,14 @@ class Maker:
         words = [{"time": word.time, "end": word.end, "label": word.label, "kind": "word"} for word in said.words]
         facts = {"sample_rate": said.sample_rate, "channels": 1, "samples": len(said.waveform), "events": words}
         return Made({"audio": path, "waveform": shape}, said.seconds, facts)
+
+
+def _file_of(said: str, files: Mapping[str, str]) -> str:
+    """What a client's name of a LoRA or adapter is here, with the strength that may follow it."""
+    name, strength = split_strength(said, files)
+    if name not in files:
+        raise PhonofilmError(f"{said} is not here any more; ask for another one")
+    return files[name] + strength
 
 
 def _zipped(stems: Mapping[str, Path], path: Path) -> Path:

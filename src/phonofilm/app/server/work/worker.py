@@ -64,7 +64,8 @@ class Worker:
             settings.keep_seconds,
         )
         pool = BackendPool()
-        self.maker = Maker(settings.models, settings.device, pool, load_policies(settings.policy))
+        policies = load_policies(settings.policy)
+        self.maker = Maker(settings.models, settings.device, pool, policies, settings.loras, settings.adapters)
         self._asked_at: float | None = None
         self._gone = threading.Event()
 
