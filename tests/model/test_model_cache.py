@@ -44,7 +44,15 @@ def config_of(kind: str, stems: int) -> TransformerConfig:
     nano = PRESETS["nano"]
     small = {"heads": 2, "text_heads": 1, "text_width": 24}
     video = replace(
-        nano.video, **small, width=48, layers=4, patch=(2, 4, 4), entry=(4, 4, 4), detail=(2, 8), estimates=True
+        nano.video,
+        **small,
+        width=48,
+        layers=4,
+        patch=(2, 4, 4),
+        entry=(4, 4, 4),
+        detail=(2, 8),
+        estimates=True,
+        local=(6, 2),
     )
     audio = replace(nano.audio, **small, channels=8, width=32, layers=2, stems=stems, estimates=True)
     return replace(nano, video=video, audio=audio, exchange_head_width=12, exchange_slopes=(9.0, 0.0))

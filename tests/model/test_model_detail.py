@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from phonofilm.model import AVTransformer
-from phonofilm.model.detail import MOVING, DetailEntry, DetailHead, alone, standing_still
+from phonofilm.model.config import LocalConfig
+from phonofilm.model.detail import DetailEntry, DetailHead
+from phonofilm.model.estimates import MOVING, alone, standing_still
+from phonofilm.model.local import LocalDenoiser, with_local
 from phonofilm.model.tokens import patchify
 
 
@@ -173,3 +176,45 @@ def test_a_fresh_entry_adds_nothing(tiny, draw):
 def test_an_entry_needs_patches_in_fours(tiny):
     with pytest.raises(ValueError, match="in fours"):
         replace(tiny.video, patch=(1, 2, 2), entry=(4, 6, 8))
+
+
+@pytest.fixture
+def estimated(refined):
+    video = replace(refined.video, estimates=True, patch=(1, 4, 4))
+    return replace(refined, video=video)
+
+
+def test_a_local_denoiser_that_comes_later_changes_nothing_at_first(estimated, shake, draw):
+    config = replace(estimated, video=replace(estimated.video, local=(6, 2)))
+    wanted = config.video.local_config
+    torch.manual_seed(0)
+    network, alone_trained = shake(AVTransformer(estimated)).double(), shake(LocalDenoiser(replace(wanted, told=0)))
+    later = AVTransformer(config).double()
+    later.load_state_dict(with_local(network.state_dict(), alone_trained.state_dict(), wanted))
+    inputs = draw()
+    with torch.no_grad():
+        before, after = network(*inputs), later(*inputs)
+        torch.testing.assert_close(before.video, after.video, rtol=0, atol=1e-9)
+        later.video.detail.trust.leave.bias.data[-1] += 1
+        assert not torch.allclose(later(*inputs).video, before.video)
+
+
+def test_a_local_denoiser_sees_what_moves_and_beats_estimates_that_are_linear():
+    """One step to the right at each time step: the noise of a moving dot averages out along its way."""
+    generator = torch.Generator().manual_seed(0)
+    denoiser, sigma = LocalDenoiser(LocalConfig(1, 2, 16, 3)), 0.5
+    torch.manual_seed(0)
+    optimiser = torch.optim.Adam(denoiser.parameters(), 5e-3)
+
+    def errors():
+        first = torch.randn(8, 2, 1, 8, 8, generator=generator)
+        clean = torch.cat([first.roll(step, -1) for step in range(6)], 2)
+        level = torch.full((8, 1, 1, 1, 1), sigma)
+        noisy = (1 - sigma) * clean + sigma * torch.randn(clean.shape, generator=generator)
+        linear = alone(noisy, level), standing_still(noisy, level)
+        return (denoiser(noisy, linear, level) - clean).square().mean(), (linear[0] - clean).square().mean()
+
+    for _ in range(150):
+        error, linear = errors()
+        optimiser.zero_grad(), error.backward(), optimiser.step()
+    assert error < 0.75 * linear

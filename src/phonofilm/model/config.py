@@ -12,6 +12,22 @@ StreamName = Literal["video", "audio"]
 
 
 @dataclass(frozen=True)
+class LocalConfig:
+    """A local denoiser.
+
+    Attributes:
+        steps: time steps to a token. channels: of the latents. width: of the convolutions. blocks: how many follow.
+        told: channels of each latent's place that a network tells it besides; they say nothing at first.
+    """
+
+    steps: int
+    channels: int
+    width: int
+    blocks: int
+    told: int = 0
+
+
+@dataclass(frozen=True)
 class StreamConfig:
     """One of the two streams.
 
@@ -32,6 +48,7 @@ class StreamConfig:
             or None for none.
         estimates: whether those convolutions, or the sound's last layer, have linear estimates of what is clean beside
             them (see `DetailHead`); for networks that predict what is clean.
+        local: width and number of blocks of a learnt estimate beside those (see `LocalDenoiser`), or None for none.
         entry: widths of three convolutions that read a picture's latents beside the linear layer (see `DetailEntry`),
             or None for none.
     """
@@ -48,6 +65,7 @@ class StreamConfig:
     stems: int = 1
     detail: tuple[int, int] | None = None
     estimates: bool = False
+    local: tuple[int, int] | None = None
     entry: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -59,8 +77,18 @@ class StreamConfig:
             raise ValueError("detail is for pictures: sound has no convolutions at its end")
         if self.estimates and self.detail is None and len(self.patch) == 3:
             raise ValueError("a picture's estimates are for the convolutions that refine its prediction; set detail")
+        if self.local is not None and not (self.estimates and self.detail is not None):
+            raise ValueError("a local denoiser is one more estimate of a picture; set detail and estimates")
+        if self.local is not None and any(size % 2 for size in self.patch[1:]):
+            raise ValueError(f"local is for pictures whose patches have an even height and width, not {self.patch}")
         if self.entry is not None and (len(self.patch) != 3 or any(size % 4 for size in self.patch[1:])):
             raise ValueError(f"entry is for pictures whose patches have a height and width in fours, not {self.patch}")
+
+    @property
+    def local_config(self) -> LocalConfig:
+        """Of the local denoiser, which is told what the tokens predict and their features for the head alone."""
+        (width, blocks), (features, _) = self.local or (0, 0), self.detail or (0, 0)
+        return LocalConfig(self.patch[0], self.channels, width, blocks, told=self.channels + features)
 
     @property
     def head_width(self) -> int:

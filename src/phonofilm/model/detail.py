@@ -7,10 +7,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from phonofilm.model.estimates import alone, standing_still
+from phonofilm.model.local import LocalDenoiser
 from phonofilm.model.tokens import filled_up
-
-MOVING = 0.3
-"""Share of a latent's variance that changes within a clip of Foley World, whose pictures mostly stand still."""
 
 
 class DetailEntry(nn.Module):
@@ -58,16 +57,26 @@ class DetailHead(nn.Module):
     Args:
         channels: of the latents. features: further channels that the tokens predict for this head alone.
         width: of the convolutions. estimates: whether it has those two.
+        local: a third estimate, which is learnt; for those with estimates.
     """
 
-    def __init__(self, channels: int, features: int, width: int, estimates: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        width: int,
+        estimates: bool = False,
+        local: LocalDenoiser | None = None,
+    ) -> None:
         super().__init__()
-        seen = 6 if estimates else 2
+        known = 2 + (local is not None) if estimates else 0
+        seen = 2 + known + 2 * bool(known)
         self.enter = nn.Conv2d(seen * channels + features, width, 3, padding=1)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width, (3 if estimates else 1) * channels, 3, padding=1)
-        self.trust = Trust(2 * channels) if estimates else None
+        self.leave = nn.Conv2d(width, (1 + known) * channels, 3, padding=1)
+        self.trust = Trust(known * channels) if estimates else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a step on a CPU
+        self.local = local  # whose kernels stay as they are: Muon sees them as matrices
 
     def start_as_zero(self) -> None:
         """Add nothing, and trust the tokens alone."""
@@ -75,22 +84,30 @@ class DetailHead(nn.Module):
             nn.init.zeros_(parameter)
         if self.trust is not None:
             self.trust.start_as_zero()
+        if self.local is not None:
+            self.local.start_as_zero()
 
-    def forward(self, noisy: Tensor, coarse: Tensor, sigma: Tensor, chunks: Tensor | None = None) -> Tensor:
+    def forward(
+        self, noisy: Tensor, coarse: Tensor, sigma: Tensor, chunks: Tensor | None = None, starts: bool = True
+    ) -> Tensor:
         """noisy [B, C, T, H, W] and coarse [B, C + F, T, H, W] to the prediction [B, C, T, H, W].
 
         Args:
             sigma: noise levels that broadcast to [B, 1, T, H, W].
             chunks: int64 [T], the chunk of each time step where none may see another's; None where all see all.
+            starts: as for `patchify`.
         """
         made = coarse[:, : noisy.shape[1]]
         if self.trust is None:
             return made + self._convolve(noisy.to(coarse.dtype), coarse)
         estimates = (alone(noisy, sigma), standing_still(noisy, sigma, chunks))
-        towards = [estimate.to(coarse.dtype) - made for estimate in estimates]
+        known = [estimate.to(coarse.dtype) for estimate in estimates]
+        if self.local is not None:
+            known.append(self.local(noisy, (known[0], known[1]), sigma, coarse, chunks, starts))
+        towards = [estimate - made for estimate in known]
         beside = beside_in_time(towards[0] + made, made, chunks)
-        added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards, *beside).chunk(3, 1)
-        trusts = self.trust(sigma, 1).to(coarse.dtype).chunk(2, 1)
+        added, *gates = self._convolve(noisy.to(coarse.dtype), coarse, *towards, *beside).chunk(1 + len(known), 1)
+        trusts = self.trust(sigma, 1).to(coarse.dtype).chunk(len(known), 1)
         for gate, trust, way in zip(gates, trusts, towards, strict=True):
             added = added + (gate + trust) * way
         return made + added
@@ -127,26 +144,6 @@ class Trust(nn.Module):
         return self.leave(hidden).movedim(-1, axis)
 
 
-def alone(noisy: Tensor, sigma: Tensor) -> Tensor:
-    """The best linear estimate of latents of unit variance from (1 - sigma)·latent + sigma·noise, each by itself."""
-    keep = 1 - sigma
-    return keep / (sigma.square() + keep.square()) * noisy
-
-
-def standing_still(noisy: Tensor, sigma: Tensor, chunks: Tensor | None = None) -> Tensor:
-    """The best linear estimate of what is the same in all time steps of noisy latents [B, C, T, H, W].
-
-    What moves is noise to it, and so is what the noise level adds: each time step counts by how little of both it has.
-
-    Args:
-        sigma, chunks: as for `DetailHead`.
-    """
-    keep = (1 - sigma).expand(-1, -1, noisy.shape[2], -1, -1)
-    weight = keep / (sigma.square() + MOVING * keep.square())
-    found, precision = _summed(weight * noisy, chunks), _summed(weight * keep, chunks)
-    return (found / (precision + 1 / (1 - MOVING))).expand_as(noisy)
-
-
 def beside_in_time(x: Tensor, minus: Tensor, chunks: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """x [B, C, T, H, W] of the time step before and of the one after, `minus` that of each one itself.
 
@@ -156,11 +153,3 @@ def beside_in_time(x: Tensor, minus: Tensor, chunks: Tensor | None = None) -> tu
     numbers = torch.zeros(x.shape[2], dtype=torch.int64, device=x.device) if chunks is None else chunks
     same = (numbers[1:] == numbers[:-1]).to(x.dtype)
     return before * F.pad(same, (1, 0))[:, None, None], after * F.pad(same, (0, 1))[:, None, None]
-
-
-def _summed(x: Tensor, chunks: Tensor | None) -> Tensor:
-    """Sums over all time steps, or over those of each one's chunk."""
-    if chunks is None:
-        return x.sum(2, keepdim=True)
-    _, number = chunks.unique(return_inverse=True)
-    return torch.zeros_like(x).index_add_(2, number, x).index_select(2, number)

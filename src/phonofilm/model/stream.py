@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from phonofilm.model.block import AVCrossAttention, Conditioning, StreamText
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
-from phonofilm.model.detail import DetailEntry, DetailHead, Trust, alone
+from phonofilm.model.detail import DetailEntry, DetailHead, Trust
+from phonofilm.model.estimates import alone
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
+from phonofilm.model.local import LocalDenoiser
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
 from phonofilm.model.tokens import noise_levels, patchify, unpatchify
@@ -80,7 +82,10 @@ class Stream(nn.Module):
         self.table = nn.Parameter(torch.zeros(2, width))
         features, channels = stream.detail or (0, 0)
         self.out = nn.Linear(width, size + features * math.prod(stream.patch))
-        self.detail = DetailHead(stream.channels, features, channels, stream.estimates) if stream.detail else None
+        local = LocalDenoiser(stream.local_config) if stream.local else None
+        self.detail = (
+            DetailHead(stream.channels, features, channels, stream.estimates, local) if stream.detail else None
+        )
         self.trust = Trust(stream.channels) if stream.estimates and name == "audio" else None
 
     def start_as_zero(self) -> None:
@@ -205,7 +210,8 @@ class Stream(nn.Module):
         (tokens,) = gathered(project, parts(x, entered.levels.shape[1]))
         made = unpatchify(tokens, _shape(like), self.config.patch, entered.starts)
         if self.detail is not None and entered.sigma is not None:
-            made = self.detail(like, made, entered.sigma, _chunks_of_latents(entered, like, self.config.patch))
+            chunks = _chunks_of_latents(entered, like, self.config.patch)
+            made = self.detail(like, made, entered.sigma, chunks, entered.starts)
         if self.trust is not None and entered.sigma is not None:
             made = made + self.trust(entered.sigma, 2).to(made.dtype) * (alone(like, entered.sigma) - made)
         return made.to(like.dtype)

@@ -25,6 +25,7 @@ KINDS = {
     "audio_vae": "phonofilm.training.tasks.audio_vae:AudioVAETask",
     "vocoder": "phonofilm.training.tasks.audio_vae:VocoderTask",
     "generator": "phonofilm.training.tasks.generator:GeneratorTask",
+    "local": "phonofilm.training.tasks.local:LocalTask",
     "live": "phonofilm.training.students.live:LiveTask",
     "lora": "phonofilm.training.tasks.lora:LoraTask",
     "control": "phonofilm.training.tasks.control:ControlTask",

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from phonofilm.checkpoint import load_module
 from phonofilm.config import from_dict, merged, to_dict
 from phonofilm.data.building import sets_text
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
+from phonofilm.model.local import LocalDenoiser, with_local
 from phonofilm.model.moe.upcycle import upcycled
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.conditions.registry import conditions_named, measured
@@ -55,6 +57,7 @@ class GeneratorRecipe:
         conditions: what the network is told besides the prompt, by the names of `training.conditions.registry`.
         without_conditions: share of batches that are trained without them, so that they may be left out.
         alignment: an auxiliary loss that asks the picture's tokens for the sound.
+        local: weights of `recipes/nano_128_local.toml`, for a run whose `run.init` has no local denoiser yet.
         sampling: how the weights want to be sampled; written into their metadata.
         samples: what validation renders.
     """
@@ -74,6 +77,7 @@ class GeneratorRecipe:
     without_conditions: float = 0.2
     loss: LossConfig = field(default_factory=LossConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    local: Path | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
 
@@ -128,11 +132,26 @@ class GeneratorTask:
         return model
 
     def begin(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights without experts become those of a network with experts, which says the same at first."""
+        """Weights without experts, or without a local denoiser, become those of a network that has them.
+
+        It says the same at first.
+        """
+        tensors = self._with_local(tensors)
         experts = getattr(self.config, "experts", None)
         if experts is None or not experts.count or any(".experts." in name for name in tensors):
             return tensors
         return upcycled(tensors, experts, self.recipe.run.seed)
+
+    def _with_local(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        video, path = self.config.video, self.recipe.local
+        if not getattr(video, "local", None) or any(".local." in name for name in tensors):
+            return tensors
+        if path is None:
+            raise PhonofilmError("the weights to begin with have no local denoiser: give its weights as local")
+        local = load_module(LocalDenoiser, path)
+        if replace(local.config, told=video.local_config.told) != video.local_config:
+            raise PhonofilmError(f"{path} is {local.config}, where the recipe's network has {video.local_config}")
+        return with_local(tensors, local.state_dict(), video.local_config)
 
     def _check_alignment(self) -> None:
         align = self.recipe.alignment
