@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phonofilm.checkpoint import load_module
 from phonofilm.config import read_toml
-from phonofilm.model.estimates import alone, standing_still
+from phonofilm.model.detail.estimates import alone, standing_still
 from phonofilm.precision import autocast
 from phonofilm.sampling import Denoiser
 from phonofilm.training.tasks.base import generator_for, make_task

@@ -15,7 +15,7 @@ from phonofilm.backends.canvas.model_defaults import KEY
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import load_module, load_tensors, save_module
 from phonofilm.model import AVTransformer
-from phonofilm.training.tasks.distill import INPUTS
+from phonofilm.training.students.distill import INPUTS
 
 
 @pytest.fixture(scope="module")

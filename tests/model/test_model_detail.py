@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from phonofilm.model import AVTransformer
-from phonofilm.model.config import LocalConfig
-from phonofilm.model.detail import DetailEntry, DetailHead
-from phonofilm.model.estimates import MOVING, alone, standing_still
-from phonofilm.model.local import LocalDenoiser, with_local
+from phonofilm.model.detail.config import LocalConfig
+from phonofilm.model.detail.estimates import MOVING, alone, standing_still
+from phonofilm.model.detail.head import DetailEntry, DetailHead
+from phonofilm.model.detail.local import LocalDenoiser, with_local
 from phonofilm.model.tokens import patchify
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from phonofilm.checkpoint import load_module
 from phonofilm.errors import PhonofilmError
-from phonofilm.model.local import LocalDenoiser
+from phonofilm.model.detail.local import LocalDenoiser
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.training.loop import fit
 from phonofilm.training.tasks.base import make_task

@@ -6,25 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from phonofilm.model.detail.config import LocalConfig
 from phonofilm.model.moe.config import ExpertsConfig
 
 StreamName = Literal["video", "audio"]
-
-
-@dataclass(frozen=True)
-class LocalConfig:
-    """A local denoiser.
-
-    Attributes:
-        steps: time steps to a token. channels: of the latents. width: of the convolutions. blocks: how many follow.
-        told: channels of each latent's place that a network tells it besides; they say nothing at first.
-    """
-
-    steps: int
-    channels: int
-    width: int
-    blocks: int
-    told: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from phonofilm.model.block import AVCrossAttention, Conditioning, StreamText
 from phonofilm.model.chunks import noisiest
 from phonofilm.model.config import ConditionInput, StreamName, TransformerConfig
-from phonofilm.model.detail import DetailEntry, DetailHead, Trust
-from phonofilm.model.estimates import alone
+from phonofilm.model.detail.estimates import alone
+from phonofilm.model.detail.head import DetailEntry, DetailHead, Trust
+from phonofilm.model.detail.local import LocalDenoiser
 from phonofilm.model.layers import AdaLN, NoiseEmbedder, TextProjection, modulate
-from phonofilm.model.local import LocalDenoiser
 from phonofilm.model.rope import Places
 from phonofilm.model.rows import Rows, gathered, parts
 from phonofilm.model.tokens import noise_levels, patchify, unpatchify

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from einops import rearrange, reduce
 from torch import Tensor
-from torch.nn import functional as F
+
+from phonofilm.model.detail.steps import filled_up
 
 
 def patchify(latents: Tensor, patch: tuple[int, ...], starts: bool = True) -> Tensor:
@@ -58,14 +59,6 @@ def noise_levels(sigma: Tensor, shape: tuple[int, ...], patch: tuple[int, ...], 
     if sigma[0, 0].numel() == sigma.shape[2]:
         return reduce(filled_up(sigma, patch[0], starts), "b 1 (t p) 1 1 -> b t", "max", p=patch[0])
     return patchify(sigma.expand(-1, -1, *shape), patch, starts).amax(-1)
-
-
-def filled_up(x: Tensor, step: int, starts: bool = True) -> Tensor:
-    """x [B, C, T, H, W] with zeros before its first time step, so that this one fills a patch of `step` alone.
-
-    What does not start a film is whole patches, and stays as it is.
-    """
-    return F.pad(x, (0, 0, 0, 0, step - 1, 0)) if starts and step > 1 else x
 
 
 def _levels_of_sound(sigma: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:

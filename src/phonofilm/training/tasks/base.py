@@ -29,7 +29,7 @@ KINDS = {
     "live": "phonofilm.training.students.live:LiveTask",
     "lora": "phonofilm.training.tasks.lora:LoraTask",
     "control": "phonofilm.training.tasks.control:ControlTask",
-    "distill": "phonofilm.training.tasks.distill:DistillTask",
+    "distill": "phonofilm.training.students.distill:DistillTask",
     "onset": "phonofilm.training.tasks.onset:OnsetTask",
     "syncnet": "phonofilm.training.tasks.syncnet:SyncTask",
 }

@@ -17,7 +17,7 @@ from phonofilm.config import from_dict, merged, to_dict
 from phonofilm.data.building import sets_text
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
-from phonofilm.model.local import LocalDenoiser, with_local
+from phonofilm.model.detail.local import LocalDenoiser, with_local
 from phonofilm.model.moe.upcycle import upcycled
 from phonofilm.sampling.denoiser import Denoiser, LossConfig, Prediction
 from phonofilm.training.conditions.registry import conditions_named, measured

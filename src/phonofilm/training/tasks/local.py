@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from phonofilm.data.latents import LatentStore
 from phonofilm.errors import PhonofilmError
-from phonofilm.model.config import LocalConfig
-from phonofilm.model.estimates import alone, standing_still
-from phonofilm.model.local import LocalDenoiser
+from phonofilm.model.detail.config import LocalConfig
+from phonofilm.model.detail.estimates import alone, standing_still
+from phonofilm.model.detail.local import LocalDenoiser
 from phonofilm.training.optim.optimizers import OptimConfig
 from phonofilm.training.tasks.base import Batch, RunConfig, generator_for, rows_at
 from phonofilm.training.tasks.generator import LatentsConfig

@@ -7,9 +7,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.model.estimates import alone, standing_still
-from phonofilm.model.local import LocalDenoiser
-from phonofilm.model.tokens import filled_up
+from phonofilm.model.detail.estimates import alone, standing_still
+from phonofilm.model.detail.local import LocalDenoiser
+from phonofilm.model.detail.steps import filled_up
 
 
 class DetailEntry(nn.Module):

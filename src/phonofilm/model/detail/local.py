@@ -9,8 +9,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phonofilm.model.config import LocalConfig
-from phonofilm.model.tokens import filled_up
+from phonofilm.model.detail.config import LocalConfig
+from phonofilm.model.detail.steps import filled_up
 
 
 class LocalDenoiser(nn.Module):
@@ -50,7 +50,7 @@ class LocalDenoiser(nn.Module):
         """Noisy latents [B, C, T, H, W] to what is clean, in the same shape; H and W are even.
 
         Args:
-            estimates: `alone` and `standing_still` of the latents (`model.estimates`).
+            estimates: `alone` and `standing_still` of the latents (`model.detail.estimates`).
             sigma: noise levels that broadcast to [B, 1, T, H, W].
             told: [B, D, T, H, W] what else is known of each place.
             chunks: int64 [T], the chunk of each time step where none may see another's; None where all see all.

@@ -1,0 +1,1 @@
+"""Work at the resolution of a picture's latents, beside the tokens."""
