@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from phonofilm import weights
-from phonofilm.checkpoint import file_sha256, load_module, load_tensors, read_metadata, save_module, save_tensors
+from phonofilm.checkpoint import (
+    file_sha256,
+    load_module,
+    load_tensors,
+    read_metadata,
+    refill,
+    save_module,
+    save_tensors,
+)
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, write_bytes
 from phonofilm.model.config import ConditionInput, TransformerConfig
@@ -248,3 +256,29 @@ def test_any_bytes_are_refused_in_one_line(tmp_path_factory: pytest.TempPathFact
         with pytest.raises(PhonofilmError) as caught:
             read(path)
         assert "\n" not in str(caught.value)
+
+
+def test_weights_in_parts_are_read_as_one(tmp_path: Path) -> None:
+    module = Tiny(TinyConfig(6))
+    (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
+    whole = save_module(tmp_path / "whole" / "tiny.safetensors", module, metadata={"recipe": "r"})
+    tensors, metadata = load_tensors(whole)
+    halves = dict(list(tensors.items())[:2]), dict(list(tensors.items())[2:])
+    named = tmp_path / "parts" / "tiny.safetensors"
+    for number, half in enumerate(halves, 1):
+        save_tensors(named.with_stem(f"tiny-{number}of2"), half, metadata)
+    assert read_metadata(named) == metadata
+    wanted = module.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in load_module(Tiny, named).state_dict().items())
+    filled = Tiny(TinyConfig(6))
+    refill(filled, named)
+    assert all(torch.equal(value, wanted[name]) for name, value in filled.state_dict().items())
+    bytes_of = b"".join(named.with_stem(f"tiny-{number}of2").read_bytes() for number in (1, 2))
+    assert file_sha256(named) == hashlib.sha256(bytes_of).hexdigest()
+    save_tensors(named.with_stem("tiny-2of2"), halves[1], metadata | {"recipe": "other"})
+    with pytest.raises(PhonofilmError, match="belongs to other weights"):
+        load_module(Tiny, named)
+    named.with_stem("tiny-2of2").unlink()
+    for read in (load_tensors, read_metadata):
+        with pytest.raises(PhonofilmError, match="are missing"):
+            read(named)

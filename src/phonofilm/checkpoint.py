@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -46,22 +48,44 @@ def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata
     return Path(path)
 
 
+def weight_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that hold some weights: the one of this name, or its parts `NAME-1of2.safetensors` and on, in order.
+
+    Files of a repository are best small, so that large weights may lie in parts; whatever reads `NAME.safetensors` here
+    reads the parts where that file is not there. No files where there is neither, or where a part is missing.
+    """
+    path = Path(path)
+    if path.is_file():
+        return (path,)
+    if not (first := sorted(path.parent.glob(f"{glob.escape(path.stem)}-1of*{path.suffix}"))):
+        return ()
+    count = first[0].stem.rsplit("of", 1)[1]
+    numbers = range(1, int(count) + 1) if count.isdigit() else ()
+    files = tuple(path.with_stem(f"{path.stem}-{number}of{count}") for number in numbers)
+    return files if all(file.is_file() for file in files) else ()
+
+
 def load_tensors(
     path: str | Path, device: str | torch.device = "cpu"
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read all tensors of a safetensors file, and its metadata.
+    """Read all tensors of a safetensors file, or of its parts, and their metadata.
 
     Raises:
         PhonofilmError: a missing, truncated or corrupt file.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise PhonofilmError(f"weights {path} are missing; check the path, or run `phonofilm models`")
+    tensors: dict[str, torch.Tensor] = {}
+    metadata: dict[str, str] = {}
     try:
-        with safe_open(path, framework="pt", device=str(device)) as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
-            return tensors, dict(opened.metadata() or {})
+        for file in _files(path):
+            with safe_open(file, framework="pt", device=str(device)) as opened:
+                tensors |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
+                facts = dict(opened.metadata() or {})
+            if metadata not in ({}, facts):
+                raise PhonofilmError(f"{file} belongs to other weights than the parts before it; copy all again")
+            metadata = facts
+        return tensors, metadata
     except (SafetensorError, OSError) as error:
         raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
 
@@ -74,13 +98,17 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise PhonofilmError(f"weights {path} are missing; check the path, or run `phonofilm models`")
     try:
-        with safe_open(path, framework="np") as opened:
+        with safe_open(_files(path)[0], framework="np") as opened:
             return dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
+
+
+def _files(path: str | Path) -> tuple[Path, ...]:
+    if files := weight_files(path):
+        return files
+    raise PhonofilmError(f"weights {path} are missing; check the path, or run `phonofilm models`")
 
 
 def save_module(
@@ -161,13 +189,13 @@ def refill(module: torch.nn.Module, path: str | Path) -> None:
     import torch
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise PhonofilmError(f"weights {path} are missing; copy them again")
     held = module.state_dict()
     optional: frozenset[str] = getattr(module, "condition_parameters", frozenset)()
     try:
-        with safe_open(path, framework="pt") as opened, torch.no_grad():
-            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        with contextlib.ExitStack() as stack, torch.no_grad():
+            opened = [stack.enter_context(safe_open(file, framework="pt")) for file in _files(path)]
+            holder = {name: part for part in opened for name in part.keys()}  # noqa: SIM118 (not a mapping)
+            shapes = {name: tuple(part.get_slice(name).get_shape()) for name, part in holder.items()}
             wanted = {name: tuple(tensor.shape) for name, tensor in held.items()}
             absent = optional - shapes.keys()
             if wrong := sorted(n for n in (wanted.keys() | shapes.keys()) - absent if wanted.get(n) != shapes.get(n)):
@@ -176,20 +204,24 @@ def refill(module: torch.nn.Module, path: str | Path) -> None:
                 if name in absent:
                     tensor.zero_()
                 else:
-                    tensor.copy_(opened.get_tensor(name))
+                    tensor.copy_(holder[name].get_tensor(name))
     except (SafetensorError, OSError) as error:
         raise PhonofilmError(f"weights {path} are corrupt ({error}); fetch or copy them again") from error
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits.
+    """SHA-256 of a file's bytes, as 64 hex digits; where weights lie in parts, of the parts' bytes one after another.
 
     Raises:
         PhonofilmError: the file cannot be read.
     """
+    found = hashlib.sha256()
     try:
-        with open(path, "rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        for file in weight_files(path) or (Path(path),):
+            with open(file, "rb") as opened:
+                while block := opened.read(1 << 20):
+                    found.update(block)
+        return found.hexdigest()
     except OSError as error:
         raise PhonofilmError(f"{path} cannot be read: {error.strerror or error}") from error
 

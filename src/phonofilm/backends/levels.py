@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.backends.canvas.model_defaults import ModelDefaults
-from phonofilm.checkpoint import read_metadata, refill
+from phonofilm.checkpoint import read_metadata, refill, weight_files
 from phonofilm.errors import PhonofilmError
 from phonofilm.model.transformer import AVTransformer
 from phonofilm.sampling import Denoise
@@ -95,7 +95,7 @@ def open_experts(
             neither was trained on.
     """
     lowest, file = high.levels[0], folder / LOW
-    if not file.is_file():
+    if not weight_files(file):
         if lowest > 0:
             raise PhonofilmError(
                 f"{folder / HIGH} knows noise levels from {lowest:g} up alone; put {LOW} for the others beside it"

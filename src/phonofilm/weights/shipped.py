@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from phonofilm.checkpoint import file_sha256, read_metadata
+from phonofilm.checkpoint import file_sha256, read_metadata, weight_files
 from phonofilm.errors import PhonofilmError
 
 EMBEDDED = ("nano",)
@@ -41,7 +41,7 @@ def locate(model: str | Path = "nano") -> Path:
             f"no model {str(model)!r}: neither a name ({', '.join(EMBEDDED)}) nor a folder of weights; "
             "phonofilm models lists those that can be fetched too"
         )
-    missing = [path.name for path in part_files(folder).values() if not path.is_file()]
+    missing = [path.name for path in part_files(folder).values() if not weight_files(path)]
     if missing:
         raise PhonofilmError(f"model {str(model)!r} lacks {', '.join(missing)} in {folder}; install or copy it again")
     return folder
@@ -56,10 +56,10 @@ def part_files(folder: Path) -> dict[str, Path]:
         PhonofilmError: the transformer's file is corrupt.
     """
     files = {part: folder / f"{part}.safetensors" for part in PARTS}
-    if files["transformer"].is_file() and not any(files[part].is_file() for part in PARTS[1:]):
+    if weight_files(files["transformer"]) and not any(weight_files(files[part]) for part in PARTS[1:]):
         codecs = _codecs_of(files["transformer"])
         files |= {} if codecs is None else {part: codecs / f"{part}.safetensors" for part in PARTS[1:]}
-    if (low := folder / f"{LOW_PART}.safetensors").is_file():
+    if weight_files(low := folder / f"{LOW_PART}.safetensors"):
         files[LOW_PART] = low
     return files
 
@@ -98,8 +98,8 @@ def digest(folder: str | Path) -> str:
         PhonofilmError: there are no weights in the folder.
     """
     files = part_files(Path(folder))
-    found = files.values() if files["transformer"].is_file() else Path(folder).glob("*.safetensors")
-    paths = sorted((path for path in found if path.is_file()), key=lambda path: path.name)
+    found = files.values() if weight_files(files["transformer"]) else Path(folder).glob("*.safetensors")
+    paths = sorted((path for path in found if weight_files(path)), key=lambda path: path.name)
     if not paths:
         raise PhonofilmError(f"there are no weights in {folder}; check the path, or run `phonofilm models`")
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]

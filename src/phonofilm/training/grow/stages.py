@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from phonofilm.checkpoint import read_metadata
+from phonofilm.checkpoint import read_metadata, weight_files
 from phonofilm.data.clips import RawStore, WorldSource
 from phonofilm.data.encoder import Encoder
 from phonofilm.data.latents import write_latents
@@ -59,7 +59,11 @@ class Place:
 
     def weights(self, name: str) -> Path | None:
         """Weights to go on from."""
-        return None if self.init is None else parts.find(self.init, name, self.work / "init")
+        if self.init is None:
+            return None
+        path = self.init / f"{name}.safetensors"
+        there = weight_files(path) or any(self.init.glob(f"{name}-*of*.safetensors"))  # a missing part is said later
+        return path if there else None
 
 
 def draw(recipe: GrowRecipe, folder: Path, clock: Clock) -> RawStore:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from phonofilm.checkpoint import file_sha256, load_module, load_tensors, read_metadata
+from phonofilm.checkpoint import file_sha256, load_module, load_tensors, read_metadata, weight_files
 from phonofilm.config import from_dict, parse_json
 from phonofilm.control.lora.attach import LoraSettings, attach, save_adapter
 from phonofilm.errors import PhonofilmError
@@ -94,7 +94,7 @@ def transformer_of(base: str) -> Path:
     Raises:
         PhonofilmError: no such model.
     """
-    if Path(base).is_file():
+    if Path(base).suffix and weight_files(base):
         return Path(base)
     found = Path(base) / "transformer" / "diffusion_pytorch_model.safetensors"
     if base not in EMBEDDED and found.is_file():
