@@ -260,7 +260,8 @@ def test_any_bytes_are_refused_in_one_line(tmp_path_factory: pytest.TempPathFact
 
 def test_weights_in_parts_are_read_as_one(tmp_path: Path) -> None:
     module = Tiny(TinyConfig(6))
-    (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
     whole = save_module(tmp_path / "whole" / "tiny.safetensors", module, metadata={"recipe": "r"})
     tensors, metadata = load_tensors(whole)
     halves = dict(list(tensors.items())[:2]), dict(list(tensors.items())[2:])
