@@ -12,7 +12,9 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media import mix, read_clip, resample_audio
 from phonofilm.signals.camera_motion import Images
 from phonofilm.signals.motion import Motion, Movement, luminance, motion_of, movement
-from phonofilm.signals.onsets import onset_impulses, onset_strength
+from phonofilm.signals.onsets import DELAY, onset_impulses
+from phonofilm.signals.onsets import RATE as ONSET_RATE
+from phonofilm.signals.sync.cues import PictureCues, SoundCues, picture_cues, sound_cues
 from phonofilm.signals.time_series import Signal
 from phonofilm.types import Clip
 
@@ -102,8 +104,20 @@ class Film:
         return motion_of(self.movement, self.images, self.fps)
 
     @cached_property
+    def heard(self) -> SoundCues:
+        """What happens when in the sound."""
+        return sound_cues(self.sound, self.sample_rate)
+
+    @cached_property
+    def seen(self) -> PictureCues:
+        """What happens when in the picture."""
+        moved = self.movement
+        return picture_cues(moved.momentum, moved.light, self.images, moved.cuts, self.fps)
+
+    @property
     def strength(self) -> Signal:
-        return onset_strength(self.sound, self.sample_rate)
+        """`onset_strength` of the sound."""
+        return Signal(self.heard.strength, ONSET_RATE, -DELAY)
 
     @cached_property
     def impulses(self) -> Signal:

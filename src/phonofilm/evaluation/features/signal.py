@@ -23,7 +23,7 @@ from phonofilm.signals.loudness import loudness
 from phonofilm.signals.motion import Motion, lucas_kanade, when_it_changes
 from phonofilm.signals.onsets import detect_onsets, onset_confidence, suppress
 from phonofilm.signals.sync.alignment import align, pace
-from phonofilm.signals.sync.cues import PictureCues, SoundCues, arrays_of, picture_cues, sound_cues
+from phonofilm.signals.sync.cues import PictureCues, SoundCues, arrays_of
 from phonofilm.signals.time_series import Signal
 
 SILENT = -60.0
@@ -86,10 +86,8 @@ def motion(film: Film) -> Mapping[str, np.ndarray]:
     steps = range(0, len(images) - 1, 128)
     speed = [np.hypot(*np.moveaxis(lucas_kanade(*_pairs(images, first)), -1, 0)).mean((1, 2)) for first in steps]
     change = found.change
-    moved = film.movement
-    cues = picture_cues(moved.momentum, moved.light, images, moved.cuts, film.fps)
     return {
-        **arrays_of(cues),
+        **arrays_of(film.seen),
         **{name: getattr(found, name).values for name in MOTION}, "rate": np.array(change.rate),
         "start": np.array([getattr(found, name).start for name in MOTION]),
         "speed": np.concatenate(speed).astype(np.float64) * shrink,
@@ -117,7 +115,7 @@ def onsets(film: Film) -> Mapping[str, np.ndarray]:
     impulses = film.impulses
     times, trust = _onsets(film)
     return {
-        **arrays_of(sound_cues(film.sound, film.sample_rate)),
+        **arrays_of(film.heard),
         "times": times, "confidence": trust, "impulses": impulses.values.astype(np.float64),
         "strength": film.strength.values.astype(np.float64),
         "rate": np.array(impulses.rate), "start": np.array(impulses.start),
@@ -131,10 +129,7 @@ def _onsets(film: Film) -> tuple[np.ndarray, np.ndarray]:
 
 def sync(film: Film) -> Mapping[str, np.ndarray]:
     """Offset in ms and drift in per mille, positive = audio early and fast, each with 1 where it is known, else 0."""
-    moved = film.movement
-    heard = sound_cues(film.sound, film.sample_rate)
-    seen = picture_cues(moved.momentum, moved.light, film.images, moved.cuts, film.fps)
-    return synchrony(heard, seen)
+    return synchrony(film.heard, film.seen)
 
 
 def synchrony(heard: SoundCues, seen: PictureCues) -> Mapping[str, np.ndarray]:

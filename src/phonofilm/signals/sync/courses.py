@@ -9,9 +9,11 @@ clip's median image. Both are sought in the same two steps: the straight line in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import Polynomial
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from phonofilm.signals.camera_motion import Images
@@ -138,12 +140,22 @@ def _whole(found: list[Floats]) -> Floats:
 
 def _along(places: Floats, rate: float, speed: float) -> tuple[Floats, Floats, Floats]:
     """Of the lines of one speed: when each is in the middle, the sum along it, and the seconds that it is in view."""
-    middles = np.arange(-0.5, len(places) / rate + 0.5, STEP)
-    at = speed * (np.arange(len(places)) / rate - middles[:, None])
+    middles, cells, seen = _lines(len(places), rate, speed)
+    total = np.append(places.ravel(), 0.0)[cells].sum(axis=1) / rate
+    return middles, total, seen
+
+
+@lru_cache(maxsize=2 * len(SPEEDS))
+def _lines(count: int, rate: float, speed: float) -> tuple[Floats, NDArray[np.int32], Floats]:
+    """Of the lines of one speed: when each is in the middle, the cells [lines, count] of places [count, BINS] that it
+    crosses (count · BINS where it is out of view), and the seconds that it is in view. Clips of one length share it.
+    """
+    middles = np.arange(-0.5, count / rate + 0.5, STEP)
+    at = speed * (np.arange(count) / rate - middles[:, None])
     inside = np.abs(at) < 1
     cell = np.clip(((at + 1) / 2 * BINS).astype(int), 0, BINS - 1)
-    total = (places[np.arange(len(places)), cell] * inside).sum(axis=1) / rate
-    return middles, total, inside.sum(axis=1) / rate
+    cells = np.where(inside, np.arange(count) * BINS + cell, count * BINS).astype(np.int32)
+    return middles, cells, inside.sum(axis=1) / rate
 
 
 def _strongest(places: Floats, rate: float) -> Polynomial:

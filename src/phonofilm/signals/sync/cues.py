@@ -123,7 +123,8 @@ def _bang(sound: Floats, sample_rate: int, length: float = 0.1) -> Floats:
     count = round(length * sample_rate)
     if len(sound) < 3 * count:
         return np.zeros(len(BANG) - 1)
-    power = np.convolve(sound**2, np.ones(count), "valid")
+    total = np.concatenate([[0.0], np.cumsum(sound**2)])
+    power = total[count:] - total[:-count]
     start = int((power[count:] - power[:-count]).argmax())
     before, after = (
         np.abs(np.fft.rfft(sound[first : first + count] * np.hanning(count))) ** 2 for first in (start, start + count)
