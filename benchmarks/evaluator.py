@@ -233,7 +233,7 @@ def extrapolation(scenes: Scenes, clips: int, splits: int) -> Iterator[Line]:
         scenes.kept(family, n, "log-mel")["patches"].mean(axis=1) for family in scenes.families for n in range(clips)
     ]
     whole = len(parts) // 2
-    for half in sorted({min(EXTRAPOLATED, whole), whole}):
+    for half in (min(EXTRAPOLATED, whole), *([whole] if whole >= 2 * EXTRAPOLATED else [])):
         what = f"FAD-∞, {half} clips a side"
         try:
             found = [split_distance(parts, half, seed) for seed in range(splits)]
