@@ -75,6 +75,25 @@ def test_the_layout_that_a_file_states(tmp_path: Path, layout: str, kind: str) -
         assert stereo.layout == ()
 
 
+@pytest.mark.parametrize(
+    ("layouts", "taken"),
+    [
+        (["3.0", "2.1"], "2.1"),
+        (["4.0", "quad", "3.1"], "4.0"),
+        (["5.1(side)", "5.1"], "5.1"),
+        (["6.1"], "6.1"),
+        (["7.1"], "7.1"),
+    ],
+)
+def test_a_container_that_keeps_the_number_alone(tmp_path: Path, layouts: list[str], taken: str) -> None:
+    """Matroska: files of different layouts hold the same bytes but for a random identity, and are read alike."""
+    count = av.AudioLayout(taken).nb_channels
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (count, 4000)).astype(np.float32)
+    for layout in layouts:
+        read = read_clip(wave(tmp_path / f"{layout}.mka", layout, samples))
+        assert read.layout == tuple(channel.name for channel in av.AudioLayout(taken).channels)
+
+
 def test_two_channels_that_are_not_stereo() -> None:
     sound = np.stack([np.full(10, 0.4), np.full(10, 0.2)]).astype(np.float32)
     assert np.allclose(mix(sound, 2, ("FC", "LFE"))[:, 0], [0.4, 0.4])
