@@ -134,7 +134,9 @@ def test_rates_are_exact(given_rate: float | str | Fraction, exact: Fraction) ->
     assert rational(exact) == exact
 
 
-@pytest.mark.parametrize("rate", [0, -12, "fast", "1/0", float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "rate", [0, -12, "fast", "1/0", float("nan"), float("inf"), 1e-7, "1/300000", Fraction(1, 10**12)]
+)
 def test_no_rate(rate: float | str) -> None:
     with pytest.raises(ValueError, match="frame rate"):
         rational(rate)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EXPONENT = re.compile(r"\s*[+-]?[\d.]{1,12}[eE][+-]?\d+\s*", re.ASCII)
 RATE = re.compile(r"\s*[+-]?\d{1,12}(\.\d{1,12})?(/\d{1,12})?\s*", re.ASCII)
 """A frame rate as text."""
+SLOWEST = Fraction(1, 100_000)
+"""The lowest frame rate, and the largest denominator: a still picture may be shown for a day."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) at the start of every stage and at every step of it."""
@@ -35,7 +37,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     """A frame rate as an exact fraction; 23.976, 29.97 and 59.94 become n·1000/1001.
 
     Raises:
-        ValueError: the rate is not a positive finite number.
+        ValueError: the rate is not a positive finite number, or below `SLOWEST`.
     """
     if isinstance(rate, str) and EXPONENT.fullmatch(rate):
         raise ValueError(f"a frame rate of {rate[:40].strip()} is not possible; write it as 12, 25 or 30000/1001")
@@ -47,9 +49,11 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
         raise ValueError(f"frame rate {rate!r} is not a number; try 12, 25 or 30000/1001") from error
     if exact <= 0:
         raise ValueError(f"frame rate {rate!r} must be positive")
+    if exact < SLOWEST:  # the nearest fraction that is kept may be 0
+        raise ValueError(f"a frame rate of {float(exact):.2g} is not possible; it must be at least {SLOWEST}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
     is_ntsc = exact.denominator not in (1, 1001) and abs(exact - ntsc) < Fraction(1, 200)
-    return ntsc if is_ntsc else exact.limit_denominator(100_000)
+    return ntsc if is_ntsc else exact.limit_denominator(SLOWEST.denominator)
 
 
 def nearest(value: Fraction) -> int:
