@@ -127,6 +127,8 @@ def test_causal_length_is_the_smallest_that_covers(needed: int, factor: int) -> 
         (25.0, Fraction(25)),
         (12.5, Fraction(25, 2)),
         ("24", Fraction(24)),
+        ("1/400", Fraction(1, 400)),  # slides
+        ("1/86400", Fraction(1, 86400)),
     ],
 )
 def test_rates_are_exact(given_rate: float | str | Fraction, exact: Fraction) -> None:

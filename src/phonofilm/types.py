@@ -52,7 +52,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     if exact < SLOWEST:  # the nearest fraction that is kept may be 0
         raise ValueError(f"a frame rate of {float(exact):.2g} is not possible; it must be at least {SLOWEST}")
     ntsc = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    is_ntsc = exact.denominator not in (1, 1001) and abs(exact - ntsc) < Fraction(1, 200)
+    is_ntsc = ntsc > 0 and exact.denominator not in (1, 1001) and abs(exact - ntsc) < Fraction(1, 200)
     return ntsc if is_ntsc else exact.limit_denominator(SLOWEST.denominator)
 
 
