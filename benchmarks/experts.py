@@ -97,6 +97,8 @@ def plot(found: dict[str, Groups], file: Path) -> None:
 
     asked = ["noise level", "region", "time", "stem"]
     figure, axes = plt.subplots(len(found), len(asked), figsize=(12, 1.2 * len(found) + 0.8), squeeze=False)
+    for axis, name in zip(axes[0], asked, strict=True):
+        axis.set_title(f"{name}: experts across", fontsize=8)
     for row, (layer, groups) in zip(axes, found.items(), strict=True):
         for axis, name in zip(row, asked, strict=True):
             axis.set_xticks([])
@@ -108,8 +110,6 @@ def plot(found: dict[str, Groups], file: Path) -> None:
             axis.set_yticks(range(len(shown)), list(groups[name]), fontsize=6)
             if axis is row[0]:
                 axis.set_ylabel(layer.removeprefix("blocks."), fontsize=8)
-            if row is axes[0]:
-                axis.set_title(f"{name}: experts across", fontsize=8)
     figure.suptitle("Use of experts: black is none, white three times an even share", fontsize=9)
     figure.tight_layout()
     figure.savefig(file, dpi=110)
