@@ -5,7 +5,7 @@ CORE := .venv/.phonofilm-core
 DEV := .venv/.phonofilm-dev
 PROMPT ?= A red rubber ball falls and bounces in a small room.
 
-.PHONY: setup demo test test-slow test-portable fuzz check check-wheel results compare bench clean
+.PHONY: setup setup-browser demo test test-browser test-slow test-portable fuzz check check-wheel results compare bench clean
 
 setup: $(DEV)
 
@@ -30,6 +30,19 @@ test: $(DEV)
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python scripts/test_portable.py
+
+# Chromium and its driver, for the tests of pages: without them those tests skip, and say so
+setup-browser:
+	@if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; \
+	then echo "set-up: Chromium and its driver are here"; \
+	elif command -v apt-get >/dev/null; \
+	then $$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y --no-install-recommends chromium chromium-driver; \
+	else echo "set-up: install Chromium and chromedriver of the same version, and have both on the PATH" >&2; exit 1; fi
+
+# every page in a real browser; here a test that would skip fails. Minutes
+test-browser: $(DEV)
+	PHONOFILM_BROWSER=required OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or not slow" \
+		tests/app/server/test_server_studio.py tests/app/live/test_live_server.py tests/app/test_app_study_browser.py
 
 # the numeric tests as other processors and other numbers of threads compute them; minutes each
 test-portable: $(DEV)

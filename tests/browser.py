@@ -1,4 +1,4 @@
-"""A page in a real browser, as a person sees it; skipped where there is no Chromium."""
+"""A page in a real browser, as a person sees it; without Chromium skipped, and under `make test-browser` a failure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+REQUIRED = os.environ.get("PHONOFILM_BROWSER") == "required"
 PICTURES = os.environ.get("PHONOFILM_SCREENSHOTS")
 
 
 @pytest.fixture
 def browser(tmp_path):
     if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+        (pytest.fail if REQUIRED else pytest.skip)("needs Chromium and its driver: make setup-browser")
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM

@@ -37,7 +37,7 @@ RANKS |= {"provenance": 1.5}
 RANKS |= {"signals": 2, "perception": 2, "codecs": 2, "model": 2, "world": 2.5, "control": 3, "sampling": 3, "data": 3}
 RANKS |= {"parity": 3, "training": 4, "evaluation": 4, "backends": 4, "streaming": 4.5, "app": 5, "__main__": 6}
 # thin functions that import when called: `Clip.save`, its notebook display, and `phonofilm.load`
-EXCEPTIONS = {("types", "media"), ("__init__", "backends")}
+EXCEPTIONS = {("types", "provenance"), ("__init__", "backends")}
 HEAVY = {"torch", "av", "transformers", "scipy", "PIL", "pymunk", "matplotlib", "typer", "rich"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -98,6 +98,44 @@ class Sound(NamedTuple):
     sample_rate: int
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a model made of a clip.
+
+    Attributes:
+        frames: which, as [from, to); none where all are given.
+        samples: as [from, to).
+        stems: those that were made, at least in part.
+        part: whether anything was given.
+    """
+
+    frames: tuple[int, int] = (0, 0)
+    samples: tuple[int, int] = (0, 0)
+    stems: tuple[str, ...] = ()
+    part: bool = False
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """ "sound" and "picture", as far as they were made."""
+        made = {"sound": self.samples, "picture": self.frames}
+        return tuple(name for name, (start, end) in made.items() if end > start)
+
+    def fitted(self, before: Clip, after: Clip) -> Made:
+        """What was made of a clip some of whose attributes were replaced: of a stream that has another length, all,
+        since nobody knows which part of it is left."""
+
+        def of(span: tuple[int, int], old: int, new: int) -> tuple[int, int]:
+            return span if old == new or span[0] == span[1] else (0, new)
+
+        frames = of(self.frames, _length(before.frames, 0), _length(after.frames, 0))
+        samples = of(self.samples, _length(before.waveform, 1), _length(after.waveform, 1))
+        return replace(self, frames=frames, samples=samples, stems=tuple(n for n in self.stems if n in after.stems))
+
+
+def _length(array: np.ndarray | None, axis: int) -> int:
+    return 0 if array is None else array.shape[axis]
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A piece of film: picture, sound or both.
@@ -112,6 +150,7 @@ class Clip:
         events: what happens in it, where that is known.
         stems: named parts of the sound ("speech", "effects", "music"), each like `waveform`.
         metadata: what made the clip, as written into its container.
+        made: what of it a model made, where a model handed it out; None for a clip that was read or put together.
     """
 
     frames: np.ndarray | None = None
@@ -123,6 +162,7 @@ class Clip:
     stems: Mapping[str, np.ndarray] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     layout: tuple[str, ...] = ()
+    made: Made | None = None
 
     def __post_init__(self) -> None:
         if self.frames is not None:
@@ -191,18 +231,27 @@ class Clip:
 
     def with_(self, **changes: Any) -> Clip:
         """A copy with some attributes replaced."""
-        return replace(self, **changes)
+        new = replace(self, **changes)
+        return new if self.made is None or "made" in changes else replace(new, made=self.made.fitted(self, new))
 
-    def save(self, path: str | Path) -> Path:
-        """Write the clip; the format follows the name (.mp4 .webm .mkv .wav .gif)."""
-        from phonofilm.media import write_clip
+    def save(self, path: str | Path, mark: bool = True) -> Path:
+        """Write the clip; the format follows the name (.mp4 .webm .mkv .wav .gif).
 
-        return write_clip(self, path)
+        Args:
+            mark: what a model made gets its marks, its signed manifest and its line in the log, as at the command line;
+                without, the container's metadata alone says who made it. Nothing else is ever marked.
+
+        Raises:
+            PhonofilmError: it cannot be written, or not be signed; nothing is left half-written.
+        """
+        from phonofilm.provenance.saving import save
+
+        return save(self, path, mark)
 
     def _repr_html_(self) -> str:
-        from phonofilm.media.show import html_player
+        from phonofilm.provenance.saving import shown
 
-        return html_player(self)
+        return shown(self)
 
 
 @dataclass(frozen=True)

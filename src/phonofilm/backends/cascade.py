@@ -18,6 +18,7 @@ from phonofilm.backends.requests import as_request
 from phonofilm.backends.streamed import window_of
 from phonofilm.choices import Stem
 from phonofilm.errors import PhonofilmError
+from phonofilm.provenance.watermark.given import made_of
 from phonofilm.types import Clip, Progress, Request
 
 
@@ -85,7 +86,8 @@ class Cascade:
         clip = self.sound.generate(asked, progress, cancel)
         notices = [line for part in (film, clip) for line in part.metadata.get("notices", "").splitlines()]
         weights = join_hashes([part.metadata.get("weights", "") for part in (film, clip)])
-        return clip.with_(metadata=provenance_metadata(request, self.name, weights, notices))
+        metadata = provenance_metadata(request, self.name, weights, notices)
+        return clip.with_(metadata=metadata, made=made_of(clip, request))
 
     def _check_sound(self, request: Request) -> None:
         """Refuse a sound that the second model cannot make."""

@@ -6,6 +6,7 @@ the comment is a sentence for people followed by one JSON object for programs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -36,6 +37,11 @@ def provenance(
     said = {"ai_generated": True, "digital_source_type": source, "prompt": prompt}
     said |= {"seed": seed, "model": model, "weights": weights, **more}
     return {key: _text(value) for key, value in said.items() if value is not None}
+
+
+def digest_of(*said: Any) -> str:
+    """SHA-256 of plain values that decided what was made, as 64 hex digits: the `request` of metadata."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def to_tags(clip: Clip, metadata: Mapping[str, str]) -> dict[str, str]:

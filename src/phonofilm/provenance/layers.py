@@ -15,9 +15,9 @@ from phonofilm.provenance.kept.home import private_key
 from phonofilm.provenance.kept.log import remember
 from phonofilm.provenance.manifest.certificate import Identity, given_identity, own_identity
 from phonofilm.provenance.manifest.sign import Claim, beside, sign
-from phonofilm.provenance.watermark.given import Made, mark_clip, mark_pieces
+from phonofilm.provenance.watermark.given import mark_clip, mark_pieces
 from phonofilm.provenance.watermark.signs import PUBLIC
-from phonofilm.types import Clip
+from phonofilm.types import Clip, Made
 
 SAID = ("task", "model", "weights", "seed", "generator", "request")
 """What a manifest repeats of a clip's metadata; its prompt only where that is to be published."""

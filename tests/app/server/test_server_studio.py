@@ -195,12 +195,54 @@ def test_files_are_dropped_on_the_page(live, studio):
     studio.until(lambda: "neither a film" in studio.find("#error").text)
 
 
+def test_a_live_film_is_watched_and_changed_while_it_runs(live, studio):
+    studio.click("#tab-live")
+    field = studio.find("#live-prompt")
+    field.clear()
+    field.send_keys("a red ball")
+    studio.click("#live-go")
+    playing = "const v = document.querySelector('#live-film'); return [v.currentTime, v.videoWidth, v.error?.message]"
+    studio.until(lambda: studio.driver.execute_script(playing)[0] > 1, 120)
+    assert studio.driver.execute_script(playing)[1:] == [64, None]
+    heard = "return document.querySelector('#live-film').webkitAudioDecodedByteCount"
+    assert studio.driver.execute_script(heard) > 0
+    studio.until(lambda: "s after it was made" in studio.find("#live-now").text)
+    assert studio.find("#live-go").text == "Change the words"
+    studio.picture("studio-live")
+    field.clear()
+    field.send_keys("a blue box")
+    studio.click("#live-go")
+    studio.until(lambda: "a blue box" in studio.find("#live-now").text, 60)
+    assert "the new words were seen after" in studio.find("#live-now").text
+    field.clear()
+    field.send_keys(" ")
+    studio.click("#live-go")
+    studio.until(lambda: studio.find("#live-note").text.startswith("The prompt is empty"))
+    studio.click("#live-pause")
+    studio.until(lambda: studio.find("#live-pause").text == "Go on")
+    studio.click("#live-pause")
+    studio.until(lambda: studio.find("#live-pause").text == "Pause")
+    studio.click("#live-stop")
+    studio.until(lambda: studio.find("#live-note").text == "The film is over.", 60)
+    assert not studio.find("#live-stop").is_enabled()
+    assert not studio.find("#live-error").is_displayed()
+    assert [line for line in studio.driver.get_log("browser") if line["level"] == "SEVERE"] == []
+    field.clear()
+    field.send_keys("a red ball")
+    studio.find("#live-seed").clear()
+    studio.find("#live-seed").send_keys("3")
+    studio.click("#live-go")
+    studio.until(lambda: "a red ball" in studio.find("#live-now").text, 120)
+    studio.click("#live-stop")
+
+
 def test_reports_are_tabs_by_mouse_and_by_keys(live, studio):
     tabs = studio.all("#tabs [role=tab]")
     assert [tab.text for tab in tabs] == ["Films", "Live", "Scores of A"]
     tabs[0].send_keys("\ue014")  # the right arrow
     assert studio.find("#live").is_displayed()
     assert "phonofilm stream" in studio.find("#live").text
+    assert studio.find("#live-go").text == "Begin"
     assert not studio.find("#films").is_displayed()
     tabs[1].send_keys("\ue014")
     studio.driver.switch_to.frame(studio.find("#report-0 iframe"))

@@ -60,6 +60,7 @@ def serve(
     per_key: Annotated[int, typer.Option(metavar="N", help="Jobs that may wait, of one key.")] = 200,
     upload_mb: Annotated[int, typer.Option(metavar="N", help="Size of an upload, at most.")] = 256,
     reserve_mb: Annotated[int, typer.Option(metavar="N", help="What stays free on the disk.")] = 512,
+    live: Annotated[int, typer.Option(metavar="N", help="Live films at a time; 0 for none.")] = 1,
     drain: Annotated[float, typer.Option(metavar="S", help="For how long jobs in hand are finished when it stops.")] = (
         30
     ),
@@ -94,6 +95,7 @@ def serve(
             Limit("--per-key", per_key, 1),
             Limit("--upload-mb", upload_mb, 1),
             Limit("--reserve-mb", reserve_mb, 0),
+            Limit("--live", live, 0, 16),
             Limit("--drain", drain, 0),
         )
         settings = _settings(data, database, files, model, lora, adapter, device, drain)
@@ -107,6 +109,7 @@ def serve(
             hosts=tuple(allow_host or ()),
             names=tuple(name or ()),
             reports=_reports(report_page or []),
+            live=live,
         )
         address = Address(host, port, behind_proxy, tls_cert, tls_key)
         run(settings, address, workers, lambda url: print(url, flush=True))

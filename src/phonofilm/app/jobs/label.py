@@ -12,8 +12,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.perception.speech.plan import speak, stem
 from phonofilm.perception.speech.registry import TextToSpeech
 from phonofilm.perception.speech.script import script
-from phonofilm.provenance.watermark.given import Made
-from phonofilm.types import Clip
+from phonofilm.types import Clip, Made
 
 WORD, WORDS = "AI", "Made by AI."
 SHARE = 0.09

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +110,12 @@ def write_outputs(
     subtitles: Sequence[Cue] = (),
     seal: Seal | None = None,
     check: Callable[[], None] = lambda: None,
+    given: Collection[str] = (),
 ) -> dict[str, str]:
     """Write a clip and its stems; returns the files of the stems by name. `seal` and `check` as for `write_clip`.
+
+    Args:
+        given: stems that no model made: their files say nothing of one and are not signed.
 
     Raises:
         PhonofilmError: as `write_clip`; nothing is left then.
@@ -122,8 +126,9 @@ def write_outputs(
     with beside(output.folder, path) as place:
         if output.folder is not None:
             for name, stem in parts.items():
-                alone = Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=clip.metadata)
-                write_clip(alone, place(name), seal=seal, check=check)
+                metadata = {} if name in given else clip.metadata
+                alone = Clip(waveform=stem, sample_rate=clip.sample_rate, metadata=metadata)
+                write_clip(alone, place(name), seal=None if name in given else seal, check=check)
         write_clip(clip, path, stem_tracks=output.tracks, subtitles=subtitles, seal=seal, check=check)
     return files(output.folder, path, parts)
 
@@ -144,13 +149,16 @@ class Tape:
             with self._raw(name).open("ab") as file:
                 file.write(np.ascontiguousarray(stem.T).tobytes())
 
-    def write(self, sample_rate: int, metadata: Mapping[str, str], seal: Seal | None = None) -> dict[str, str]:
-        """Write a WAV for each; returns the files by name."""
+    def write(
+        self, sample_rate: int, metadata: Mapping[str, str], seal: Seal | None = None, given: Collection[str] = ()
+    ) -> dict[str, str]:
+        """Write a WAV for each; returns the files by name. `given` as for `write_outputs`."""
         from phonofilm.media import write_clip
 
         for name, channels in self.channels.items():
             stem = np.memmap(self._raw(name), np.float32, "r").reshape(-1, channels).T
-            write_clip(Clip(waveform=stem, sample_rate=sample_rate, metadata=metadata), self.place(name), seal=seal)
+            alone = Clip(waveform=stem, sample_rate=sample_rate, metadata={} if name in given else metadata)
+            write_clip(alone, self.place(name), seal=None if name in given else seal)
         return files(self.folder, self.path, self.channels)
 
     def _raw(self, name: str) -> Path:

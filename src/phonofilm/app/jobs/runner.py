@@ -28,8 +28,8 @@ from phonofilm.files import check_not_read
 from phonofilm.media.subtitles.cues import cues_of
 from phonofilm.media.write import Seal
 from phonofilm.provenance.layers import Layers, Marking
-from phonofilm.provenance.watermark.given import Made, made_of
-from phonofilm.types import Clip, Request
+from phonofilm.provenance.watermark.given import made_of
+from phonofilm.types import Clip, Made, Request
 
 SOUND_ALONE = Made(samples=(0, 1), part=True)
 """Of a film that was given, all sound was made."""
@@ -84,7 +84,7 @@ def run(
     job("writing", 0, 1)
     cues = cues_of(clip.events, clip.seconds) if subtitles and clip.waveform is not None else ()
     seal = marking.seal(clip.metadata, made, spec.files)
-    stems = write_outputs(clip, path, output, cues, seal, job.check)
+    stems = write_outputs(clip, path, output, cues, seal, job.check, clip.stems.keys() - set(made.stems))
     marking.remember(path, recipe(spec, clip.metadata), made, job.warn)
     written: dict[str, Any] = {"stems": stems, "said": lines_told(words)}
     written |= {"subtitles": write_subtitles(cues, path, job) if subtitles else None}
@@ -135,7 +135,7 @@ def _add_sound(spec: RequestSpec, path: Path, output: StemOutput, job: JobContex
         cues = cues_of(sounds_of(film.path)) if spec.subtitles else ()
         watched = (job.progress, job.cancel, tape.add)
         made = foley_film(backend, film, path, request, *watched, output.tracks, cues, treat, seal)
-        stems = tape.write(made.sample_rate, made.metadata, seal(made.metadata))
+        stems = tape.write(made.sample_rate, made.metadata, seal(made.metadata), tuple(request.given_stems))
     marking.remember(path, recipe(spec, made.metadata), SOUND_ALONE, job.warn)
     _tell(made.metadata, job)
     known: dict[str, Any] = {"path": str(path), "seconds": round(float(film.seconds), 6), "seed": request.seed}

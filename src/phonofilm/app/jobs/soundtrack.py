@@ -38,7 +38,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
 from phonofilm.media import provenance
 from phonofilm.media.film import Film, write_film
-from phonofilm.media.metadata import events_text
+from phonofilm.media.metadata import digest_of, events_text
 from phonofilm.media.sound.loudness import loudness
 from phonofilm.media.sound.reading import has_sound, sound_pieces
 from phonofilm.media.subtitle_files import read_subtitles, subtitles_of
@@ -349,6 +349,9 @@ def _metadata(
             generator=f"phonofilm {__version__}",
         )
     metadata |= {"task": "soundtrack", "own_sound": "kept" if spec.keep else "replaced"}
+    if made or placed:
+        told = (spec.make, spec.say, spec.voices, spec.music_file is not None, spec.keep, spec.loudness)
+        metadata["request"] = digest_of(metadata.get("request"), spec.making.to_json(), told)
     if reached is not None:
         metadata["lufs"] = str(reached)
     if placed:

@@ -17,9 +17,9 @@ from phonofilm import __version__
 from phonofilm.errors import PhonofilmError, Unwritable
 from phonofilm.media import provenance
 from phonofilm.media.live.reading import GrowingFile, Raw, frames_of, sound_of
+from phonofilm.media.metadata import digest_of
 from phonofilm.media.resample import resize_frames
 from phonofilm.provenance.layers import Layers, Marking
-from phonofilm.provenance.watermark.given import Made
 from phonofilm.streaming.control import Control
 from phonofilm.streaming.film import GrowingFilm
 from phonofilm.streaming.following import Following, follow
@@ -27,6 +27,7 @@ from phonofilm.streaming.outputs import FileOutput, Output, PipeOutput, check_st
 from phonofilm.streaming.prompts import LONGEST, check_prompt
 from phonofilm.streaming.registry import open_follower
 from phonofilm.streaming.source import LiveChunk
+from phonofilm.types import Made
 
 PIPE = "-"
 UNSAID = "what is seen"
@@ -77,6 +78,7 @@ def follow_input(
         **follower.model,
         composite=True,
         task="foley" if takes_frames else "animate",
+        request=digest_of(spec.takes, spec.prompt, spec.seed, spec.size, follower.model),
         generator=f"phonofilm {__version__}",
     )
     output: Output = PipeOutput(sys.stdout.buffer) if spec.file is None else FileOutput(spec.file)

@@ -13,8 +13,9 @@ from typing import Any
 from phonofilm import __version__
 from phonofilm.errors import PhonofilmError, Unwritable
 from phonofilm.media import provenance
+from phonofilm.media.live.fragments import FragmentWriter
+from phonofilm.media.metadata import digest_of
 from phonofilm.provenance.layers import Layers, Marking
-from phonofilm.provenance.watermark.given import Made
 from phonofilm.streaming.control import Control
 from phonofilm.streaming.film import GrowingFilm, Keeper
 from phonofilm.streaming.loop import MadeChunk, run
@@ -23,6 +24,7 @@ from phonofilm.streaming.prompts import Cue
 from phonofilm.streaming.saved import Saved, load_state
 from phonofilm.streaming.source import LiveSource
 from phonofilm.streaming.statistics import Statistics
+from phonofilm.types import Made
 
 Told = Callable[[MadeChunk], None]
 MAX_SECONDS = 30 * 24 * 3600
@@ -80,6 +82,8 @@ class Making:
         first = (self.control.prompt, self.seed, spec.sampling)
         self.begun = self.source.begin(*first) if self.saved is None else self.saved.state
         said: dict[str, Any] = {"prompt": self.control.prompt, "seed": self.seed, **self.source.model}
+        told = (said, spec.script, spec.sampling, spec.until)
+        said["request"] = digest_of(*told)
         self.metadata = provenance(**said, task="stream", generator=f"phonofilm {__version__}")
 
     def go(
@@ -147,3 +151,11 @@ class Making:
         known |= {"width": fmt.width, "height": fmt.height, "fps": str(fmt.fps), "sample_rate": fmt.sample_rate}
         known |= {"prompts": film.prompts, "seed": self.seed, **self.source.model}
         return known | {"statistics": self.statistics.to_json()}
+
+
+def hello_of(making: Making) -> dict[str, Any]:
+    """What a viewer is told first."""
+    fmt, control = making.source.format, making.control
+    mime = FragmentWriter((fmt.width, fmt.height), fmt.fps, fmt.sample_rate, fmt.channels).mime
+    facts = {"mime": mime, "width": fmt.width, "height": fmt.height, "fps": float(fmt.fps)}
+    return facts | {"prompt": control.prompt, "paused": control.paused, "model": making.metadata["model"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,15 @@ from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder, folder_for, write_bytes
 from phonofilm.media import check_output, provenance, read_clip, write_clip
+from phonofilm.media.metadata import digest_of
 from phonofilm.media.resample import mix, resample_audio
 from phonofilm.media.sound.stems import read_stems
 from phonofilm.media.write import write_joined
 from phonofilm.provenance.layers import Marking
-from phonofilm.provenance.watermark.given import Made
 from phonofilm.provenance.watermark.picture import mark_frames
 from phonofilm.provenance.watermark.sound import mark_sound
 from phonofilm.signals.limiting import limited
-from phonofilm.types import Clip, nearest
+from phonofilm.types import Clip, Made, nearest
 
 INDEX = "shots.json"
 ANOTHER = 1000
@@ -335,6 +335,7 @@ def _metadata(maker: _Maker) -> dict[str, str]:
         weights=maker.weights,
         composite=maker.bed is not None and not maker.bed_made,
         task="story",
+        request=digest_of(maker.spec.base.to_json(), asdict(maker.story), sorted(maker.seeds.items())),
         shots=len(maker.placed),
         generator=f"phonofilm {__version__}",
     )

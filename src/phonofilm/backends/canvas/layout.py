@@ -26,6 +26,7 @@ from phonofilm.backends.canvas.tracks import (
 )
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio, resize_frames
+from phonofilm.provenance.watermark.given import made_of
 from phonofilm.types import Clip, Request, nearest
 
 PICTURE_FADE = 0.25
@@ -190,7 +191,7 @@ def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
     if softer:
         line = f"the sound would have clipped: all of what is made is {softer:.1f} dB softer"
         metadata = {**metadata, "notices": "\n".join([*metadata.get("notices", "").splitlines(), line])}
-    return Clip(
+    clip = Clip(
         frames=frames,
         fps=None if frames is None else job.fps,
         waveform=waveform,
@@ -200,6 +201,7 @@ def deliver(job: Job, canvas: Canvas, metadata: Mapping[str, str] = {}) -> Clip:
         layout=job.source.layout if untouched else (),
         stems=stems,
     )
+    return replace(clip, made=made_of(clip, job.request))
 
 
 def _deliver_picture(job: Job, canvas: Canvas) -> np.ndarray | None:

@@ -27,6 +27,7 @@ from phonofilm.errors import PhonofilmError
 from phonofilm.media.resample import mix, resample_audio
 from phonofilm.model.mmaudio.network import SEGMENT
 from phonofilm.model.mmaudio.sampling import GUIDANCE, STEPS, sample
+from phonofilm.provenance.watermark.given import made_of
 from phonofilm.sampling import draw_noise
 from phonofilm.types import Clip, Progress, Request, nearest
 
@@ -106,7 +107,8 @@ class MMAudioBackend:
             sound = _continued(source, sound, rate, request.span)
         metadata = provenance_metadata(request, self.name, self.fingerprint, monitor.notices)
         made = Clip() if source is None else Clip(source.frames, source.fps)
-        return made.with_(waveform=sound, sample_rate=rate, prompt=request.prompt, metadata=metadata)
+        clip = made.with_(waveform=sound, sample_rate=rate, prompt=request.prompt, metadata=metadata)
+        return clip.with_(made=made_of(clip, request))
 
     def _sound(self, request: Request, seconds: Fraction, monitor: JobContext) -> np.ndarray:
         """float32 [1, N], as long as whole latents are."""

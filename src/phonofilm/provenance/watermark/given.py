@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 
@@ -12,7 +12,7 @@ import numpy as np
 from phonofilm.media.resample import mix
 from phonofilm.provenance.watermark.picture import mark_frames
 from phonofilm.provenance.watermark.sound import mark_sound
-from phonofilm.types import Clip, Request, nearest
+from phonofilm.types import Clip, Made, Request, nearest
 
 RAMP = 0.01
 """Seconds in which a mark begins and ends beside what was given."""
@@ -20,29 +20,6 @@ SAME = 1e-6
 """Largest difference of samples that went through the same hands without being made anew."""
 CONTEXT = 2.0
 """Seconds before a piece of a long sound, and of the piece after it, that its mark is worked out with."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a model made of a clip.
-
-    Attributes:
-        frames: which, as [from, to); none where all are given.
-        samples: as [from, to).
-        stems: those that were made, at least in part.
-        part: whether anything was given.
-    """
-
-    frames: tuple[int, int] = (0, 0)
-    samples: tuple[int, int] = (0, 0)
-    stems: tuple[str, ...] = ()
-    part: bool = False
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """ "sound" and "picture", as far as they were made."""
-        made = {"sound": self.samples, "picture": self.frames}
-        return tuple(name for name, (start, end) in made.items() if end > start)
 
 
 def made_of(clip: Clip, request: Request) -> Made:

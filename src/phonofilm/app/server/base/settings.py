@@ -37,6 +37,7 @@ class Settings:
         names: names by which this server may be called, besides its address.
         drain_seconds: for how long a worker that is to stop finishes its job.
         reports: pages that are shown in the studio, by title: of an evaluation, or of a study.
+        live: live films at a time; 0 for none. live_seconds: how long one is, at most.
         policy: names of the entry points of group "phonofilm.policy" to ask; all that are installed if None.
     """
 
@@ -63,6 +64,8 @@ class Settings:
     names: tuple[str, ...] = ()
     drain_seconds: float = 30.0
     reports: Mapping[str, str] = field(default_factory=dict)
+    live: int = 1
+    live_seconds: float = 3600.0
     policy: tuple[str, ...] | None = None
 
     @property

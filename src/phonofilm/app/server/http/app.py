@@ -16,6 +16,7 @@ from phonofilm.app.server.http.access import Access
 from phonofilm.app.server.http.desk import Desk
 from phonofilm.app.server.http.errors import StrictResponse, register
 from phonofilm.app.server.http.guard import Guard, Rules
+from phonofilm.app.server.http.live import live_router
 from phonofilm.app.server.http.openapi import describe
 from phonofilm.app.server.http.others import other_router, speech_router
 from phonofilm.app.server.http.service import Service, free_bytes
@@ -85,6 +86,7 @@ def create_app(
 
     desk.metrics.watch(queue.counts, workers, service.free)
     register(app)
+    app.include_router(live_router(desk))  # before films, whose ids stand in the same place
     app.include_router(router(desk))
     app.include_router(speech_router(desk))
     app.include_router(other_router(desk, workers))

@@ -23,6 +23,7 @@ from phonofilm.app.server.http.reading import read
 from phonofilm.app.server.http.service import new_id
 from phonofilm.app.server.store.records import NewJob
 from phonofilm.app.web.buckets import address_key
+from phonofilm.app.web.live_film import LIVE_FILM
 from phonofilm.app.web.media_files import CHECKED, media_response
 from phonofilm.app.web.refusals import RefusedError
 from phonofilm.errors import PhonofilmError
@@ -154,7 +155,12 @@ def other_router(desk: Desk, workers: Callable[[], int]) -> APIRouter:
     def session(request: Request) -> StrictResponse:
         cookie = cookie_of(headers_of(request.scope))
         known = bool(cookie) and desk.access.known(cookie)
-        said = {"needs_key": not desk.access.open, "known": known, "models": list(desk.service.settings.models)}
+        said: dict[str, Any] = {
+            "needs_key": not desk.access.open,
+            "known": known,
+            "models": list(desk.service.settings.models),
+        }
+        said["live"] = desk.service.settings.live > 0
         said["reports"] = list(desk.service.settings.reports) if known or desk.access.open else []
         said["token"] = desk.access.token(cookie) if known else None
         return StrictResponse(said, headers={"Cache-Control": "no-store"})
@@ -184,19 +190,20 @@ def other_router(desk: Desk, workers: Callable[[], int]) -> APIRouter:
     @made.head("/")
     @made.get("/")
     def index(request: Request) -> Response:
-        return _page(request, "index.html")
+        return _page(request, PAGE / "index.html")
 
     @made.head("/studio/{name}")
     @made.get("/studio/{name}")
     def asset(name: str, request: Request) -> Response:
+        if name == LIVE_FILM.name:
+            return _page(request, LIVE_FILM)
         if name not in {path.name for path in PAGE.iterdir() if path.suffix in PAGES}:
             raise RefusedError(404, "there is nothing at this address")
-        return _page(request, name)
+        return _page(request, PAGE / name)
 
     return made
 
 
-def _page(request: Request, name: str) -> Response:
-    path = PAGE / name
+def _page(request: Request, path: Path) -> Response:
     tag = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     return media_response(request, path, tag, PAGES[path.suffix], CHECKED)

@@ -33,6 +33,8 @@ SWEEPS = 60.0
 HEAD_SECONDS = 10.0
 """In which the head of a request must arrive."""
 CONNECTIONS = 1000
+LARGEST_MESSAGE = 16_384
+"""Bytes of a message over a WebSocket."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ class PatientOnce(H11Protocol):
         self._wait_for_head()
         super().on_response_complete()
 
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._deadline.cancel()
+        super().handle_websocket_upgrade(event)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
         super().connection_lost(exc)
@@ -111,7 +117,8 @@ def serve(settings: Settings, address: Address, workers: int, on_start: Callable
         access_log=False,
         server_header=False,
         http=PatientOnce,
-        ws="none",
+        ws="wsproto",
+        ws_max_size=LARGEST_MESSAGE,
         lifespan="off",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),

@@ -38,7 +38,6 @@ PART: dict[int | str, dict[str, Any]] = {
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
     "story": "a story of several scenes is not made yet; make its scenes one by one and extend each",
-    "stream": "live films are not sent over HTTP yet; phonofilm stream makes them on this machine",
 }
 
 
@@ -195,7 +194,6 @@ def _missing(made: APIRouter) -> None:
     made.post("/videos/characters", responses=only, status_code=501, include_in_schema=False)(refuse("characters"))
     made.get("/videos/characters/{id}", status_code=501, include_in_schema=False)(refuse("characters"))
     made.post("/videos/story", status_code=501, include_in_schema=False)(refuse("story"))
-    made.get("/videos/stream", status_code=501, include_in_schema=False)(refuse("stream"))
 
 
 def _looking(made: APIRouter, desk: Desk) -> None:

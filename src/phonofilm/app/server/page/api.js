@@ -14,6 +14,9 @@ export async function logIn(key) {
   return { ...found, known: true };
 }
 
+// What a WebSocket says first, since it cannot send a header.
+export const csrf = () => token ?? "";
+
 export async function ask(path, { method = "GET", body = null, json = false } = {}) {
   const headers = {};
   if (json) headers["Content-Type"] = "application/json";

@@ -2,6 +2,7 @@
 import { logIn, post, send, session } from "./api.js";
 import * as drop from "./drop.js";
 import * as gallery from "./gallery.js";
+import * as live from "./live.js";
 import * as player from "./player.js";
 import * as tabs from "./tabs.js";
 
@@ -64,6 +65,7 @@ async function enter(found) {
   find("make").hidden = false;
   const options = (found.models ?? []).map((name) => Object.assign(document.createElement("option"), { value: name, textContent: name }));
   tabs.addReports(found.reports ?? []);
+  live.enter(found.models ?? [], found.live);
   if (options.length) find("model").replaceChildren(...options);
   await gallery.load();
   hint();
@@ -82,6 +84,7 @@ async function begin() {
   });
   gallery.start({ onOpen: (film) => { fine(); player.open(film).catch(fail); }, onError: fail });
   tabs.start();
+  live.start();
   drop.start({ onTaken: (text) => { fine(); find("state").textContent = text; }, onError: fail });
   player.start({ onMade: made, onError: fail });
   document.addEventListener("film", ({ detail: film }) => {

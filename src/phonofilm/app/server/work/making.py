@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from phonofilm import __version__
 from phonofilm.app.jobs.pool import BackendPool
 from phonofilm.app.jobs.runner import run
 from phonofilm.app.jobs.soundtrack import SoundtrackSpec, make_soundtrack
@@ -20,9 +21,12 @@ from phonofilm.app.server.work.previews import events_of, make_previews, peaks
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.errors import PhonofilmError
-from phonofilm.media import write_clip
+from phonofilm.media import provenance, read_metadata, write_clip
+from phonofilm.media.metadata import COMPOSITE, digest_of
 from phonofilm.perception.speech.registry import TextToSpeech
+from phonofilm.provenance.layers import Layers, Marking
 from phonofilm.types import Clip
+from phonofilm.types import Made as MadeParts
 
 MAKING = ("prompt", "negative", "effects", "music")
 
@@ -115,7 +119,12 @@ class Maker:
 
     def _shown(self, path: Path, facts: dict[str, Any], stems: Mapping[str, Path], context: JobContext) -> Made:
         step: Callable[[int, int], None] = lambda done, total: context("previews", done, total)  # noqa: E731
-        files = {"audio" if path.suffix == ".wav" else "video": path, **make_previews(path, path.parent, step)}
+        metadata = read_metadata(path)
+        known = MadeParts(samples=(0, 1), part=metadata.get("digital_source_type") == COMPOSITE)
+        seal = None
+        if metadata.get("ai_generated") == "true":
+            seal = Marking.of(Layers(watermark=False), context.warn).seal(metadata, known, (path,))
+        files = {"audio" if path.suffix == ".wav" else "video": path, **make_previews(path, path.parent, step, seal)}
         files |= {f"stem-{name}": file for name, file in stems.items()}
         if stems:
             files["stems"] = _zipped(stems, path.parent / "stems.zip")
@@ -130,9 +139,15 @@ class Maker:
         context("speaking", 0, 1)
         said = TextToSpeech()(given["input"], given["voice"])
         waveform = said.waveform[None]
-        clip = Clip(waveform=waveform, sample_rate=said.sample_rate, metadata={"model": "speech"})
+        told = {"prompt": given["input"], "seed": 0, "model": "speech", "weights": f"voice {given['voice']}"}
+        metadata = provenance(**told, task="speech", request=digest_of(told), generator=f"phonofilm {__version__}")
+        made = MadeParts(samples=(0, waveform.shape[1]))
+        marking = Marking.of(Layers(), context.warn)
+        clip = marking.clip(Clip(waveform=waveform, sample_rate=said.sample_rate, metadata=metadata), made)
         context("writing", 0, 1)
-        path, shape = write_clip(clip, folder / "audio.wav"), folder / "waveform.json"
+        path, shape = folder / "audio.wav", folder / "waveform.json"
+        write_clip(clip, path, seal=marking.seal(metadata, made))
+        marking.remember(path, metadata, made, context.warn)
         shape.write_text(json.dumps({"seconds": said.seconds, "peaks": peaks(waveform)}))
         words = [{"time": word.time, "end": word.end, "label": word.label, "kind": "word"} for word in said.words]
         facts = {"sample_rate": said.sample_rate, "channels": 1, "samples": len(said.waveform), "events": words}

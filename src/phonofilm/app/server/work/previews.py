@@ -17,6 +17,7 @@ from PIL import Image
 from phonofilm.media import probe, read_clip, read_metadata, write_clip
 from phonofilm.media.metadata import to_events
 from phonofilm.media.sound.reading import sound_pieces
+from phonofilm.media.write import Seal
 from phonofilm.types import Clip
 
 SHEET = 24
@@ -28,8 +29,14 @@ BARS = 600
 """Of a waveform."""
 
 
-def make_previews(film: Path, folder: Path, step: Callable[[int, int], None]) -> dict[str, Path]:
-    """Write them into a folder; returns files by variant. A film without picture or sound has fewer."""
+def make_previews(
+    film: Path, folder: Path, step: Callable[[int, int], None], seal: Seal | None = None
+) -> dict[str, Path]:
+    """Write them into a folder; returns files by variant. A film without picture or sound has fewer.
+
+    Args:
+        seal: gives the sound alone its manifest, see `write_clip`.
+    """
     found = probe(film)
     made: dict[str, Path] = {}
     if found.size is not None:
@@ -43,7 +50,7 @@ def make_previews(film: Path, folder: Path, step: Callable[[int, int], None]) ->
         waveform = np.concatenate(pieces, axis=1) if pieces else np.zeros((2, 1), np.float32)
         if film.suffix != ".wav":
             sound = Clip(waveform=waveform, sample_rate=found.sample_rate, metadata=read_metadata(film))
-            made["audio"] = write_clip(sound, folder / "audio.wav")
+            made["audio"] = write_clip(sound, folder / "audio.wav", seal=seal)
         step(2, 3)
         made["waveform"] = folder / "waveform.json"
         made["waveform"].write_text(json.dumps({"seconds": found.seconds, "peaks": peaks(waveform)}))
