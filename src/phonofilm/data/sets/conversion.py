@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from phonofilm.data.sets.hub import HubSet, Row
 from phonofilm.data.sets.items import Item
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, printable
@@ -20,6 +24,8 @@ from phonofilm.media.shots.scan import outline
 from phonofilm.types import Progress
 
 PER_SHARD = 1000
+ROWS = "PHONOFILM.rows"
+"""Header of a shard of `convert_rows`: how many rows of the set it stands for."""
 
 
 def convert(items: Sequence[Item], output: Path, progress: Progress) -> tuple[int, dict[str, str]]:
@@ -52,6 +58,78 @@ def convert(items: Sequence[Item], output: Path, progress: Progress) -> tuple[in
                     written += 1
     progress("converting", len(items), len(items))
     return written, left_out
+
+
+def convert_rows(
+    found: HubSet, output: Path, progress: Progress, limit: int | None = None
+) -> tuple[int, dict[str, str]]:
+    """The same for a set that is read row by row, `PER_SHARD` rows to a shard.
+
+    Shards of so many rows that are there already are not read again.
+
+    Returns:
+        how many samples this call has written, and why rows are left out.
+
+    Raises:
+        PhonofilmError: the connection broke (the shards before are whole), or a folder that cannot be written.
+    """
+    left_out: dict[str, str] = {}
+    written, done, most = 0, 0, sys.maxsize if limit is None else limit
+    while done + PER_SHARD <= most and _rows_in(_shard_of(found, output, done)) == PER_SHARD:
+        done += PER_SHARD
+    rows = found.rows(done)
+    while some := list(itertools.islice(rows, min(PER_SHARD, most - done))):
+        samples = []
+        for number, row in enumerate(some, done):
+            progress("converting", number, limit or number + 1)
+            if fault := _unreadable(row, found.media):
+                left_out[row if isinstance(row, str) else row.name] = fault
+            elif isinstance(row, Row):
+                samples.append((number, row))
+        _write_rows(_shard_of(found, output, done), samples, len(some), found.split)
+        written, done = written + len(samples), done + len(some)
+    progress("converting", done, done)
+    return written, left_out
+
+
+def _write_rows(path: Path, samples: Sequence[tuple[int, Row]], rows: int, split: str) -> None:
+    with atomic(path) as temporary:
+        said = {ROWS: str(rows)}
+        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT, pax_headers=said) as tar:
+            for number, row in samples:
+                item = Item(row.name, Path(row.name), labels=row.labels, captions=row.captions, split=split)
+                _add(tar, f"{number:09d}{row.suffix}", row.content)
+                _add(tar, f"{number:09d}.json", json.dumps(_beside(item), ensure_ascii=False).encode())
+
+
+def _rows_in(path: Path) -> int:
+    """How many rows of its set a shard stands for, those that were left out too; 0 where it is not there."""
+    if not path.is_file():
+        return 0
+    try:
+        with tarfile.open(path) as tar:
+            tar.next()
+            return int(tar.pax_headers.get(ROWS, 0))
+    except (tarfile.TarError, ValueError):
+        return 0
+
+
+def _shard_of(found: HubSet, output: Path, row: int) -> Path:
+    return output / f"{_plain(found.split) or 'all'}-{row // PER_SHARD:05d}.tar"
+
+
+def _unreadable(row: Row | str, column: str) -> str:
+    """What is wrong with a row's media, or nothing."""
+    if isinstance(row, str):
+        return f"it has no media in column {column}"
+    with tempfile.NamedTemporaryFile(suffix=row.suffix) as file:
+        file.write(row.content)
+        file.flush()
+        try:
+            probe(Path(file.name))
+        except PhonofilmError as error:
+            return str(error).replace(file.name, row.name)
+    return ""
 
 
 def _media(item: Item) -> tuple[bytes, str, dict[str, str]]:
