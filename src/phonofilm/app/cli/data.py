@@ -394,23 +394,22 @@ def convert(
     [dim]$[/] phonofilm data convert vggsound/ -o shards/
     [dim]$[/] phonofilm data convert hf:OWNER/NAME --split train --limit 5000 -o shards/
     """
-    from phonofilm.data.sets.conversion import convert as write
-    from phonofilm.data.sets.conversion import convert_rows
-    from phonofilm.data.sets.hub import MARK, HubSet
-    from phonofilm.data.sets.registry import layout_of, read_items
+    from phonofilm.data.sets import conversion, hub, registry
 
     with Session.of(ctx).report("data convert") as report:
         if limit is not None:
             check_limits(Limit("--limit", limit, 1))
-        if str(folder).startswith(MARK):
-            found = HubSet(str(folder), split)
-            written, left_out = convert_rows(found, check_folder(output), report.progress, limit)
+        if str(folder).startswith(hub.MARK):
+            found = hub.HubSet(str(folder), split)
+            written, left_out = conversion.convert_rows(found, check_folder(output), report.progress, limit)
             _said(report, output, written, left_out)
             return
         if split is not None or limit is not None:
-            raise PhonofilmError(f"--split and --limit are for sets of the hub, {MARK}OWNER/NAME; {folder} is a folder")
-        items = read_items(folder, layout_of(folder, layout))
-        written, left_out = write(items, check_folder(output), report.progress)
+            raise PhonofilmError(
+                f"--split and --limit are for sets of the hub, {hub.MARK}OWNER/NAME; {folder} is a folder"
+            )
+        items = registry.read_items(folder, registry.layout_of(folder, layout))
+        written, left_out = conversion.convert(items, check_folder(output), report.progress)
         _said(report, output, written, left_out)
 
 
