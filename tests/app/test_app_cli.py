@@ -86,6 +86,11 @@ def test_a_group_explains_itself_by_h_and_by_its_name(group):
     assert CliRunner().invoke(app, group.split()).output.strip() == long.output.strip()
 
 
+@pytest.mark.parametrize(("command", "section"), [("stream", "[[prompt]]"), ("story", "[[shot]]")])
+def test_help_keeps_the_brackets_of_a_section(command, section):
+    assert section in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160"}).output
+
+
 def test_nothing_asked_is_answered_with_help(capsys):
     code, out, _ = ran(capsys)
     assert code == 0

@@ -238,3 +238,8 @@ def test_films_are_found_in_folders_and_the_same_content_counts_once(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(PhonofilmError, match="holds no film"):
         find_films([tmp_path / "empty"])
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(PhonofilmError, match="rule offset = 'nan' is no threshold"):
+        Rules.of(["offset=nan"])

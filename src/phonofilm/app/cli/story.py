@@ -16,7 +16,7 @@ from phonofilm.errors import PhonofilmError
 @expand_options
 def story(
     ctx: typer.Context,
-    board: Annotated[Path, typer.Argument(metavar="TOML", help="The storyboard: [[shot]] prompt = … seconds = …")],
+    board: Annotated[Path, typer.Argument(metavar="TOML", help="The storyboard: [\\[shot]] prompt = … seconds = …")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FILE", help="What to write: .mp4 .webm .mkv (lossless) .mov .m4v."),

@@ -43,7 +43,7 @@ def stream(
     *,
     until: Annotated[str, typer.Option(metavar="S|endless", help="How long the film is, in seconds.")] = ENDLESS,
     script: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Prompts and their times: [[prompt]] at = 4 text = …")
+        Path | None, typer.Option(metavar="TOML", help="Prompts and their times: [\\[prompt]] at = 4 text = …")
     ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Show it in the browser, on this machine alone.")] = False,
     port: Annotated[int, typer.Option(metavar="N", help="With --serve; 0 takes any free one.")] = 8730,

@@ -5,6 +5,7 @@ Moving a threshold measures nothing again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,6 +108,8 @@ class Rules:
                 raise PhonofilmError(
                     f"rule {name} = {value!r} is neither a number nor one of drop, aside, keep"
                 ) from error
+            if math.isnan(thresholds[name]):
+                raise PhonofilmError(f"rule {name} = {value!r} is no threshold: give a number")
         return Rules(thresholds, actions)
 
     def findings(self, results: Mapping[str, Value]) -> tuple[Finding, ...]:
