@@ -168,6 +168,18 @@ def test_a_picture_that_was_given_is_not_looked_for_as_one_that_was_made(tmp_pat
     assert {layer.name: layer for layer in verify(given)}["log"].verdict == "none"
 
 
+def test_of_a_film_that_was_made_in_part_the_log_knows_that_part(tmp_path: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 255, (96, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    given, made, part = tmp_path / "given.mkv", tmp_path / "made.mkv", tmp_path / "part.mkv"
+    Clip(picture, Fraction(12)).save(given)
+    verdict = lambda path: {layer.name: layer for layer in verify(path)}["log"].verdict  # noqa: E731
+    run(job(task="extend", source=str(given), seconds=4, fps=12), made)
+    assert verdict(given) == "none", "what was given was not made here"
+    clip = read_clip(made)
+    clip.with_(frames=clip.frames[96:], waveform=None, metadata={}, prompt=None, events=()).save(part, mark=False)
+    assert verdict(part) == "alike"
+
+
 def test_labels_for_people_are_seen_and_heard(tmp_path: Path) -> None:
     plain, told = tmp_path / "plain.mkv", tmp_path / "told.mkv"
     run(job(seconds=2, watermark=False), plain)

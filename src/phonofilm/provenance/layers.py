@@ -10,6 +10,7 @@ from typing import Any
 
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import lacking, missing
+from phonofilm.media import probe
 from phonofilm.media.write import Seal
 from phonofilm.provenance.kept.home import private_key
 from phonofilm.provenance.kept.log import remember
@@ -101,6 +102,17 @@ class Marking:
         if not self.layers.log:
             return
         try:
-            remember(path, recipe, made.streams)
+            remember(path, recipe, made.streams, _spans(path, made))
         except (PhonofilmError, OSError) as error:
             warn(f"{path.name} is not in the log of this installation: {error}")
+
+
+def _spans(path: Path, made: Made) -> dict[str, tuple[float, float]]:
+    """Seconds of the streams of which a part was made, where that part is known."""
+    if not made.part:
+        return {}
+    info, found = probe(path), {}
+    for name, (start, end), rate in (("picture", made.frames, info.fps), ("sound", made.samples, info.sample_rate)):
+        if rate and end > start + 1:  # (0, 1) says that there is some
+            found[name] = (float(start / rate), float(end / rate))
+    return found

@@ -6,7 +6,7 @@ Sound: 16 times a second, signs of differences between neighbouring bands and st
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +54,21 @@ class Fingerprint:
     @staticmethod
     def from_json(values: dict[str, str]) -> Fingerprint:
         return Fingerprint(_unpacked(values["picture"], LOW * LOW - 1), _unpacked(values["sound"], len(EDGES) - 2))
+
+    def within(self, spans: Mapping[str, tuple[float, float]]) -> Fingerprint:
+        """Without the bits of what lies outside spans in seconds, by stream; a stream without a span stays as it is."""
+
+        def kept(bits: np.ndarray, name: str, rate: int, reach: float) -> np.ndarray:
+            if name not in spans:
+                return bits
+            at = np.arange(len(bits)) / rate
+            inside = (at >= spans[name][0]) & (at + reach <= spans[name][1])
+            return np.where(inside[:, None], bits, 0).astype(np.int8)
+
+        # a picture stands for half a second, whose middle is looked at; a step of sound sees a quarter and the next
+        return Fingerprint(
+            kept(self.picture, "picture", PICTURES, 1 / PICTURES), kept(self.sound, "sound", STEPS, 0.25 + 1 / STEPS)
+        )
 
     def alike(self, other: Fingerprint) -> dict[str, float]:
         """How much of the bits of picture and sound agree at best, where enough can be compared: 1 all, 0.5 chance."""

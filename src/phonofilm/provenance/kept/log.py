@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from phonofilm.checkpoint import file_sha256
@@ -30,11 +31,17 @@ class Remembered:
     shares: Mapping[str, float]
 
 
-def remember(path: Path, recipe: Mapping[str, Any], streams: Collection[str]) -> None:
+def remember(
+    path: Path,
+    recipe: Mapping[str, Any],
+    streams: Collection[str],
+    spans: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> None:
     """Append a line for a written file.
 
     Args:
         streams: "sound" and "picture", as far as they were made: what was given is not known again by them.
+        spans: seconds of those streams of which only a part was made.
 
     Raises:
         PhonofilmError: the file cannot be read again.
@@ -43,7 +50,8 @@ def remember(path: Path, recipe: Mapping[str, Any], streams: Collection[str]) ->
     folder = home()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    line = {"made": when, "name": path.name, "sha256": file_sha256(path), **fingerprint(path, streams).to_json()}
+    bits = fingerprint(path, streams).within(spans).to_json()
+    line = {"made": when, "name": path.name, "sha256": file_sha256(path), **bits}
     # one short write in append mode: lines of two processes do not mix
     with (folder / NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"recipe": dict(recipe)}, ensure_ascii=False, default=str) + "\n")
