@@ -82,3 +82,14 @@ def test_no_set_is_one_line(tmp_path, capsys):
         code, said = run(capsys, "data", *command)
         assert code == 1
         assert "is no set" in said["error"]
+
+
+def test_films_of_which_none_can_be_read_are_an_error(tmp_path, capsys):
+    (tmp_path / "notes.md").write_text("no film")
+    asked = ["data", "curate", str(tmp_path / "notes.md"), "-o", str(tmp_path / "data"), "--workers", "0"]
+    code = main([*asked, *WITHOUT])
+    said = capsys.readouterr().err
+    assert code != 0
+    assert "notes.md is not a film" in said
+    assert "none of these films could be read" in said
+    assert not (tmp_path / "data" / "report.html").exists()

@@ -33,7 +33,10 @@ def evaluate(
         str | None, typer.Option(metavar="A,B…", help="Single metrics instead; without brackets: all of that kind.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of results.json and report.html.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder of report and results; evaluation-NAME if not said."
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -93,6 +96,8 @@ def evaluate(
             seed=seed,
             device=device,
         )
+        if reference is not None and reference.resolve() == generated.resolve():
+            report.warn(f"{generated} is compared with itself: every distance is 0, which says nothing of its clips")
         judges = {metric.network for metric in known_metrics()} - {None}
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")

@@ -16,11 +16,18 @@ SHOWN = 12
 
 
 def run(job: Job, report: Report, dry_run: bool) -> None:
-    """Curate films, or with `dry_run` say what that would take."""
+    """Curate films, or with `dry_run` say what that would take.
+
+    Raises:
+        PhonofilmError: no film could be read; nothing is written then but what was measured.
+    """
     if dry_run:
         _tell_forecast(forecast(job, report.progress), report)
         return
     funnel = curate(job, report.progress)
+    if not funnel.verdicts and funnel.skipped:
+        _tell_skipped([f"{one.name}: {one.reason}" for one in funnel.skipped], report)
+        raise PhonofilmError(f"none of these films could be read, so {job.output} got no set; name films")
     written, lost = write_set(job, funnel, report.progress)
     page = write_report(job.output / "report.html", funnel, job.rules, written, job.seed, report.progress)
     for step, why in funnel.absent.items():

@@ -64,6 +64,10 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except IsADirectoryError as error:
+        raise PhonofilmError(
+            f"{path} is a folder; give the results.json that phonofilm evaluate wrote of it"
+        ) from error
     except OSError as error:
         raise PhonofilmError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

@@ -26,7 +26,9 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    if size != 0 and size < 0.001:
+    if size < 1e-9:  # what rounding leaves of 0
+        return "0.000"
+    if size < 0.001:
         return f"{value:.0e}".replace("-", "−")
     places = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
     return f"{value:.{places}f}".replace("-", "−")
