@@ -155,3 +155,17 @@ def test_other_bad_input():
         frechet_from_moments(moments(rows[:1]), moments(rows))
     with pytest.raises(ValueError, match="too few samples"):
         frechet_infinity(rows[:3], rows)
+
+
+def test_subsets_of_whole_clips_extrapolate_rows_that_are_alike_to_zero():
+    """Rows of one clip are its own mean and a little noise: subsets of rows know all clips, and leave the bias."""
+    rng = np.random.default_rng(0)
+    found = {"rows": [], "clips": []}
+    for seed in range(12):
+        sides = [np.repeat(rng.normal(size=(120, 12)), 6, 0) + 0.2 * rng.normal(size=(720, 12)) for _ in range(2)]
+        number = np.repeat(np.arange(120), 6)
+        found["rows"].append(frechet_infinity(*sides, seed=seed).value)
+        found["clips"].append(frechet_infinity(*sides, seed=seed, clips=(number, number)).value)
+    mean, error = np.mean(found["clips"]), np.std(found["clips"], ddof=1) / np.sqrt(12)
+    assert abs(mean) < 3 * error
+    assert np.mean(found["rows"]) > 3 * max(abs(mean), error)

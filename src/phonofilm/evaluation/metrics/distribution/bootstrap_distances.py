@@ -135,15 +135,19 @@ def _infinity(generated: list[np.ndarray], real: list[np.ndarray], seed: int) ->
     """FAD-∞ and its standard deviation over clips of both sides, by a jackknife over groups of clips."""
 
     def of(left_out: int | None) -> float:
-        kept = [
-            np.concatenate([rows for i, rows in enumerate(parts) if i % GROUPS != left_out])
-            for parts in (generated, real)
-        ]
-        return frechet_infinity(kept[0], kept[1], seed=seed).value
+        kept = [[rows for i, rows in enumerate(parts) if i % GROUPS != left_out] for parts in (generated, real)]
+        return _extended(kept[0], kept[1], seed)
 
     without = np.array([of(group) for group in range(GROUPS)])
     spread = np.sqrt((GROUPS - 1) / GROUPS * ((without - without.mean()) ** 2).sum())
     return of(None), float(spread)
+
+
+def _extended(generated: list[np.ndarray], real: list[np.ndarray], seed: int) -> float:
+    """FAD-∞ by subsets of whole clips, of which each side has a list of rows."""
+    numbers = [np.repeat(np.arange(len(parts)), [len(rows) for rows in parts]) for parts in (generated, real)]
+    sides = np.concatenate(generated), np.concatenate(real)
+    return frechet_infinity(sides[0], sides[1], seed=seed, clips=(numbers[0], numbers[1])).value
 
 
 def halves(kind: str, real: FeatureSet, seed: int = 0) -> float:
@@ -169,7 +173,7 @@ def plain_distance(kind: str, generated: FeatureSet, real: FeatureSet, seed: int
             return frechet_distance(np.concatenate(generated.parts()), np.concatenate(real.parts()))
         return frechet_from_moments(generated.moments, real.moments)
     if kind == "frechet-infinity":
-        return frechet_infinity(np.concatenate(generated.parts()), np.concatenate(real.parts()), seed=seed).value
+        return _extended(generated.parts(), real.parts(), seed)
     return _kernel(kind, generated.parts(), real.parts(), seed, draws=0)[0]
 
 

@@ -155,6 +155,7 @@ def frechet_infinity(
     extrapolate: Literal["both", "generated"] = "both",
     ddof: int = 1,
     seed: int = 0,
+    clips: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Extrapolation:
     """FAD-∞ or FVD-∞: the distance against 1/N, extended to 1/N = 0 (Chong and Forsyth 2020; Gui et al. 2024).
 
@@ -165,8 +166,12 @@ def frechet_infinity(
     Args:
         steps: number of subset sizes, evenly spaced in 1/N.
         smallest: share of the set in the smallest subset.
+        clips: of each row of both sides the number of its clip [N], [M]. Subsets are then of whole clips: rows of one
+            clip are alike, so that half of all rows know nearly as much as all of them, and the distance of subsets
+            of rows does not fall as 1/N.
     """
     fake, true = two_sets(generated, real)
+    of_fake, of_true = (np.arange(len(fake)), np.arange(len(true))) if clips is None else map(np.asarray, clips)
     if steps < 2 or not 0 < smallest < 1:
         raise ValueError(f"extrapolation needs 2 steps or more and 0 < smallest < 1, not {steps} and {smallest}")
     if len(fake) * smallest < 2 or (extrapolate == "both" and len(true) * smallest < 2):
@@ -175,13 +180,21 @@ def frechet_infinity(
     whole = moments(true) if extrapolate == "generated" else None
     points: list[tuple[int, float]] = []
     for share in 1 / np.linspace(1 / smallest, 1, steps):
-        subset = fake[rng.permutation(len(fake))[: round(share * len(fake))]]
+        subset = fake[_share(of_fake, share, rng)]
         if whole is None:
-            value = frechet_distance(subset, true[rng.permutation(len(true))[: round(share * len(true))]], ddof)
+            value = frechet_distance(subset, true[_share(of_true, share, rng)], ddof)
         else:
             value = frechet_from_moments(moments(subset), whole, ddof)
         points.append((len(subset), value))
     return _line(points)
+
+
+def _share(clips: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a share of the clips, drawn without replacement; bool [N]."""
+    known, number = np.unique(clips, return_inverse=True)
+    drawn = np.zeros(len(known), bool)
+    drawn[rng.permutation(len(known))[: round(share * len(known))]] = True
+    return drawn[number]
 
 
 def _line(points: list[tuple[int, float]]) -> Extrapolation:
