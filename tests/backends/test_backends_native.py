@@ -57,7 +57,8 @@ def test_a_result_says_what_made_it(clip, tiny_model):
 def test_the_same_seed_gives_the_same_bytes(model, clip, tmp_path):
     again = model.generate("a red ball", seed=1)
     assert same(clip, again) == (True, True)
-    files = {made.save(tmp_path / f"{n}.mp4").read_bytes() for n in range(6) for made in (clip, again)}
+    # a signature holds its time and is never twice the same
+    files = {made.save(tmp_path / f"{n}.mp4", mark=False).read_bytes() for n in range(6) for made in (clip, again)}
     assert len(files) == 1
     assert same(clip, model.generate("a red ball", seed=2)) == (False, False)
     assert same(clip, model.generate("a blue box", seed=1)) == (False, False)

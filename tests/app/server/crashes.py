@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,8 @@ class Site:
                     break  # it had ended just before
                 taken = row.attempt > job[1]
             self.frozen += taken
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # on a slow machine another hand may have ended it
+                os.kill(pid, signal.SIGCONT)
             self.spared = ""
             if taken:
                 return
