@@ -112,8 +112,8 @@ async def film(given: int, out: int) -> None:
     await talk(pipe, making.control, viewers, lambda prompt: against(policies, prompt))
     making.control.stop()
     await asyncio.to_thread(thread.join)
-    for error in wrong:
-        await pipe.send({"type": "note", "text": str(error)})
+    for fault in wrong:
+        await pipe.send({"type": "note", "text": str(fault)})
 
 
 def _begun(asked: Asked) -> tuple[Making, tuple[Policy, ...]]:
