@@ -69,7 +69,7 @@ def test_every_number_stands_beside_its_reference_and_its_control(clean):
 
 
 def test_a_result_says_what_it_depends_on(clean):
-    assert clean["protocol"].startswith("phonofilm-evaluate-4/")
+    assert clean["protocol"].startswith("phonofilm-evaluate-5/")
     assert {"phonofilm", "av"} <= clean["versions"].keys()
     assert clean["paired"] == CLIPS
     assert all(len(value) == 64 for value in clean["generated"]["hashes"].values())

@@ -30,7 +30,7 @@ from phonofilm.perception.common.optional_imports import BY_HAND
 from phonofilm.types import Progress
 from phonofilm.weights import JUDGES, describe, fetched_judges
 
-PROTOCOL = "phonofilm-evaluate-4"
+PROTOCOL = "phonofilm-evaluate-5"
 """Raised whenever a number of an unchanged folder would change."""
 
 

@@ -76,7 +76,7 @@ EVENTS = Cue("events", 0.66, 0.75, 0.10, 0.0, clear=0.5)
 EXCHANGED = Cue("events, ears exchanged", 0.78, 0.78, 0.10, 0.0, clear=0.5)
 ANYWHERE = Cue("events anywhere", 0.76, 0.76, 0.12, 0.0)
 SPARKS = Cue("sparks", 0.29, 0.60, 0.05, -2.0)
-TEXTURE = Cue("texture", 0.25, 0.25, 0.08, -10.0)
+TEXTURE = Cue("texture", 0.26, 0.26, 0.06, -10.0)
 LANDINGS = Cue("landings", 0.24, 0.24, 0.12, -25.0)
 COURSES = Cue("courses", 0.78, 0.78, 0.0, -22.0)
 
