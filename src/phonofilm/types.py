@@ -462,10 +462,12 @@ class Request:
         source: the clip that foley, animate, extend and retake work on.
         span: (from, to) in seconds, for retake.
         only: make only these parts: "video", "audio" (all sound), "speech", "effects", "music"; None makes all. What is
-            not among them stays as it is in a retake, and is absent elsewhere. Also as text: "effects,music".
+            not among them stays as it is in a retake, and is absent elsewhere. None makes the picture alone in animate,
+            and stems that have a prompt. Also as text: "effects,music".
         no: parts to do without: of "video" and "audio" there is nothing; a stem is given to the model as silence.
         effects, music: prompts of these stems; without one, and for speech, `prompt` tells what is heard.
-        given_stems: stems that are not made but given, to picture and other stems too; each a clip with sound.
+        given_stems: stems that are not made but given, to picture and other stems too; each a clip with sound. Each
+            begins with the clip; of one given to extend or retake the part that is made has its samples.
         gain: levels of stems in dB, 0 leaves one as it is.
         mix_as: of a source whose sound is one mix, the stem that the model takes it for; None guesses.
         hits: moments at which something is to sound, (seconds, strength above 0 and at most 1) each; a model needs a

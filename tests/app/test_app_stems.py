@@ -220,6 +220,59 @@ def test_a_retake_of_one_part_alone(capsys):
     assert heard["music"].any()
 
 
+def test_stems_are_given_to_clips_that_are_worked_on(capsys, words):
+    """`animate`, `extend` and `retake`, and a line of a batch, in which the same can be said."""
+    plain = ["--model", "fake", "--stems", "parts", "--no-watermark"]
+    (made,) = answer(
+        capsys, "animate", "words.wav", "--mix-as", "speech", "--effects", "rain", "-o", "rain.mkv", *plain
+    )["outputs"]
+    heard = stems_in(made["stems"])
+    assert set(heard) == {"speech", "effects", "mix"}
+    assert np.abs(heard["speech"] - read_clip("words.wav").waveform).max() < 1e-6
+    assert heard["effects"].any()
+    answer(capsys, *MAKING[:3], "film.mkv", *MAKING[4:], "--no-watermark")
+    song = np.full((2, 32_000), 0.05, np.float32)
+    write_clip(Clip(waveform=song, sample_rate=16_000), "song.wav")
+    (longer,) = answer(
+        capsys, "extend", "film.mkv", "--seconds", "1", "--given", "music=song.wav", "-o", "longer.mkv", *plain
+    )["outputs"]
+    heard = stems_in(longer["stems"])
+    assert np.abs(heard["music"][:, 16_000:] - song[:, 16_000:]).max() < 1e-6
+    assert np.abs(heard["mix"][:, :15_800] - read_clip("film.mkv").waveform[:, :15_800]).max() < 1e-6
+    job = {"task": "retake", "source": "film.mkv", "span": [0.25, 0.75], "name": "a", "stems": "parts"}
+    job |= {"given_stems": {"speech": "words.wav"}, "watermark": False}
+    Path("jobs.jsonl").write_text(json.dumps(job) + "\n")
+    code, _, err = ran(capsys, "generate", "--prompts", "jobs.jsonl", "-o", "clips", "--model", "fake")
+    assert code == 0, err
+    speech = read_clip("parts/a-speech.wav").waveform
+    assert not speech[:, 8_200:].any(), "half a second of words are given, on the clip's clock"
+    assert np.abs(speech[:, 4_200:7_800]).max() == pytest.approx(0.25, abs=1e-3)
+    assert not speech[:, :3_800].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["animate", "words.wav", "--only", "effects"], "only: animate makes a picture; add video"),
+        (
+            ["animate", "words.wav", "--speech", "words.wav", "--mix-as", "speech"],
+            "and speech is given; choose another",
+        ),
+        (["extend", "words.wav", "--seconds", "1", "--given", "music=words.wav"], "none of it is heard there; a stem"),
+        (["retake", "words.wav", "--from", "0", "--to", "1", "--speech", "no.wav"], "no.wav"),
+        (["retake", "words.wav", "--from", "0", "--to", "1", "--speech", "text.wav"], "text.wav"),
+    ],
+)
+def test_a_stem_that_cannot_be_added_to_a_clip_is_one_line(capsys, words, folder, arguments, said):
+    (folder / "text.wav").write_text("no sound at all")
+    before = sorted(os.listdir(folder))
+    code, out, err = ran(capsys, *arguments, "-o", "out.mkv", "--model", "fake")
+    assert (code, out) == (1, "")
+    assert said in err.splitlines()[-1]
+    assert len([line for line in err.splitlines() if line.startswith("phonofilm:")]) == 1
+    assert sorted(os.listdir(folder)) == before
+
+
 def test_a_batch_has_the_same_fields(capsys, folder, words):
     jobs = [
         {"prompt": "a ball", "name": "a", "only": ["effects", "video"], "effects": "rain", "gain": {"effects": -6}},

@@ -19,6 +19,9 @@ FILM = Clip(
     frames=np.zeros((24, 16, 16, 3), np.uint8), fps=12, waveform=np.zeros((2, 32_000), np.float32), sample_rate=16_000
 )
 WORDS = Clip(waveform=np.full((1, 8_000), 0.1, np.float32), sample_rate=16_000)
+EXTEND = {"task": "extend", "source": FILM, "seconds": 1.0}
+RETAKE = {"task": "retake", "source": FILM, "span": (1.0, 1.5)}
+SILENT = FILM.with_(waveform=None, sample_rate=None)
 BROKEN = WORDS.with_(waveform=WORDS.waveform * np.float32("nan"))
 LONG = Clip(waveform=np.zeros((1, 7_000), np.float32), sample_rate=10)
 
@@ -36,6 +39,11 @@ LONG = Clip(waveform=np.zeros((1, 7_000), np.float32), sample_rate=10)
         ({"no": "video,speech"}, Wanted(False, ("effects", "music"), ("speech",), ())),
         ({"given_stems": {"speech": WORDS}}, Wanted(True, ("effects", "music"), (), ("speech",))),
         ({"given_stems": {"speech": WORDS}, "only": "video"}, Wanted(True, (), (), ("speech",))),
+        ({"task": "animate", "source": FILM}, Wanted(True, (), (), ())),
+        ({"task": "animate", "source": FILM, "effects": "rain"}, Wanted(True, ("effects",), (), ())),
+        ({"task": "animate", "source": FILM, "only": "video,music"}, Wanted(True, ("music",), (), ())),
+        ({"task": "animate", "source": FILM, "no": "music"}, Wanted(True, (), ("music",), ())),
+        ({"task": "animate", "source": FILM, "given_stems": {"music": WORDS}}, Wanted(True, (), (), ("music",))),
     ],
 )
 def test_the_parts_that_are_asked_for(fields, found):
@@ -77,11 +85,25 @@ def test_the_parts_that_are_asked_for(fields, found):
         ({"task": "foley", "source": FILM, "no": "video"}, "video cannot be left out"),
         ({"task": "extend", "source": FILM, "seconds": 1.0, "only": "video"}, "omit it"),
         ({"task": "extend", "source": FILM, "seconds": 1.0, "no": "audio"}, "audio cannot be left out"),
-        ({"task": "animate", "source": FILM, "only": "speech"}, "animate: the picture alone; omit it"),
-        ({"task": "animate", "source": FILM, "no": "music"}, "animate keeps its sound"),
-        ({"task": "animate", "source": FILM, "music": "a waltz"}, "animate keeps its sound"),
-        ({"task": "animate", "source": FILM, "gain": {"speech": 1.0}}, "animate keeps its sound"),
-        ({"task": "animate", "source": FILM, "given_stems": {"speech": WORDS}}, "given to generate and foley"),
+        ({"task": "animate", "source": FILM, "only": "speech"}, "animate makes a picture; add video"),
+        ({"task": "animate", "source": FILM, "only": "video,audio"}, "keeps the sound of its clip; name the stems"),
+        ({"task": "animate", "source": FILM, "no": "audio"}, "audio cannot be left out"),
+        ({"task": "animate", "source": FILM, "gain": {"speech": 1.0}}, "no speech in what is made"),
+        (
+            {"task": "animate", "source": FILM, "only": "video,effects", "music": "a waltz"},
+            "prompt for music, which is",
+        ),
+        (
+            {"task": "animate", "source": FILM, "only": "video,effects,music", "given_stems": {"speech": WORDS}},
+            "speech, effects, music are all made, given or silent",
+        ),
+        ({"task": "animate", "source": FILM, "effects": "rain", "mix_as": "effects"}, "effects, which is made"),
+        ({"task": "animate", "source": FILM, "no": "music", "mix_as": "music"}, "music, which is silent"),
+        ({"task": "animate", "source": FILM, "given_stems": {"speech": WORDS}, "mix_as": "speech"}, "speech is given"),
+        ({**EXTEND, "given_stems": {"music": WORDS}}, "music lasts 0.5 s, and what is made begins 2 s into the clip"),
+        ({**RETAKE, "given_stems": {"music": WORDS}}, "music lasts 0.5 s, and what is made begins 1 s into the clip"),
+        ({**RETAKE, "given_stems": {"music": WORDS}, "mix_as": "music"}, "choose another mix_as"),
+        ({**RETAKE, "source": SILENT, "given_stems": {"speech": WORDS}}, "no sound for a given speech to go with"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(fields, message):

@@ -93,6 +93,12 @@ class Cascade:
         """Refuse a sound that the second model cannot make."""
         asked = wanted(request)
         check_stems(replace(request, model=self.name), self.stems)
+        added = asked.stems if request.task == "animate" else asked.given
+        if added and request.task not in ("generate", "foley"):
+            raise PhonofilmError(
+                f"{self.name} is two models, of which neither can {request.task} with {added[0]} added; "
+                "a model of speech, effects and music can"
+            )
         if asked.given and not asked.made:
             raise PhonofilmError(f"{self.name} makes sound for a picture, and all of it is given; leave a stem to make")
 

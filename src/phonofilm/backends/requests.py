@@ -162,6 +162,31 @@ def source_faults(request: Request) -> Iterator[Fault]:
         yield Fault("source", "animate needs sound, and this clip has none; try foley for a silent film")
     elif request.task == "retake":
         yield from _retake_faults(request, source)
+    if source is not None and source.seconds > 0 and request.task in ("extend", "retake"):
+        yield from _given_faults(request, source)
+
+
+def _given_faults(request: Request, source: Clip) -> Iterator[Fault]:
+    """Stems that are given to a part of a clip lie on the clip's clock: some of each must fall into that part."""
+    if request.given_stems and source.waveform is None:
+        said = f"this clip has no sound for a given {min(request.given_stems)} to go with; use foley, or soundtrack"
+        yield Fault("given_stems", said)
+        return
+    start = made_from(request, source)
+    for stem, clip in request.given_stems.items():
+        if (length := float(clip.sound_seconds)) <= start:
+            yield Fault(
+                f"given_stems[{stem}]",
+                f"the given {stem} lasts {length:.4g} s, and what is made begins {start:.4g} s into the clip: none of "
+                "it is heard there; a stem begins with the clip, so give one that is longer",
+            )
+
+
+def made_from(request: Request, source: Clip) -> float:
+    """The second of a clip at which extend or retake begins to make."""
+    if request.task == "retake":
+        return request.span[0] if request.span is not None else 0.0
+    return float(source.picture_seconds or source.sound_seconds)
 
 
 def beyond_end(request: Request) -> str | None:

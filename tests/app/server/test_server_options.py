@@ -65,6 +65,13 @@ def film(seconds: int = 1) -> bytes:
     return _written(Clip(frames, Fraction(24)), "mp4")
 
 
+def heard(seconds: int = 1) -> bytes:
+    """A film with sound."""
+    frames = np.full((24 * seconds, 32, 32, 3), 90, np.uint8)
+    sound = np.random.default_rng(1).normal(0, 0.05, (2, 24_000 * seconds)).astype(np.float32)
+    return _written(Clip(frames, Fraction(24), sound, 24_000), "mp4")
+
+
 def _written(clip: Clip, suffix: str) -> bytes:
     import tempfile
 
@@ -233,6 +240,30 @@ def test_given_stems_reach_the_film(studio):
     assert done["status"] == "completed", done["error"]
 
 
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("animate", {"only": ["video", "effects"], "effects": "rain"}),
+        ("extensions", {"seconds": "1"}),
+        ("retake", {"start": "0", "end": "0.5"}),
+        ("edits", {"prompt": "a box"}),
+    ],
+)
+def test_stems_are_given_to_films_that_are_worked_on(studio, path, values):
+    sent = {"video": ("film.wav" if path == "animate" else "film.mp4", wav() if path == "animate" else heard())}
+    if path == "animate":
+        sent = {"audio": sent["video"]}
+    sent |= {"music_file": ("song.wav", wav(2))}
+    answer = studio.client.post(f"/v1/videos/{path}", data=values, files=sent)
+    spec = spec_of(studio, answer)
+    assert set(spec.given_stems) == {"music"}
+    assert spec.open().given_stems["music"].sound_seconds == 2
+    studio.work()
+    done = studio.client.get(f"/v1/videos/{answer.json()['id']}").json()
+    assert done["status"] == "completed", done["error"]
+    assert "stem-music" in done["variants"] or "music" in done["variants"]
+
+
 def test_midi_is_read_within_the_clip(studio):
     asked = FILM | {"seconds": "1"}
     spec = spec_of(studio, studio.client.post("/v1/videos", data=asked, files={"hits_file": midi(0.25, 0.5, 3)}))
@@ -268,7 +299,8 @@ def test_midi_is_read_within_the_clip(studio):
         ("", {"sign": False}, "sign", "no field"),
         ("", {"device": "cuda"}, "device", "no field"),
         ("/extensions", {"seconds": 1, "hits": "0.5"}, "hits", "no field"),
-        ("/animate", {"gain": {"speech": 1}}, "gain", "no field"),
+        ("/animate", {"hits": "0.5"}, "hits", "no field"),
+        ("/soundtrack", {"gain": {"speech": 1}}, "gain", "no field"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(studio, path, values, param, words):

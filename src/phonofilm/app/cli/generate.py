@@ -149,10 +149,12 @@ def animate(
     parts: StemOptions,
     options: GenerationOptions,
 ) -> None:
-    """Make the picture of a sound; the sound stays as it is.
+    """Make the picture of a sound; the sound stays as it is, and stems that are named are made or given beside it.
 
     [dim]$[/] phonofilm animate knocks.wav -o film.mp4
     [dim]$[/] phonofilm animate knocks.wav -p "a green ball bounces" --image first.png -o film.mp4
+    [dim]$[/] phonofilm animate voice.wav --effects "rain" --music "a slow waltz" -o film.mp4 --model DIR
+    [dim]$[/] phonofilm animate voice.wav --only video,effects --given music=song.wav -o film.mp4 --model DIR
     [dim]$[/] microphone | phonofilm animate - --live -o face.mp4
     """
     if live:
@@ -176,6 +178,7 @@ def extend(
 
     [dim]$[/] phonofilm extend ball.mp4 --seconds 4 -o longer.mp4
     [dim]$[/] phonofilm extend ball.mp4 --seconds 2 -p "the ball comes to rest" -o longer.mp4
+    [dim]$[/] phonofilm extend ball.mkv --seconds 4 --given music=song.wav -o longer.mkv --model DIR
     """
     _rework(ctx, "extend", clip, output, options, parts, prompt=prompt, seconds=seconds)
 
@@ -198,6 +201,7 @@ def retake(
 
     [dim]$[/] phonofilm retake ball.mp4 --from 1 --to 2.5 -o again.mp4 --seed 5
     [dim]$[/] phonofilm retake ball.mp4 --from 0 --to 4 --audio-only -o other-sound.mp4
+    [dim]$[/] phonofilm retake talk.mkv --from 1 --to 3 --speech words.wav -o said-again.mkv --model DIR
     """
     if audio_only and video_only:
         raise PhonofilmError("--audio-only and --video-only exclude each other; without them both are made again")

@@ -73,7 +73,7 @@ class StemOutput:
             raise PhonofilmError(
                 f"{request.model} has one mix of sound: stems need a model with speech, effects and music apart"
             )
-        if self and not wanted(request).stems:
+        if self and not wanted(request).stems and request.task != "animate":
             raise PhonofilmError("there are no stems without sound; omit --stems and --stem-tracks")
 
 

@@ -92,7 +92,7 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
     picture, sound = _to_make(request, asked, source, Fraction(length) / fps)
     tracks = () if sound is None else tracks_of(request, asked, source, trained.stems, sound)
     if trained.stems and sound is not None and source.waveform is not None:
-        changed = any(track.made != NOTHING for track in tracks) or bool(asked.silent)
+        changed = any(track.made != NOTHING for track in tracks) or bool(asked.silent or asked.given)
         sound = sound if changed else NOTHING
     job = Job(request, source, length, size, fps, rate, picture, sound, tracks)
     return replace(job, notices=tuple(_notices(job)))
@@ -100,13 +100,15 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
 
 def _notices(job: Job) -> Iterator[str]:
     """How stems that are given, and a source's mix, are understood."""
-    for track in job.tracks:
-        if track.own and track.source is not None:
-            if (rate := track.source.sample_rate) != job.sample_rate:
-                yield f"the given {track.name} is brought from {rate} to {job.sample_rate} Hz"
-            if (line := length_notice(track.name, track.source.sound_seconds, job.seconds)) is not None:
-                yield line
-    known = [track for track in job.tracks if track.name and track.source is not None and not track.own]
+    given = job.request.given_stems if job.tracks and job.tracks[0].name else {}
+    for name in (track.name for track in job.tracks if track.name in given):
+        clip = given[name]
+        if clip.sample_rate != job.sample_rate:
+            yield f"the given {name} is brought from {clip.sample_rate} to {job.sample_rate} Hz"
+        end = job.sound[1] if job.sound is not None and job.request.task == "retake" else job.seconds
+        if (line := length_notice(name, clip.sound_seconds, end, job.request.task)) is not None:
+            yield line
+    known = [track for track in job.tracks if track.name and track.source is not None and track.name not in given]
     if len(known) == 1 and known[0].name not in job.source.stems and job.request.mix_as is None:
         yield f"the clip's sound is one mix, and is taken for {known[0].name}; mix_as (--mix-as) says otherwise"
 
@@ -147,7 +149,7 @@ def _to_make(request: Request, asked: Wanted, source: Clip, total: Fraction) -> 
     if request.task == "foley":
         return NOTHING, whole
     if request.task == "animate":
-        return whole, NOTHING
+        return whole, whole if asked.stems else NOTHING
     if request.task == "extend":
         made: Interval = (source.picture_seconds or source.sound_seconds, total)
     else:
@@ -155,7 +157,7 @@ def _to_make(request: Request, asked: Wanted, source: Clip, total: Fraction) -> 
         made = (_exact(start), min(_exact(end), total))
     # a stream that the source lacks stays absent: nothing of its past is known
     picture = None if source.frames is None else made if asked.picture else NOTHING
-    sound = None if source.waveform is None else made if asked.made or asked.silent else NOTHING
+    sound = None if source.waveform is None else made if asked.stems else NOTHING
     return picture, sound
 
 

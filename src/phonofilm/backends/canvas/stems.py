@@ -52,8 +52,10 @@ class Wanted:
 
 
 def wanted(request: Request) -> Wanted:
-    """The parts that a request asks for, whatever its task."""
+    """The parts that a request asks for, whatever its task; animate keeps its sound, and adds what is named to it."""
     asked = set(PARTS if request.only is None else request.only)
+    if request.task == "animate" and request.only is None:
+        asked = {"video", *(stem for stem in PROMPTED if getattr(request, stem))}
     without = set(request.no)
     if "audio" in asked:
         asked |= set(STEMS)
@@ -100,23 +102,36 @@ def _unknown(request: Request) -> Iterator[Fault]:
 def _of_the_task(request: Request) -> Iterator[Fault]:
     """What a task has no use for."""
     task, own = request.task, "; omit it"
-    if task in ("animate", "extend") and request.only is not None:
-        makes = "the picture alone" if task == "animate" else "picture and sound go on as they are"
-        yield Fault("only", f"{task}: {makes}{own}")
+    if task == "extend" and request.only is not None:
+        yield Fault("only", f"extend: picture and sound go on as they are{own}")
     streams = [name for name in request.no if name in ("video", "audio")]
-    if task == "animate" and request.no:
-        yield Fault("no", f"animate keeps its sound as it is{own}")
-    elif task != "generate" and streams:
+    if task != "generate" and streams:
         yield Fault("no", f"{task} keeps of its clip what it does not make; {streams[0]} cannot be left out")
-    for stem in PROMPTED:
-        if task == "animate" and getattr(request, stem):
-            yield Fault(stem, f"animate keeps its sound as it is, so there is no {stem} to make{own}")
-    if task == "animate" and request.gain:
-        yield Fault("gain", f"animate keeps its sound as it is{own}")
-    if task not in ("generate", "foley") and request.given_stems:
-        yield Fault("given_stems", f"stems are given to generate and foley; {task} has the sound of its clip")
     if task in ("generate", "foley") and request.mix_as is not None:
         yield Fault("mix_as", f"{task} has no sound of a clip to work on{own}")
+    elif request.mix_as in request.given_stems:
+        said = f"the clip's sound is taken for {request.mix_as}, and {request.mix_as} is given; choose another mix_as"
+        yield Fault("mix_as", said)
+    if task == "animate" and not streams:
+        yield from _beside_its_sound(request)
+
+
+def _beside_its_sound(request: Request) -> Iterator[Fault]:
+    """What animate cannot add to the sound that it keeps."""
+    found, only = wanted(request), request.only or ()
+    added = (*found.made, *found.given, *found.silent)
+    if "audio" in only:
+        yield Fault("only", "animate keeps the sound of its clip; name the stems that are added, as video,effects")
+    elif not found.picture:
+        yield Fault("only", "animate makes a picture; add video, or give the sound to generate (given_stems)")
+    elif set(added) == set(STEMS):
+        yield Fault(
+            "only" if only else "given_stems",
+            f"animate keeps the sound of its clip, and {', '.join(STEMS)} are all made, given or silent; leave one out",
+        )
+    elif request.mix_as in (*found.made, *found.silent):
+        said = "made" if request.mix_as in found.made else "silent"
+        yield Fault("mix_as", f"the clip's sound is taken for {request.mix_as}, which is {said}; choose another mix_as")
 
 
 def _contradictions(request: Request) -> Iterator[Fault]:
@@ -131,15 +146,15 @@ def _contradictions(request: Request) -> Iterator[Fault]:
             yield Fault("given_stems", f"{stem} is given and left out; choose one")
             return
     left = found.made or (found.picture and request.task != "foley")
-    if not left and request.task != "animate":
+    if not left:
         path = "only" if request.only is not None else "no" if request.no else "given_stems"
         yield Fault(path, "nothing is left to make; leave something in")
         return
     for stem in PROMPTED:
-        if getattr(request, stem) and stem not in found.made and request.task != "animate":
+        if getattr(request, stem) and stem not in found.made:
             yield Fault(stem, f"there is a prompt for {stem}, which is not made; omit the prompt, or make it")
     for stem in request.gain:
-        if stem in STEMS and stem not in found.stems and request.task != "animate":
+        if stem in STEMS and stem not in found.stems:
             yield Fault(f"gain[{stem}]", f"there is no {stem} in what is made; omit its gain")
     if request.image is not None and request.task == "generate" and not found.picture:
         yield Fault("image", "an image is the beginning of a picture, and no picture is made; omit it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -73,17 +73,39 @@ def tracks_of(
         return (Track("", 0, made, source),)
     if source.waveform is None:
         return tuple(_made_afresh(request, asked, names, made))
-    known = source_stems(source, request.mix_as, asked if request.only else None, request.prompt)
+    known = source_stems(source, request.mix_as, *_taken(request, asked), request.prompt)
+    named = (*(request.only or ()), *(asked.made if request.task == "animate" else ()))
+    added = [name for name in asked.made if name not in known and name in named]
+    return tuple(
+        _beside(name, request, asked, known, names.index(name), made)
+        for name in names
+        if name in known or name in added or name in asked.given or (name in asked.silent and request.task == "animate")
+    )
+
+
+def _beside(
+    name: Stem, request: Request, asked: Wanted, known: Mapping[Stem, Clip], number: int, made: Interval
+) -> Track:
+    """A stem of a clip that is worked on: what is known of it, of the clip's own and of what is given."""
+    clip, given, afresh = known.get(name), request.given_stems.get(name), name in asked.made
+    if given is not None:
+        if request.task == "animate":
+            return Track(name, number, NOTHING, given, own=True)
+        source = next(iter(known.values()))
+        level = np.float32(10 ** (request.gain.get(name, 0.0) / 20))
+        return Track(name, number, NOTHING, _laid_in(clip, given, level, source, made))
+    if afresh and request.task == "animate":
+        return Track(name, number, made)
+    if name in asked.silent and clip is not None:
+        clip = _silenced(clip, made)
+    return Track(name, number, made if afresh else NOTHING, clip)
+
+
+def _taken(request: Request, asked: Wanted) -> tuple[set[Stem], set[Stem]]:
+    """Stems that a source's mix cannot be, and those that it should not be taken for unless nothing else is left."""
     if request.task == "animate":
-        return tuple(Track(name, names.index(name), NOTHING, known[name]) for name in names if name in known)
-    added = [name for name in asked.made if name not in known and name in (request.only or ())]
-    found = []
-    for name in (name for name in names if name in known or name in added):
-        clip = known.get(name)
-        if name in asked.silent and clip is not None:
-            clip = _silenced(clip, made)
-        found.append(Track(name, names.index(name), made if name in asked.made else NOTHING, clip))
-    return tuple(found)
+        return {*asked.made, *asked.given, *asked.silent}, set()
+    return set(asked.given), set(asked.made) if request.only else set()
 
 
 def _made_afresh(request: Request, asked: Wanted, names: tuple[Stem, ...], made: Interval) -> list[Track]:
@@ -95,12 +117,18 @@ def _made_afresh(request: Request, asked: Wanted, names: tuple[Stem, ...], made:
     ]
 
 
-def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None, prompt: str = "") -> dict[Stem, Clip]:
+def source_stems(
+    source: Clip,
+    mix_as: Stem | None,
+    never: Collection[Stem] = (),
+    rather_not: Collection[Stem] = (),
+    prompt: str = "",
+) -> dict[Stem, Clip]:
     """The stems of a clip with sound; one mix is a single stem.
 
     That stem is the one that `mix_as` names. Without it, it is speech if a voice is heard in the clip (where Silero VAD
-    is not installed, if the prompt tells of somebody who speaks) and effects otherwise; or where these are what is
-    asked for, one that is not.
+    is not installed, if the prompt tells of somebody who speaks) and effects otherwise; or where these are given, or
+    what is asked for, one that is not.
     """
     if source.waveform is None:
         return {}
@@ -112,14 +140,16 @@ def source_stems(source: Clip, mix_as: Stem | None, asked: Wanted | None = None,
         and np.abs(np.sum([*stems.values()], axis=0) - source.waveform).max(initial=0) <= AGREE
     ):
         return {name: source.with_(waveform=stem, stems={}, frames=None, fps=None) for name, stem in stems.items()}
-    return {mix_as or _guess(source, asked, prompt): source.with_(stems={}, frames=None, fps=None)}
+    name = mix_as or _guess(source, never, rather_not, prompt)
+    return {name: source.with_(stems={}, frames=None, fps=None)}
 
 
-def _guess(source: Clip, asked: Wanted | None, prompt: str) -> Stem:
+def _guess(source: Clip, never: Collection[Stem], rather_not: Collection[Stem], prompt: str) -> Stem:
     heard = has_voice(source)
     guess: Stem = "speech" if (SPOKEN.search(prompt) if heard is None else heard) else "effects"
     order: tuple[Stem, ...] = (guess, "effects", "speech", "music")
-    return next((name for name in order if asked is None or name not in asked.made), guess)
+    possible = [name for name in order if name not in never] or [guess]
+    return next((name for name in possible if name not in rather_not), possible[0])
 
 
 def has_voice(clip: Clip, seconds: float = 30.0) -> bool | None:
@@ -144,12 +174,31 @@ def _silenced(clip: Clip, interval: Interval) -> Clip:
     return replace(clip, waveform=crossfaded(waveform, np.zeros_like(waveform), keep, ramp))
 
 
-def length_notice(name: str, seconds: Fraction, total: Fraction) -> str | None:
-    """One line where a stem that is given is longer or shorter than the clip, by more than a twentieth of a second."""
-    if abs(seconds - total) <= Fraction(1, 20):
+def _laid_in(clip: Clip | None, given: Clip, level: np.float32, source: Clip, interval: Interval) -> Clip:
+    """A stem of a clip, silent where it has none, with what is given on the clip's clock within an interval.
+
+    The fades at the interval's ends lie outside it, so that what is given comes as its own samples.
+    """
+    rate = source.sound.sample_rate
+    end = nearest(interval[1] * rate)
+    laid = level * Track("", 0, NOTHING, given).sound(rate, end)
+    length = max(end, source.sound.waveform.shape[1])
+    own = Track("", 0, NOTHING, clip).sound(rate, length)
+    keep = Track("", 0, interval).kept(rate, length)
+    waveform = crossfaded(own, to_length(laid, length), keep, nearest(FADE_SECONDS * rate))
+    return Clip(waveform=waveform, sample_rate=rate)
+
+
+def length_notice(name: str, seconds: Fraction, total: Fraction, task: str = "generate") -> str | None:
+    """One line where a stem that is given is longer or shorter than the clip, by more than a twentieth of a second.
+
+    Of a retake it is only said where silence follows within the part that is made, which ends at `total`.
+    """
+    if abs(seconds - total) <= Fraction(1, 20) or (task == "retake" and seconds > total):
         return None
     what = "silence follows" if seconds < total else "the rest is cut"
-    return f"the given {name} lasts {float(seconds):.4g} s, the clip {float(total):.4g} s: {what}"
+    whole = "what is made ends at" if task == "retake" else "the clip"
+    return f"the given {name} lasts {float(seconds):.4g} s, {whole} {float(total):.4g} s: {what}"
 
 
 def between(interval: Interval, rate: Fraction, length: int) -> slice:

@@ -34,9 +34,9 @@ def made_of(clip: Clip, request: Request) -> Made:
         sound = None if request.task == "foley" else source.waveform
         whole = (0, clip.waveform.shape[1])
         samples = whole if sound is None else _differing_samples(clip.waveform, sound, source.layout)
-        if set(clip.stems) and set(clip.stems) <= set(request.given_stems):
-            samples = (0, 0)
     stems = tuple(name for name in clip.stems if name not in request.given_stems and not _kept(clip, name, request))
+    if clip.stems and not stems:
+        samples = (0, 0)
     given = request.source is not None or request.image is not None or bool(request.given_stems)
     return Made(frames, samples, stems, given)
 
@@ -146,6 +146,8 @@ def mark_piece(
 
 def _kept(clip: Clip, name: str, request: Request) -> bool:
     """Whether a stem is what the source had as that stem, or as a mix that was taken for it."""
+    if request.task == "animate":  # it keeps all stems but those that are asked for by name
+        return name not in (request.only or ()) and not getattr(request, name, "")
     source = request.source
     if source is None or request.task == "foley":
         return False
@@ -154,7 +156,8 @@ def _kept(clip: Clip, name: str, request: Request) -> bool:
     if given is None:
         return False
     given = mix(given, len(stem), source.layout) if len(given) != len(stem) else given
-    return stem.shape == given.shape and bool(np.abs(stem - given).max(initial=0) <= SAME)
+    length = min(stem.shape[1], given.shape[1])  # a clip lasts whole frames: silence may follow what it was given
+    return not stem[:, length:].any() and bool(np.abs(stem[:, :length] - given[:, :length]).max(initial=0) <= SAME)
 
 
 def _differing_frames(frames: np.ndarray, given: np.ndarray) -> tuple[int, int]:

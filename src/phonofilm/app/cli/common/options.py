@@ -242,7 +242,10 @@ class StemOptions:
             help="Do without a part; a stem is given to the model as silence.",
         ),
     ] = None
-    speech: Annotated[Path | None, _option(SOUND, metavar="FILE", help="Words that are given: they stay.")] = None
+    speech: Annotated[
+        Path | None,
+        _option(SOUND, metavar="FILE", help="Words that are given, on the clip's clock: they stay."),
+    ] = None
     given: Annotated[
         list[str] | None,
         _option(SOUND, metavar="STEM=FILE", help="A stem that is given, as music=song.wav."),

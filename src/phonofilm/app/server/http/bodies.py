@@ -250,7 +250,7 @@ class Working(Sampling):
 
 
 class Editing(Working, Timing, OfMix):
-    """A film made again by other words, or a part of it."""
+    """A film made again by other words, or a part of it; stems of it may be given (`speech_file` and so on)."""
 
     prompt: Text = Field(min_length=1, description="What is seen and heard then.")
     start: Moment = Field(0.0, description="Where the part begins that is made again, in seconds.")
@@ -258,14 +258,14 @@ class Editing(Working, Timing, OfMix):
 
 
 class Retaking(Working, Timing, OfMix):
-    """A part of a film, made again; the rest stays as it is."""
+    """A part of a film, made again; the rest stays as it is. Its stems may be given (`speech_file` and so on)."""
 
     start: Moment = Field(description="Where it begins, in seconds.")
     end: Moment = Field(description="Where it ends, in seconds.")
 
 
 class Extending(Working, Choosing, OfMix):
-    """A film that goes on."""
+    """A film that goes on; stems of what is added may be given (`speech_file` and so on of a form)."""
 
     seconds: Seconds = Field(description="By how much.")
 
@@ -279,8 +279,9 @@ class Foley(Working, Timing):
         return super().request() | {"subtitles": self.subtitles}
 
 
-class Animating(Working, OfMix):
-    """A picture for a sound: the film's sound, or a sound file, stays as it is."""
+class Animating(Working, Choosing, OfMix):
+    """A picture for a sound: the film's sound, or a sound file, stays as it is; stems may be made beside it (`only`,
+    `effects`, `music`) or given (`speech_file` and so on of a form)."""
 
     input_reference: ImageReference | None = Field(None, description="The first picture.")
     size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(

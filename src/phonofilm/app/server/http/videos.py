@@ -139,8 +139,7 @@ def _working(made: APIRouter, desk: Desk) -> None:
             inputs.source(asked.sent, values.video, asked.who, asked.given, audio)
             if isinstance(values, bodies.Animating):
                 inputs.image(asked.sent, values.input_reference, asked.place, asked.given)
-            if isinstance(values, bodies.Foley):
-                inputs.stems(asked.sent, asked.given)
+            inputs.stems(asked.sent, asked.given)
             request = _request(task, values, asked)
             if isinstance(values, bodies.Timing):
                 request |= _timed(desk, values, asked, asked.given.seconds)
@@ -157,13 +156,13 @@ def _working(made: APIRouter, desk: Desk) -> None:
             "soundtrack", _request("foley", values, asked), values, asked, kind="soundtrack", soundtrack=more
         )
 
-    film, timed = ("video",), ("video", *TIMED)
+    film, timed = ("video", *GIVEN), ("video", *TIMED, *GIVEN)
     for path, body, files, plan, summary in (
         ("/videos/edits", bodies.Editing, timed, on_film("edit"), "Make a film, or a part of it, by other words."),
         ("/videos/retake", bodies.Retaking, timed, on_film("retake"), "Make a part of a film again."),
         ("/videos/extensions", bodies.Extending, film, on_film("extend"), "Let a film go on."),
-        ("/videos/foley", bodies.Foley, (*timed, *GIVEN), on_film("foley"), "Make the sound of a film."),
-        ("/videos/animate", bodies.Animating, ("video", "audio", "input_reference"), on_film("animate", True),
+        ("/videos/foley", bodies.Foley, timed, on_film("foley"), "Make the sound of a film."),
+        ("/videos/animate", bodies.Animating, ("audio", "input_reference", *film), on_film("animate", True),
          "Make a picture for a sound."),
         ("/videos/soundtrack", bodies.Soundtrack, ("video", "music_file"), soundtrack, "Make a whole sound track."),
     ):  # fmt: skip

@@ -94,7 +94,7 @@ class Maker:
         spec = self.spec(job, inputs)
         if job.spec.get("stems", True):
             with self.pool.use(spec.loading, context) as backend:
-                has = stems_of(backend) and wanted(spec.bare()).made
+                has = stems_of(backend) and (spec.task == "animate" or wanted(spec.bare()).made)
             spec = replace(spec, stems=str(folder) if has else None)
         sound_alone = "video" in spec.no or (spec.only is not None and "video" not in spec.only)
         path = folder / ("video.wav" if sound_alone and spec.task == "generate" else "video.mp4")
