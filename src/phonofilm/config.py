@@ -47,7 +47,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     values = {renamed.get(key, key): value for key, value in values.items()}
     for key in values:
         if key not in {f.name for f in known}:
-            raise PhonofilmError(_unknown(f"{where}{key}", str(key), [f.name for f in known]))
+            raise PhonofilmError(_unknown(where, str(key), [f.name for f in known]))
     arguments = {}
     for field in known:
         if field.name in values:
@@ -60,8 +60,12 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         raise PhonofilmError(f"settings of {where.rstrip('.') or cls.__name__}: {error}") from error
 
 
-def read_toml(path: str | Path, overrides: Sequence[str] = (), what: str = "recipe") -> dict[str, Any]:
+def read_toml(
+    path: str | Path, overrides: Sequence[str] = (), what: str = "recipe", hint: str = "recipes/ for those that work"
+) -> dict[str, Any]:
     """A recipe, or another file that messages call `what`, as nested dicts, with `key.sub=value` overrides applied.
+
+    Messages name `hint` as the place to see how such a file is written.
 
     The right-hand side is read as TOML where it is TOML (`3`, `1e-3`, `true`, `[1, 2]`), "none" is
     None, and anything else is text.
@@ -71,10 +75,16 @@ def read_toml(path: str | Path, overrides: Sequence[str] = (), what: str = "reci
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PhonofilmError(f"{what} {path} is not there; check the path{hint and f', or see {hint}'}") from error
     except OSError as error:
         raise PhonofilmError(f"{what} {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a TOMLDecodeError, other than UTF-8, or a number of thousands of digits
-        raise PhonofilmError(f"{what} {path} is not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise PhonofilmError(f"{what} {path} is not TOML, nor text at all; check the path") from error
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
+        raise PhonofilmError(
+            f"{what} {path} is not TOML that can be read: {error}; mend it there{hint and f', or see {hint}'}"
+        ) from error
     except RecursionError as error:
         raise PhonofilmError(f"{what} {path} is not TOML that can be read: it is nested too deeply") from error
     for override in overrides:
@@ -249,8 +259,9 @@ def _shown(value: Any) -> str:
 
 def _unknown(where: str, key: str, known: Sequence[str]) -> str:
     close = get_close_matches(key, known, n=1, cutoff=0.7)
-    where = where if where.isprintable() and len(where) <= 200 else _shown(where)
-    return f"unknown setting {where}; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}")
+    name = f"{where}{key}"
+    name = name if name.isprintable() and len(name) <= 200 else _shown(name)
+    return f"unknown setting {name}; " + (f"did you mean {where}{close[0]}?" if close else f"known: {', '.join(known)}")
 
 
 def portable(values: Any) -> Any:

@@ -11,6 +11,8 @@ import pytest
 
 from curate_films import film
 from phonofilm.app.cli.main import main
+from phonofilm.app.jobs.curation import forecast_lines
+from phonofilm.data.curate.pipeline import Forecast
 
 COSTLY = ("sync", "content", "faces", "events", "speech", "onscreen", "caption")
 WITHOUT = [part for step in COSTLY for part in ("--without", step)]
@@ -19,6 +21,22 @@ WITHOUT = [part for step in COSTLY for part in ("--without", step)]
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, object]]:
     code = main([*map(str, arguments), "--json"])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_dry_run_says_what_is_known_and_what_will_be_done():
+    new = Forecast(2, 2, 0, {"picture": 0}, (), {"speech": "weights are missing"})
+    assert forecast_lines(new) == [
+        "2 films: 0 were cut into 0 shots before, 2 will be",
+        "how many shots those have is known once they are cut; the steps run on each of them",
+        "     picture  runs",
+        "      speech  will not run: weights are missing",
+        "this was --dry-run: nothing is cut or measured yet; leave it out to do it",
+    ]
+    half = forecast_lines(Forecast(2, 0, 7, {"picture": 3}, (), {}))
+    assert half[:2] == [
+        "2 films: 2 were cut into 7 shots before, 0 will be",
+        "     picture  done for 4 of 7 shots, 3 left",
+    ]
 
 
 def test_a_set_is_made_reviewed_and_reported(tmp_path, capsys):

@@ -91,6 +91,31 @@ def test_stems_are_tracks_of_an_mkv(capsys):
     assert not stems_in(found["outputs"][0]["stems"])["music"][:, 200:-200].any()
 
 
+@pytest.mark.parametrize(
+    ("only", "lacks"),
+    [
+        ("video", "--only video leaves out the sound"),
+        ("audio", "--only audio leaves out the picture"),
+        ("effects", "--only effects leaves out the picture, speech and music"),
+        ("video,effects,music", "--only video,effects,music leaves out speech"),
+    ],
+)
+def test_what_only_leaves_out_is_told(capsys, only, lacks):
+    assert lacks in answer(capsys, *MAKING, "--only", only)["notices"]
+
+
+def test_every_file_that_is_written_is_named(capsys):
+    _, out, _ = ran(capsys, *MAKING, "--subtitles", "--stems", "parts")
+    names = ["out.mp4", "out.vtt", *(f"parts/out-{name}.wav" for name in (*STEMS, "mix"))]
+    assert out.split() == names
+    assert all(Path(name).is_file() for name in names)
+    Path("jobs.jsonl").write_text('{"prompt": "a red ball", "name": "a", "subtitles": true}')
+    assert ran(capsys, "generate", "--prompts", "jobs.jsonl", "-o", "all", *MAKING[4:])[1].split() == [
+        "all/a.mp4",
+        "all/a.vtt",
+    ]
+
+
 def test_only_and_no_and_gain(capsys):
     def heard(*arguments: str) -> tuple[dict, dict[str, np.ndarray]]:
         (made,) = answer(capsys, *MAKING, "--no-watermark", "--stems", "parts", *arguments)["outputs"]

@@ -26,7 +26,7 @@ from phonofilm.evaluation.suite.compare import ComparisonSettings, compare, read
 from phonofilm.evaluation.suite.failures import FAILURES
 from phonofilm.evaluation.suite.metric_docs import refresh
 from phonofilm.evaluation.suite.registry import METRICS, PRESETS, choose
-from phonofilm.evaluation.suite.runner import Settings, evaluate, write_json
+from phonofilm.evaluation.suite.runner import Settings, evaluate, unused_weights, write_json
 from phonofilm.evaluation.suite.sample import AbsentError, Sample
 from phonofilm.media import write_clip
 from phonofilm.types import Clip
@@ -111,6 +111,25 @@ def test_unpaired_and_silent_clips_are_scored_and_named(place, tmp_path):
     assert offset["n"] == 3
     assert offset["known"] == 0.75
     assert list(chain(*offset["absent"].values())) == ["quiet"]
+
+
+def test_a_distance_says_what_the_clips_of_a_side_lack(place, tmp_path):
+    mute = tmp_path / "mute"
+    mute.mkdir()
+    for index in range(3):
+        write_clip(knocks(index).with_(waveform=None, sample_rate=None), mute / f"{index:02d}.mkv")
+    metrics = ("FAD[log-mel]", "KAD[log-mel]")
+    for folders, side in (((mute, place / "real"), "generated"), ((place / "real", mute), "reference")):
+        rows = rows_of(evaluate(*folders, settings=Settings(metrics=metrics, cache=tmp_path / "c")))
+        for name in metrics:
+            assert rows[name]["status"] == "n/a"
+            assert rows[name]["reason"] == f"of 3 {side} clips 3 cannot be measured: there is no sound"
+
+
+def test_weights_that_no_metric_reads_are_known():
+    given = {"i3d": Path("i3d.pt"), "vggish": Path("v.pt")}
+    assert unused_weights(Settings(metrics=("FVD",), weights=given)) == ["vggish"]
+    assert unused_weights(Settings(weights=given)) == ["i3d", "vggish"]
 
 
 def test_sound_from_where_nothing_moves_leaves_few_offsets_known(tmp_path):

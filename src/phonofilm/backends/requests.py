@@ -189,14 +189,17 @@ def made_from(request: Request, source: Clip) -> float:
     return float(source.picture_seconds or source.sound_seconds)
 
 
-def beyond_end(request: Request) -> str | None:
-    """A sentence where a retake is asked for up to a time that its clip does not have."""
-    if request.task != "retake" or request.span is None or request.source is None:
-        return None
-    end, wanted = request.source.seconds, request.span[1]
-    if wanted <= end + 0.005:
-        return None
-    return f"the clip ends at {end:.2f} s, before {wanted:g} s: it is made again up to its end"
+def remarks(request: Request) -> Iterator[str]:
+    """Sentences about a clip that does not have all that a task would make of it."""
+    source, asked = request.source, wanted(request)
+    if source is None or request.task not in ("retake", "extend"):
+        return
+    if request.span is not None and request.span[1] > source.seconds + 0.005:
+        yield (f"the clip ends at {source.seconds:.2f} s, before {request.span[1]:g} s: it is made again up to its end")
+    if source.waveform is None and asked.made:
+        yield "the clip has no sound, and gets none: the picture alone is made; phonofilm foley makes its sound"
+    if source.frames is None and asked.picture:
+        yield "the clip has no picture, and gets none: the sound alone is made; phonofilm animate makes its picture"
 
 
 def _retake_faults(request: Request, source: Clip) -> Iterator[Fault]:

@@ -51,7 +51,7 @@ def read_script(path: str | Path) -> tuple[Cue, ...]:
     Raises:
         PhonofilmError: a file that cannot be read, or whose cues are wrong, and which.
     """
-    values = read_toml(path, what="script")
+    values = read_toml(path, what="script", hint="docs/live.md for how one is written")
     listed = values.get("prompt")
     if set(values) != {"prompt"} or not isinstance(listed, list) or not listed:
         raise PhonofilmError(f'{path}: a script has [[prompt]] sections, each with at = SECONDS and text = "…"')

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from phonofilm.checkpoint import load_tensors, save_tensors
+from phonofilm.checkpoint import load_tensors, read_metadata, save_tensors
 from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.media.live.fragments import Resumption
@@ -62,17 +62,30 @@ def save_state(path: str | Path, source: LiveSource[Any], saved: Saved) -> None:
     save_tensors(path, held, {"kind": KIND, "facts": json.dumps(told)})
 
 
+def check_state(path: str | Path) -> None:
+    """Refuse a file that is no state, whichever model it is of; quick, and before a model is loaded.
+
+    Raises:
+        PhonofilmError: no such file, or one of another kind.
+    """
+    if not Path(path).exists():
+        raise PhonofilmError(f"the state {path} is not there; begin a film with --state, or check the path")
+    try:
+        kind = read_metadata(path).get("kind")
+    except PhonofilmError:
+        kind = None
+    if kind != KIND:
+        raise PhonofilmError(f"{path} is no state of a live film; name the file that --state wrote")
+
+
 def load_state(path: str | Path, source: LiveSource[Any]) -> Saved:
     """Read a state for a source.
 
     Raises:
         PhonofilmError: no such file, or a state of another model or another format, in one line.
     """
-    if not Path(path).is_file():
-        raise PhonofilmError(f"the state {path} is not there; begin a film with --state, or check the path")
+    check_state(path)
     tensors, metadata = load_tensors(path)
-    if metadata.get("kind") != KIND:
-        raise PhonofilmError(f"{path} is no state of a live film; name the file that --state wrote")
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     try:
         told = parse_json(metadata["facts"])

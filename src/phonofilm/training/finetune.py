@@ -33,7 +33,11 @@ def finetune(recipe: str | Path, data: Path, overrides: Sequence[str] = (), resu
     """
     values = read_toml(recipe, overrides)
     if values.get("kind") != "lora":
-        raise PhonofilmError(f"{recipe} is no recipe of an adapter: its kind is {values.get('kind')!r}, not lora")
+        kind = values.get("kind")
+        said = "no line says what it trains" if kind is None else f"it trains {kind!r}"
+        raise PhonofilmError(
+            f'{recipe} is no recipe of an adapter: {said}; its kind must be "lora", as that of recipes/lora.toml'
+        )
     run = values.get("run", {})
     with joined(str(run.get("device", "auto")), alone=run.get("placement") != "shares") as processes:
         if processes.first:

@@ -71,6 +71,28 @@ def test_what_is_left_out_or_beyond_the_end_is_told(tmp_path):
         assert any("the clip ends at 1.00 s, before 1.6 s" in line for line in told) == said
 
 
+def test_a_clip_without_sound_or_picture_is_told_to_get_none(tmp_path):
+    told: list[str] = []
+    silent = run(spec(only="video"), tmp_path / "silent.mp4")["path"]
+    heard = run(spec(only="audio"), tmp_path / "heard.wav")["path"]
+    tasks = ({"task": "retake", "span": [0, 0.4]}, {"task": "extend"})
+    for fields in tasks:
+        for source, said in ((silent, "no sound, and gets none"), (heard, "no picture, and gets none")):
+            told.clear()
+            facts = run(
+                spec(source=source, **fields), tmp_path / f"again{Path(source).suffix}", JobContext(tell=told.append)
+            )
+            assert [line for line in told if said in line], (fields, told)
+            assert ("frames" in facts, "samples" in facts) == (source == silent, source == heard)
+    told.clear()
+    run(
+        spec(source=silent, task="retake", span=[0, 0.4], only="video"),
+        tmp_path / "b.mp4",
+        JobContext(tell=told.append),
+    )
+    assert not [line for line in told if "gets none" in line], "it was not asked for"
+
+
 def test_a_cancelled_job_stops_within_one_evaluation_and_writes_nothing(tmp_path, tiny_model):
     seen: list[int] = []
 

@@ -75,7 +75,7 @@ def evaluate(
     from phonofilm.app.reports.evaluation.page import write_page
     from phonofilm.app.reports.evaluation.table import result_lines
     from phonofilm.evaluation.suite.registry import metrics as known_metrics
-    from phonofilm.evaluation.suite.runner import Settings, write_json
+    from phonofilm.evaluation.suite.runner import Settings, unused_weights, write_json
     from phonofilm.evaluation.suite.runner import evaluate as run
 
     with Session.of(ctx).report("evaluate") as report:
@@ -101,6 +101,10 @@ def evaluate(
         judges = {metric.network for metric in known_metrics()} - {None}
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
+        for name in unused_weights(settings):
+            report.warn(
+                f"--weights {name} is not read: no metric that was asked for takes it; ask with --preset or --metrics"
+            )
         result = run(generated, reference, prompts, settings, report.progress)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(result, folder / "results.json")

@@ -29,6 +29,7 @@ from phonofilm.app.cli.common.options import (
 )
 from phonofilm.app.cli.common.output import destination, is_pipe
 from phonofilm.app.session import Report, Session
+from phonofilm.choices import STEMS
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
 
@@ -256,6 +257,7 @@ def _follow(
 
 def _make(report: Report, options: GenerationOptions, output: Path, count: int = 1, **fields: Any) -> None:
     """Check what can be checked, then make one clip after another; with --dry-run say what that would take."""
+    from phonofilm.app.jobs.outputs import written_files
     from phonofilm.app.jobs.pool import BackendPool
     from phonofilm.app.jobs.runner import numbered, run
     from phonofilm.app.jobs.spec import RequestSpec
@@ -268,6 +270,7 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
     if fields.get("subtitles") and is_pipe(output):
         raise PhonofilmError("--subtitles writes a file beside the clip; name a file in place of -")
     spec = RequestSpec.from_json(options.values() | fields)
+    _note_omitted(report, spec)
     with destination(output, report) as target:
         paths = [check_not_read(check_output(path), spec.files) for path in numbered(target, count)]
         if options.dry_run:
@@ -281,8 +284,8 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
                 report.finished(path.name, number + 1, count)
     names = ["-"] if is_pipe(output) else [str(path) for path in paths]
     for facts, name in zip(made, names, strict=True):
-        if name != "-":
-            report.print_line(name)
+        for file in written_files(facts) if name != "-" else ():
+            report.print_line(file)
         facts["path"] = name
     report.set_fields(outputs=made, model=options.model)
     return None
@@ -308,7 +311,23 @@ def _make_batch(
         raise PhonofilmError(f"{count} clips cannot be made; choose -n 1 to {MAX_COUNT}")
     # a prompt, which each line has for itself, is all that the options may lack
     base = RequestSpec.from_json(options.values() | given | {"prompt": "-"})
+    _note_omitted(report, base)
     run_batch(report, replace(base, prompt=""), prompts, folder, count, resume)
+
+
+def _note_omitted(report: Report, spec: RequestSpec) -> None:
+    """Say what a film will lack because of --only; a retake keeps of its clip what it does not make again."""
+    from phonofilm.backends.canvas.stems import wanted
+
+    if spec.only is None or spec.task not in ("generate", "foley"):
+        return
+    found = wanted(spec.bare())
+    there = {*found.stems, *spec.given_stems}
+    absent = ["the picture"] if spec.task == "generate" and not found.picture else []
+    absent += [stem for stem in STEMS if stem not in there] if there else ["the sound"]
+    if absent:
+        words = absent[0] if len(absent) == 1 else f"{', '.join(absent[:-1])} and {absent[-1]}"
+        report.warn(f"--only {','.join(spec.only)} leaves out {words}")
 
 
 def _say_plan(report: Report, spec: RequestSpec) -> None:

@@ -94,7 +94,10 @@ def stream(
         from phonofilm.app.live.making import StreamSpec
         from phonofilm.streaming.outputs import check_stream_output
         from phonofilm.streaming.prompts import check_prompt, read_script
+        from phonofilm.streaming.saved import check_state
 
+        if resume and state is not None:
+            check_state(state)
         file = None if output is None or piped else check_stream_output(output)
         spec = StreamSpec(
             prompt if prompt is None else check_prompt(prompt),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm import strict_json
-from phonofilm.app.jobs.outputs import MIX, StemOutput
+from phonofilm.app.jobs.outputs import MIX, StemOutput, written_files
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
@@ -84,7 +84,8 @@ def run_batch(
     rows = [_row(item) + "\n" for item in items if item.path in there]
     write_bytes(folder / INDEX, "".join(rows).encode())
     for facts in made:
-        report.print_line(facts["path"])
+        for file in written_files(facts):
+            report.print_line(file)
     report.set_fields(outputs=made, model=base.model, kept=len(kept), index=str(folder / INDEX))
 
 
@@ -237,10 +238,12 @@ def _items(
 
 def _file_name(name: Any, number: str) -> str:
     """The name of a file: as given, with .mp4 where it says no format."""
-    if name is None or name == "":
+    if name is None:
         return number + SUFFIX
     if not isinstance(name, str):
         raise PhonofilmError(f"name: {json.dumps(name)} is not text")
+    if not name.strip():
+        raise PhonofilmError(f"name: it is empty; leave it out for {number + SUFFIX}, or say how the file is called")
     if (
         any(letter in '/\\"*?<>|:' or not letter.isprintable() for letter in name)
         or name[0] in ".- "

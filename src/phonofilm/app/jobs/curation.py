@@ -59,12 +59,21 @@ def _tell_forecast(found: Forecast, report: Report) -> None:
     report.set_fields(films=found.sources, shots=found.shots, missing=dict(found.missing))
     report.set_fields(skipped=[vars(one) for one in found.skipped])
     _tell_skipped([f"{one.name}: {one.reason}" for one in found.skipped], report)
-    report.print_line(f"{found.sources} films, of which {found.without_shots} are not yet cut into shots")
-    report.print_line(f"{found.shots} shots are known")
+    for line in forecast_lines(found):
+        report.print_line(line)
+
+
+def forecast_lines(found: Forecast) -> list[str]:
+    """What a run would do, for people."""
+    cut = found.sources - found.without_shots
+    lines = [f"{found.sources} films: {cut} were cut into {found.shots} shots before, {found.without_shots} will be"]
+    if found.without_shots:
+        lines.append("how many shots those have is known once they are cut; the steps run on each of them")
     for name, count in found.missing.items():
-        report.print_line(f"{name:>12}  {found.shots - count} kept from before, {count} to work out")
-    for name, why in found.absent.items():
-        report.print_line(f"{name:>12}  would not run: {why}")
+        done = f"done for {found.shots - count} of {found.shots} shots, {count} left"
+        lines.append(f"{name:>12}  {done if found.shots else 'runs'}")
+    lines += [f"{name:>12}  will not run: {why}" for name, why in found.absent.items()]
+    return [*lines, "this was --dry-run: nothing is cut or measured yet; leave it out to do it"]
 
 
 def _tell_skipped(lines: list[str], report: Report) -> None:

@@ -22,7 +22,7 @@ from phonofilm.app.jobs.speech import (
     write_subtitles,
 )
 from phonofilm.backends.base import Backend, JobContext
-from phonofilm.backends.requests import beyond_end
+from phonofilm.backends.requests import remarks
 from phonofilm.backends.streamed import check_film, foley_film
 from phonofilm.files import check_not_read
 from phonofilm.media.subtitles.cues import cues_of
@@ -69,8 +69,8 @@ def run(
         if request.source is not None or request.image is not None:
             job("reading", 0, 1)
         request = request.open()
-    if (said := beyond_end(request)) is not None:
-        job.warn(said)
+    for line in remarks(request):
+        job.warn(line)
     with pool.use(loading, job) as backend:
         output.check_model(request, backend)
         words = spoken(request, say, voices, backend, job)

@@ -101,7 +101,7 @@ def read_story(path: str | Path) -> Story:
     Raises:
         PhonofilmError: which shot, and what is wrong with it.
     """
-    values = dict(read_toml(path, what="storyboard"))
+    values = dict(read_toml(path, what="storyboard", hint="docs/live.md for how one is written"))
     cast, places = _names(path, values, "cast"), _names(path, values, "places")
     shots = values.pop("shot", None)
     if not isinstance(shots, list) or not shots:

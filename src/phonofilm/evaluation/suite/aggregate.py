@@ -237,9 +237,22 @@ def _clip_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, see
     )
 
 
+def _lacking(mine: Tally, theirs: Tally, kind: str) -> str | None:
+    """Why a distance cannot be measured, where that is what most clips of a side lack and not how few they are."""
+    sides = {"generated": mine} if kind == "inception" else {"generated": mine, "reference": theirs}
+    for name, tally in sides.items():
+        without = sum(map(len, tally.absent.values()))
+        if len(tally.shares) < 2 <= len(tally.shares) + without:
+            reason = max(tally.absent, key=lambda reason: len(tally.absent[reason]))
+            return f"of {len(tally.shares) + without} {name} clips {without} cannot be measured: {reason}"
+    return None
+
+
 def _set_value(metric: Metric, mine: Tally, theirs: Tally, shuffled: Tally, seed: int) -> Measured:
     assert isinstance(metric.measures, Distance)
     kind = metric.measures.kind
+    if (lacking := _lacking(mine, theirs, kind)) is not None:
+        return Measured(n=len(mine.shares), absent=mine.absent, notes=(lacking,))
     try:
         found = (
             inception_estimate(mine.rows, seed) if kind == "inception" else distance(kind, mine.rows, theirs.rows, seed)

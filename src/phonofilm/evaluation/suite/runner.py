@@ -167,9 +167,12 @@ def _weights(metrics: Sequence[Metric], given: Mapping[str, Path]) -> dict[str, 
     return {name: path for name, path in {**fetched_judges(), **given}.items() if name in needed}
 
 
-def _unsupported(preset: str) -> list[dict[str, str]]:
-    rows = UNSUPPORTED_BENCHMARK_METRICS.get(preset, ())
-    return [{"name": name, "reason": reason} for name, reason in rows]
+def unused_weights(settings: Settings) -> list[str]:
+    """Networks whose weights are given, and that none of the metrics to compute takes."""
+    needed = {
+        catalogue()[name].weights for metric in choose(settings.preset, settings.metrics) for name in metric.features
+    }
+    return sorted(settings.weights.keys() - needed)
 
 
 SINGLE_FILES = ("panns", "passt")

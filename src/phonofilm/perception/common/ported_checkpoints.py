@@ -97,16 +97,26 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         # Published research weights come as pickles; weights_only refuses everything but plain tensors.
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PhonofilmError(f"{path} holds more than tensors and is not read; keep only its state dict") from error
     except Exception as error:
-        raise PhonofilmError(f"{path} is not a readable weights file ({type(error).__name__})") from error
+        if path.suffix != ".safetensors" and not _is_pickled(path):
+            said = "is no file of weights, neither safetensors nor PyTorch's; name the file that was published"
+        elif isinstance(error, pickle.UnpicklingError):
+            said = "holds more than tensors and is not read; keep only its state dict"
+        else:
+            said = f"is not a readable weights file ({type(error).__name__}); fetch or copy it again"
+        raise PhonofilmError(f"{path} {said}") from error
     for wrapper in WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise PhonofilmError(f"{path} holds no state dict")
     return dict(state)
+
+
+def _is_pickled(path: Path) -> bool:
+    """Whether a file is one that PyTorch writes: an archive, or before 2020 a pickle."""
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04")
 
 
 def _mismatch(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:

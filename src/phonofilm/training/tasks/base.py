@@ -164,7 +164,8 @@ def make_task(values: Mapping[str, Any], where: str = "recipe") -> Task:
     """The task of a recipe given as nested dicts."""
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise PhonofilmError(f"{where}: kind = {kind!r} must be one of {', '.join(KINDS)}")
+        said = "no line says what it trains" if kind is None else f"kind = {kind!r} is none that can be trained"
+        raise PhonofilmError(f'{where}: {said}; write kind = "…" at its top, one of {", ".join(KINDS)}')
     module, _, name = KINDS[kind].partition(":")
     cls = getattr(importlib.import_module(module), name)
     return cls(from_dict(cls.Recipe, values))

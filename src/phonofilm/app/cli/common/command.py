@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from phonofilm.app.session import Session
 
@@ -25,13 +27,52 @@ class CommandLine(typer.Typer):
 
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
         """Register a function as a command; the function itself stays as it is."""
-        register = super().command(*arguments, **settings)
+        register = super().command
 
         def registered(function: Callable[..., None]) -> Callable[..., None]:
-            register(with_flags(function))
+            kind = type("Command", (Command,), {"files": files_of(function)})
+            register(*arguments, **{"cls": kind} | settings)(with_flags(function))
             return function
 
         return registered
+
+
+class Command(TyperCommand):
+    """A command that refuses an empty text as the name of a file, which would be read as the folder that one is in."""
+
+    files: frozenset[str] = frozenset()
+    """Parameters that name files or folders."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As of any command.
+
+        Raises:
+            BadParameter: an empty text where a file or a folder is to be named.
+        """
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in (one for one in self.params if one.name in self.files):
+                value = given.get(parameter.name or "")
+                if "" in (value if isinstance(value, list | tuple) else (value,)):
+                    long = [name for name in parameter.opts if name.startswith("--")]
+                    name = long[0] if long else parameter.metavar
+                    raise typer.BadParameter("it is empty; name a file or a folder", ctx=ctx, param_hint=name)
+        return super().parse_args(ctx, args)
+
+
+def files_of(function: Callable[..., None]) -> frozenset[str]:
+    """The parameters of a command whose values are names of files or folders."""
+    found = set()
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        kind, *told = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+        metavar = str(getattr(told[0], "metavar", None) or "")
+        if _holds_path(kind) or any(one.startswith(("FILE", "DIR")) for one in metavar.split("|")):
+            found.add(name)
+    return frozenset(found)
+
+
+def _holds_path(kind: Any) -> bool:
+    return kind is Path or any(_holds_path(inner) for inner in get_args(kind))
 
 
 def with_flags(function: Callable[..., None]) -> Callable[..., None]:
