@@ -111,8 +111,11 @@ def test_unreadable_recipe(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("= 3")
     with pytest.raises(PhonofilmError, match="is not TOML"):
         read_toml(tmp_path / "r.toml")
-    with pytest.raises(PhonofilmError, match="cannot be read"):
+    with pytest.raises(PhonofilmError, match=r"none.toml is not there; check the path, or see recipes/"):
         read_toml(tmp_path / "none.toml")
+    (tmp_path / "r.toml").write_bytes(b"\xff\x00")
+    with pytest.raises(PhonofilmError, match="nor text at all"):
+        read_toml(tmp_path / "r.toml")
 
 
 def test_what_leaves_a_machine_names_no_folder_of_it(tmp_path):

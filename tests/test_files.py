@@ -51,6 +51,19 @@ def test_what_cannot_be_made_is_said_before(tmp_path, monkeypatch):
         check_file(tmp_path / "out.mp4")
 
 
+def test_a_place_that_is_not_there_or_not_to_be_reached_is_said_before(tmp_path, monkeypatch):
+    (tmp_path / "gone").symlink_to(tmp_path / "drive")
+    for name in ("gone", "gone/sub"):
+        with pytest.raises(PhonofilmError, match=r"gone is a link to what is not there; choose another folder"):
+            check_folder(tmp_path / name)
+    with pytest.raises(PhonofilmError, match=r"cannot be reached: File name too long; choose another folder"):
+        check_folder(tmp_path / ("n" * 300) / "sub")
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # as where a whole drive is missing
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with pytest.raises(PhonofilmError, match=r"^/ is not there; choose another folder for out\.mp4$"):
+        check_file("/mnt/out.mp4")
+
+
 def test_missing_folders_are_made_and_those_that_an_error_leaves_empty_are_removed(tmp_path):
     write_bytes(tmp_path / "a" / "b" / "file", b"x")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"x"

@@ -43,12 +43,12 @@ def check_file(path: str | Path) -> Path:
     """The path, once it is known that a file could be made of this name; ask before hours of work, not after.
 
     Raises:
-        PhonofilmError: a folder of this name, or a folder above it that is a file or is not writable.
+        PhonofilmError: a folder of this name, or a folder above it that is a file, is not writable or is not there.
     """
     path = Path(path)
+    _check_place(path.parent, path.name)
     if path.is_dir():
         raise PhonofilmError(f"{path} is a folder; name a file to write")
-    _check_place(path.parent, path.name)
     return path
 
 
@@ -88,10 +88,17 @@ def check_folder(path: str | Path) -> Path:
 
 def _check_place(folder: Path, name: str) -> None:
     """Refuse a folder in which nothing could be written; missing ones will be made in the nearest that is there."""
-    place = next(part for part in (folder, *folder.parents) if part.exists() or part == part.parent)
-    if not place.is_dir():
+    try:
+        place = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
+        there, is_folder = place.exists(), place.is_dir()
+    except OSError as error:  # a folder that is not to be looked into, a name that is too long, a drive that is gone
+        raise PhonofilmError(f"{folder} cannot be reached: {error.strerror}; choose another folder") from error
+    if not there:
+        said = "is a link to what is not there" if place.is_symlink() else "is not there"
+        raise PhonofilmError(f"{place} {said}; choose another folder for {name}")
+    if not is_folder:
         raise PhonofilmError(f"{place} is a file; name a folder")
-    if not os.access(place, os.W_OK):
+    if not os.access(place, os.W_OK | os.X_OK):
         raise PhonofilmError(f"folder {place} is not writable; choose another one for {name}")
 
 

@@ -75,6 +75,47 @@ FOLDERS = {
     "text.mp4/out": "text.mp4 is a file; name a folder",
     "text.mp4": "text.mp4 is a file; name a folder",
 }
+PLACES = (
+    "generate x -o PLACE/a.mp4 --model nothing",
+    "generate x -o a.mp4 --stems PLACE/parts --model nothing",
+    "generate --prompts gone.jsonl -o PLACE/clips",
+    "foley gone.mp4 -o PLACE/a.mp4",
+    "foley gone.mp4 -o a.mp4 --stems PLACE/parts",
+    "foley - --live --raw 32x32@12 -o PLACE/a.mp4",
+    "animate gone.wav -o PLACE/a.mp4",
+    "animate gone.wav -o a.mp4 --stems PLACE/parts",
+    "extend gone.mp4 --seconds 1 -o PLACE/a.mp4",
+    "extend gone.mp4 --seconds 1 -o a.mp4 --stems PLACE/parts",
+    "retake gone.mp4 --from 0 --to 1 -o PLACE/a.mp4",
+    "retake gone.mp4 --from 0 --to 1 -o a.mp4 --stems PLACE/parts",
+    "soundtrack gone.mp4 --say hi -o PLACE/a.mp4",
+    "story board.toml -o PLACE/a.mp4 --model nothing",
+    "story board.toml -o a.mp4 --sheet PLACE/a.png --model nothing",
+    "stream x -o PLACE/a.mp4 --model nothing",
+    "stream x -o a.mp4 --state PLACE/a.state --model nothing",
+    "sheet gone.mp4 -o PLACE/a.png",
+    "study new gone -o PLACE/study",
+    "study report gone -o PLACE/a.html",
+    "study export gone -o PLACE/a.json",
+    "study distort gone.mp4 --kind blur --level 1 -o PLACE/a.mp4",
+    "evaluate gone -o PLACE/report",
+    "evaluate gone -o report --cache PLACE/kept",
+    "compare gone.json gone.json --csv PLACE/a.csv",
+    "calibrate --film gone.mp4 -o PLACE/report",
+    "calibrate --film gone.mp4 -o report --cache PLACE/kept",
+    "world bounce -n 1 -o PLACE/clips",
+    "world bounce -n 1 --mp4 -o PLACE/clips",
+    "train codec.toml --set run.output=PLACE/run",
+    "finetune lora.toml --data gone --set run.output=PLACE/run",
+    "data curate gone.mp4 -o PLACE/set",
+    "data convert gone -o PLACE/set",
+    "data remove x -o PLACE/set",
+    "data review PLACE/set",
+    "keys new x --data PLACE/server",
+    "keys webhook-secret --data PLACE/server",
+    "serve --port 0 --data PLACE/server",
+)
+"""Commands that write, each with something else that is wrong too, where it reads: of the place is told first."""
 WEIGHTS = {
     "mega": "no model 'mega'",
     "nothing": "model 'nothing' lacks transformer.safetensors",
@@ -110,7 +151,7 @@ ROWS = {
     "calibrate --film '' -o out": "Invalid value for --film: it is empty; name a file or a folder",
     "evaluate clips -r clips --metrics FVD --weights i3d=text.mp4": "text.mp4 is no file of weights, neither",
     "generate --prompts unnamed.jsonl -o out": "unnamed.jsonl line 1: name: it is empty; leave it out for 0000.mp4",
-    "stream --state text.mp4 --resume -o out.mp4": "text.mp4 is no state of a live film; name the file that --state",
+    "stream --state text.mp4 --resume -o out.mp4": "text.mp4 is no state of a live film, or a damaged one; name",
     "stream --state gone --resume -o out.mp4": "the state gone is not there; begin a film with --state, or check",
     "stream x --script text.mp4 -o out.mp4": "script text.mp4 is not TOML that can be read: Expected '=' after a key",
     "stream x --script codec.toml -o out.mp4": "codec.toml: a script has [[prompt]] sections, each with at = SECONDS",
@@ -237,7 +278,7 @@ ROWS = {
     "soundtrack film.mp4 --loudness 5 -o out.mp4": "a loudness of 5 LUFS is not possible; choose -50 to -5",
     "soundtrack film.mp4 -14 --loudness -20 -o out.mp4": "-14 and --loudness say the same",
     "soundtrack film.mp4 --dry-run -o out.mp4": "--dry-run plans what generate and foley make",
-    "sheet film.mp4 -o out.jpg": "out.jpg: a sheet is a picture; name it .png",
+    "sheet film.mp4 -o out.jpg": "out.jpg: a contact sheet is a picture; name it .png",
     "sheet film.mp4 -o text.mp4/out.png": "text.mp4 is a file; name a folder",
     "sheet film.mp4 -o folder.png": "folder.png is a folder; name a file to write",
     "info": "Missing argument 'CLIP'",
@@ -334,6 +375,8 @@ def shop(tmp_path_factory, tiny_model) -> Path:
         "negative.jsonl": b'{"prompt": "x", "seconds": -1}',
         "bad.toml": b"a = [",
         "chess.toml": b'kind = "chess"',
+        "lora.toml": b'kind = "lora"',
+        "board.toml": b'[[shot]]\nprompt = "x"\nseconds = 1',
         "kindless.toml": b"[run]\nsteps = 1",
         "unnamed.jsonl": b'{"prompt": "x", "name": ""}',
         "codec.toml": b'kind = "video_vae"\n[run]\noutput = "run"\n[data]\nfolder = "nowhere"',
@@ -342,7 +385,7 @@ def shop(tmp_path_factory, tiny_model) -> Path:
         "said.srt": b"1\n00:00:00,500 --> 00:00:01,500\nhello\n",
     }.items():
         (folder / name).write_bytes(content)
-    for name in ("folder.mp4", "folder.png", "nothing", "clips"):
+    for name in ("folder.mp4", "folder.png", "nothing", "clips", "locked"):
         (folder / name).mkdir()
     shutil.copy(folder / "film.mp4", folder / "clips" / "a.mp4")
     (folder / "link.mp4").symlink_to("film.mp4")
@@ -432,6 +475,32 @@ def test_a_file_that_cannot_be_made(capsys, here, writer, output):
 @pytest.mark.parametrize("filler", FILLERS)
 def test_a_folder_that_cannot_be_made(capsys, here, filler, output):
     assert FOLDERS[output] in refused(capsys, here, [*FILLERS[filler].split(), "-o", output])
+
+
+@pytest.mark.parametrize("row", PLACES)
+def test_a_place_that_takes_nothing_is_told_before_any_work(capsys, here, monkeypatch, row):
+    command = shlex.split(row.replace("PLACE", "text.mp4"))
+    assert "text.mp4 is a file; name a folder" in refused(capsys, here, command)
+    allowed = os.access  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place).name != "locked" and allowed(place, mode))
+    command = shlex.split(row.replace("PLACE", "locked"))
+    assert "folder locked is not writable; choose another one for" in refused(capsys, here, command)
+
+
+def test_no_option_that_writes_is_left_out():
+    found = set()
+    for words in map(str.split, COMMANDS):
+        command = get_command(app)
+        for word in words:
+            command = command.commands[word]
+        for parameter in command.params:
+            if (kind := parameter.name) in ("output", "state", "sheet", "csv", "stems", "cache"):
+                flag = "-o" if kind == "output" else f"--{kind}"
+                where = "PLACE" if not parameter.opts[0].startswith("-") else f"{flag} PLACE"
+                found |= {(tuple(words), where)}
+    tried = {(words, where) for words, where in found if any(" ".join(words) in row and where in row for row in PLACES)}
+    # compare reads the cache and evaluate --csv writes into its folder; data review takes the set as its argument
+    assert found - tried == {(("compare",), "--cache PLACE"), (("evaluate",), "--csv PLACE")}
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from phonofilm.app import session
 from phonofilm.app.cli.app import app
 from phonofilm.app.cli.main import main
+from phonofilm.evaluation.foley_world import benchmark
 from phonofilm.media import read_clip
 
 COMMANDS = [
@@ -301,3 +304,15 @@ def test_a_gif_is_offered_where_no_sound_is_made(command, offered):
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160"})
     assert (".gif" in result.output) is offered
     assert ".webm" in result.output
+
+
+def test_score_tells_where_it_is_while_it_draws(capsys, folder, monkeypatch):
+    """Where there is no terminal, a line now and then; here at every step."""
+    monkeypatch.setattr(session, "LOG_SECONDS", 0)
+    monkeypatch.setattr(benchmark, "_reference_scenes", lambda count: [("bounce", 1), ("strike", 1)])
+    assert main(["world", "bounce", "-n", "1", "--mp4", "-o", "clips"]) == 0
+    code, out, err = ran(capsys, "score", "clips")
+    assert code == 0
+    assert "scoring 1 of 1" in err
+    assert re.search(r"drawing truth 1 of 2, about \d+ s left", err)
+    assert "sync" in out

@@ -20,6 +20,7 @@ from phonofilm.evaluation.foley_world.detect import Observation, PromptSpec
 from phonofilm.evaluation.foley_world.visual_events import VisualEvent
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "compare" / "systems.toml"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
@@ -138,3 +139,11 @@ def test_page_has_every_system_and_says_where_nothing_was_found() -> None:
     assert "| &emsp;above chance | +0.30 [+0.20, +0.40] | +0.30 [+0.20, +0.40] | +0.30 [+0.20, +0.40] | |" in text
     assert "| pitch | no event | no event | no event | 1.00 |" in text
     assert "| sync F1 ±60 ms | −0.10 [−0.20, +0.00] | −0.10 [−0.20, +0.00] |" in text
+
+
+def test_the_page_and_readme_say_what_the_json_holds() -> None:
+    found = json.loads((DOCS / "comparison.json").read_text())
+    assert (DOCS / "comparison.md").read_text() == "\n".join(lines(found)) + "\n"
+    joint, cascade = (found["systems"][name]["scores"]["sync_f1_60ms"]["value"] for name in ("joint", "cascade"))
+    (row,) = [line for line in (DOCS.parent / "README.md").read_text().splitlines() if "docs/comparison.md)) |" in line]
+    assert [cell.strip() for cell in row.split("|")[2:4]] == [f"{joint:.2f}", f"{cascade:.2f}"]

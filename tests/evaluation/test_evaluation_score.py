@@ -139,7 +139,9 @@ def test_a_folder_is_scored_from_its_files_and_bad_files_are_listed(tmp_path, cl
     for index, clip in enumerate(clips[:4]):
         write_clip(clip, tmp_path / f"{index}.mp4")
     (tmp_path / "broken.mp4").write_text("not a film")
-    result = score_folder(tmp_path, reference=0, workers=1)
+    told: list[tuple[str, int, int]] = []
+    result = score_folder(tmp_path, reference=0, workers=1, progress=lambda *where: told.append(where))
+    assert told == [*(("scoring", done, 5) for done in range(6)), ("drawing truth", 0, 0)]
     assert result["clips"] == 4
     assert [bad["file"] for bad in result["unreadable"]] == ["broken.mp4"]
     assert result["scores"]["all"]["sync_f1_60ms"]["value"] > 0.9
@@ -161,7 +163,10 @@ def test_every_kind_of_film_is_scored_wherever_it_lies_and_hidden_files_are_not(
         write_clip(clips[0], folder / "a.m4v")
         write_clip(clips[1], folder / "sub" / "b.mkv")
         (folder / "._a.m4v").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(64))
-    result = score_folder(made, truth, reference=0, workers=1)
+    told: list[tuple[str, int, int]] = []
+    result = score_folder(made, truth, reference=2, workers=1, progress=lambda *where: told.append(where))
+    assert ("reading truth", 2, 2) in told
+    assert [where for where in told if where[0] == "drawing truth"] == [("drawing truth", done, 2) for done in range(3)]
     assert (result["clips"], result["unreadable"], result["unpaired"]) == (2, [], [])
     assert result["scores"]["all"]["heard_vs_truth_f1_60ms"]["clips"] == 2
 

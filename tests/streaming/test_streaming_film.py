@@ -240,7 +240,7 @@ def test_a_state_of_something_else_is_refused(tmp_path) -> None:
     with pytest.raises(PhonofilmError, match="is not there"):
         load_state(tmp_path / "none", source)
     state.write_bytes(state.read_bytes()[:100])
-    with pytest.raises(PhonofilmError, match="corrupt"):
+    with pytest.raises(PhonofilmError, match="or a damaged one"):
         load_state(state, source)
 
 

@@ -19,6 +19,7 @@ from phonofilm.data.films import FilmSource
 from phonofilm.data.mirror import Mirrored
 from phonofilm.data.raw import write_raw
 from phonofilm.errors import PhonofilmError, exit_code
+from phonofilm.files import check_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> None:
     """What was asked for, and the folder that now holds it on standard output."""
+    check_folder(given.output)
     given.run(given)
     print(given.output)
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import atomic
+from phonofilm.files import atomic, check_file
 from phonofilm.media.fonts import draw_text, text_length, wrapped
 from phonofilm.media.layouts import named
 from phonofilm.media.spectrum import coloured, log_mel_picture, mel_position
@@ -36,12 +36,22 @@ def sheet(clip: Clip, path: str | Path, events: Sequence[Event] | None = None) -
     Raises:
         PhonofilmError: a name that is no .png, a clip without picture and sound, a folder that is not there.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise PhonofilmError(f"{Path(path).name}: a contact sheet is a .png")
+    check_sheet(path)
     image = draw_sheet(clip, clip.events if events is None else events)
     with atomic(path) as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return Path(path)
+
+
+def check_sheet(path: str | Path) -> Path:
+    """The path, once it is known that a contact sheet could be written there; ask before the work, not after.
+
+    Raises:
+        PhonofilmError: it is not .png, or cannot be written.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise PhonofilmError(f"{Path(path).name}: a contact sheet is a picture; name it .png")
+    return check_file(path)
 
 
 @dataclass(frozen=True)

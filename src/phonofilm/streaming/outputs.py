@@ -38,7 +38,10 @@ def check_stream_output(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise PhonofilmError(f"{path.name}: a film that grows is an .mp4; name one, or - for standard output")
-    return check_file(path)
+    check_file(path)
+    if path.exists() and not os.access(path, os.W_OK):  # it grows where it is, and is not replaced
+        raise PhonofilmError(f"{path} is not writable; name another file")
+    return path
 
 
 class FileOutput:

@@ -72,8 +72,10 @@ def check_state(path: str | Path) -> None:
         raise PhonofilmError(f"the state {path} is not there; begin a film with --state, or check the path")
     try:
         kind = read_metadata(path).get("kind")
-    except PhonofilmError:
-        kind = None
+    except PhonofilmError as error:
+        raise PhonofilmError(
+            f"{path} is no state of a live film, or a damaged one; name the file that --state wrote"
+        ) from error
     if kind != KIND:
         raise PhonofilmError(f"{path} is no state of a live film; name the file that --state wrote")
 

@@ -12,6 +12,7 @@ from phonofilm.data.clips import RawStore
 from phonofilm.data.encoder import Encoder
 from phonofilm.data.latents import write_latents
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 from phonofilm.training.loop import fit
 from phonofilm.training.parallel.processes import joined
 from phonofilm.training.tasks.base import make_task
@@ -39,6 +40,7 @@ def finetune(recipe: str | Path, data: Path, overrides: Sequence[str] = (), resu
             f'{recipe} is no recipe of an adapter: {said}; its kind must be "lora", as that of recipes/lora.toml'
         )
     run = values.get("run", {})
+    check_folder(_output(values))
     with joined(str(run.get("device", "auto")), alone=run.get("placement") != "shares") as processes:
         if processes.first:
             _latents(data, values)
@@ -67,7 +69,12 @@ def _latents(data: Path, values: dict[str, Any]) -> Path:
     store, base = RawStore(data), str(values.get("base", "nano"))
     named = base in EMBEDDED or Path(base).is_dir()
     codecs = part_files(locate(base))["video_vae"].parent if named else Path(base).parent
-    output = Path(str(values.get("run", {}).get("output", "runs/lora"))) / "latents"
+    output = _output(values) / "latents"
     stems = "stems" in store.shards.names
     write_latents(store, len(store), Encoder.load(codecs), output, shard=64, batch=4, stems=stems)
     return output
+
+
+def _output(values: dict[str, Any]) -> Path:
+    """The folder of a run."""
+    return Path(str(values.get("run", {}).get("output", "runs/lora")))

@@ -16,15 +16,16 @@ from typing import Any
 import torch
 
 from phonofilm.checkpoint import load_tensors, save_module, save_tensors
-from phonofilm.config import portable, to_dict
+from phonofilm.config import portable, read_toml, to_dict
 from phonofilm.errors import Cancelled, PhonofilmError
+from phonofilm.files import check_folder
 from phonofilm.training.learner import Learner, Progress, load_weights
 from phonofilm.training.logging import VALIDATION, NoLog, RunLog
 from phonofilm.training.parallel.processes import Processes, joined
 from phonofilm.training.resume import Checkpoint
 from phonofilm.training.skipped import Skipped, named
 from phonofilm.training.spikes import Spikes
-from phonofilm.training.tasks.base import Batch, Task, open_task
+from phonofilm.training.tasks.base import Batch, Task, parsed
 from phonofilm.training.usage import Usage
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -44,7 +45,9 @@ def train(recipe: str | Path, overrides: Sequence[str] = (), resume: bool = Fals
         PhonofilmError: a wrong recipe, missing data, a checkpoint of another recipe.
         Cancelled: stopped by Ctrl-C, after the checkpoint was saved.
     """
-    return fit(open_task(recipe, overrides), resume=resume)
+    cls, settings = parsed(read_toml(recipe, overrides), str(recipe))
+    check_folder(settings.run.output)
+    return fit(cls(settings), resume=resume)
 
 
 def fit(task: Task, resume: bool = False) -> Path:
@@ -57,8 +60,6 @@ def fit(task: Task, resume: bool = False) -> Path:
 
 def _fit(task: Task, resume: bool, processes: Processes) -> Path:
     run = task.recipe.run
-    if run.output.exists() and not run.output.is_dir():
-        raise PhonofilmError(f"{run.output} is a file; name a folder as run.output")
     if run.threads:
         torch.set_num_threads(run.threads)
     learner, progress, saved = _start(task, resume, processes)

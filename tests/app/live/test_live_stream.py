@@ -152,7 +152,10 @@ def test_the_source_is_told_how_to_sample(capsys, folder, monkeypatch, arguments
         (["stream", "a", "-o", "a.mp4", "--until", "-1", "--model", "fake"], "--until -1 is not possible"),
         (["stream", "a", "-o", "a.mp4", "--resume"], "--resume goes on from a saved state"),
         (["stream", "--resume", "--state", "none", "-o", "a.mp4", "--model", "fake"], "the state none is not there"),
-        (["stream", "a", "-o", "a.mp4", "--script", "none.toml", "--model", "fake"], "script none.toml cannot be read"),
+        (
+            ["stream", "a", "-o", "a.mp4", "--script", "none.toml", "--model", "fake"],
+            "script none.toml is not there; check the path, or see docs/live.md",
+        ),
         (["stream", "a", "-o", "-", "--json", "--model", "fake"], "both write to standard output"),
         (["stream", "a", "-o", "a.mp4", "--size", "9", "--model", "fake"], "size of 9x9 is not possible"),
         (["stream", "a", "-o", "a.mp4", "--every", "0", "--model", "fake"], "--every 0 is not possible"),

@@ -173,7 +173,7 @@ def test_a_film_of_shots_and_a_retake_that_leaves_the_others(capsys, folder) -> 
     [
         (["--retake", "9"], "there is no shot 9 to take again; there are 3"),
         (["--retake", "x"], "--retake 'x' is not possible"),
-        (["--sheet", "film.jpg"], "a contact sheet is a .png"),
+        (["--sheet", "film.jpg"], "a contact sheet is a picture; name it .png"),
     ],
 )
 def test_what_is_not_possible_is_one_line(capsys, arguments, said) -> None:

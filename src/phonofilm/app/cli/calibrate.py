@@ -59,10 +59,9 @@ def calibrate(
     from phonofilm.evaluation.suite.runner import write_json
 
     with Session.of(ctx).report("calibrate") as report:
+        for folder in (output, cache or default_cache()):
+            check_folder(folder)
         _check(seeds, workers, film_seconds, film or [])
-        for folder in (output, cache):
-            if folder is not None:
-                check_folder(folder)
         chosen = choose("quick" if quick else "full", _split(metrics))
         settings = Settings(
             metrics=tuple(metric.name for metric in chosen),

@@ -155,8 +155,7 @@ def score(
         from phonofilm.app.reports.score_table import lines
         from phonofilm.evaluation.foley_world.benchmark import score_folder
 
-        report.progress("scoring", 0, 1)
-        scores = score_folder(folder, truth=truth)
+        scores = score_folder(folder, truth=truth, progress=report.progress)
         report.set_fields(scores=scores)
         for line in lines(scores):
             report.print_line(line)
@@ -221,6 +220,7 @@ def curate(
     from phonofilm.workers import cores
 
     with Session.of(ctx).report("data curate") as report, optional("curating"):
+        check_folder(output)
         check_limits(
             Limit("--longest", longest, 1, 600),
             Limit("--validation", validation, 0, 1),
@@ -230,7 +230,7 @@ def curate(
         )
         job = Job(
             given=tuple(sources),
-            output=check_folder(output),
+            output=output,
             rules=Rules.of(rules or ()),
             rights=Rights(license, origin, consent),
             against=tuple(against or ()),
@@ -262,6 +262,7 @@ def remove(
     from phonofilm.data.curate.removal import remove_source
 
     with Session.of(ctx).report("data remove") as report, optional("a set of clips"):
+        check_folder(output)
         done = remove_source(output, source, weights or ())
         report.set_fields(**vars(done))
         report.print_line(f"{done.source[:12]} is out of {output}: {done.clips} clips, results of {done.results} shots")
@@ -293,6 +294,7 @@ def review(
     from phonofilm.data.curate.review import decide, decisions
 
     with Session.of(ctx).report("data review") as report:
+        check_folder(output)
         made = {**dict.fromkeys(keep or (), "keep"), **dict.fromkeys(drop or (), "drop")}
         made |= dict.fromkeys(undo or (), "undecided")
         check_keys(output, made)
@@ -397,11 +399,12 @@ def convert(
     from phonofilm.data.sets import conversion, hub, registry
 
     with Session.of(ctx).report("data convert") as report:
+        check_folder(output)
         if limit is not None:
             check_limits(Limit("--limit", limit, 1))
         if str(folder).startswith(hub.MARK):
             found = hub.HubSet(str(folder), split)
-            written, left_out = conversion.convert_rows(found, check_folder(output), report.progress, limit)
+            written, left_out = conversion.convert_rows(found, output, report.progress, limit)
             _said(report, output, written, left_out)
             return
         if split is not None or limit is not None:
@@ -409,7 +412,7 @@ def convert(
                 f"--split and --limit are for sets of the hub, {hub.MARK}OWNER/NAME; {folder} is a folder"
             )
         items = registry.read_items(folder, registry.layout_of(folder, layout))
-        written, left_out = conversion.convert(items, check_folder(output), report.progress)
+        written, left_out = conversion.convert(items, output, report.progress)
         _said(report, output, written, left_out)
 
 

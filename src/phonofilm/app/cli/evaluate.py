@@ -11,7 +11,7 @@ import typer
 from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import check_folder, check_not_read
+from phonofilm.files import check_file, check_folder, check_not_read
 from phonofilm.workers import cores
 
 WRITTEN = ("results.json", "report.html", "metrics.csv", "clips.csv")
@@ -74,6 +74,7 @@ def evaluate(
     from phonofilm.app.reports.evaluation.csv_tables import clip_rows, metric_rows, write_csv
     from phonofilm.app.reports.evaluation.page import write_page
     from phonofilm.app.reports.evaluation.table import result_lines
+    from phonofilm.evaluation.features.cache import default_cache
     from phonofilm.evaluation.suite.registry import metrics as known_metrics
     from phonofilm.evaluation.suite.runner import Settings, unused_weights, write_json
     from phonofilm.evaluation.suite.runner import evaluate as run
@@ -82,9 +83,8 @@ def evaluate(
         check_limits(Limit("--workers", workers, 0), Limit("--worst", worst, 0), Limit("--seed", seed, 0))
         folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
         for name in WRITTEN:
-            check_not_read(folder / name, [prompts, *_weights(weights or []).values()])
-        if cache is not None:
-            check_folder(cache)
+            check_not_read(check_file(folder / name), [prompts, *_weights(weights or []).values()])
+        check_folder(cache or default_cache())
         settings = Settings(
             preset=preset,
             metrics=_split(metrics),
@@ -150,8 +150,7 @@ def compare(
 
     with Session.of(ctx).report("compare") as report:
         if csv is not None:
-            check_folder(csv.parent)
-            check_not_read(csv, results)
+            check_not_read(check_file(csv), results)
         names = result_names(results)
         differences = run(
             [read_result(path) for path in results], ComparisonSettings(_split(metrics), categories, cache)

@@ -25,12 +25,11 @@ def sheet(
     [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
     """
     from phonofilm.media import read_clip
+    from phonofilm.media.sheet import check_sheet
     from phonofilm.media.sheet import sheet as write_sheet
 
     with Session.of(ctx).report("sheet") as report:
-        if output.suffix.lower() != ".png":
-            raise PhonofilmError(f"{output.name}: a sheet is a picture; name it .png")
-        check_not_read(output, [clip])
+        check_not_read(check_sheet(output), [clip])
         report.progress("reading", 0, 1)
         source = read_clip(clip)
         report.progress("drawing", 0, 1)

@@ -13,7 +13,7 @@ from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
-from phonofilm.files import check_not_read
+from phonofilm.files import check_file, check_folder, check_not_read
 
 if TYPE_CHECKING:
     from phonofilm.evaluation.study.protocol import Rules
@@ -85,6 +85,7 @@ def new(
     from phonofilm.app.study.build import Plan, build, read_prompts
 
     with Session.of(ctx).report("study new") as report:
+        check_folder(output)
         counts = {"likert": likert, "pairs": pairs, "anchors": anchors, "catches": catches, "mushra": mushra}
         counts["duplicates"] = duplicates
         check_limits(*(Limit(f"--{name}", count, 0) for name, count in counts.items()), Limit("--raters", raters, 1))
@@ -203,7 +204,7 @@ def report_command(
     from phonofilm.app.study.report import report as write
 
     with Session.of(ctx).report("study report") as report:
-        check_not_read(output, [metrics, *_files_of(folder)])
+        check_not_read(check_file(output), [metrics, *_files_of(folder)])
         report.progress("analysing", 0, 1)
         found = write(folder, output, metrics)
         report.set_fields(path=str(output), results=found)
@@ -230,7 +231,7 @@ def export(
     from phonofilm.app.study.report import export as write
 
     with Session.of(ctx).report("study export") as report:
-        check_not_read(output, _files_of(folder))
+        check_not_read(check_file(output), _files_of(folder))
         counts = write(folder, output)
         report.set_fields(path=str(output), **counts)
         report.print_line(

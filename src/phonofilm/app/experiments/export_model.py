@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,8 +21,10 @@ import torch
 from phonofilm.backends.familiar import reconstruction_error
 from phonofilm.backends.native import NativeBackend
 from phonofilm.checkpoint import file_sha256, load_tensors, save_tensors
-from phonofilm.config import portable
+from phonofilm.config import parse_json, portable
 from phonofilm.data.clips import to_model_frames
+from phonofilm.errors import PhonofilmError, exit_code
+from phonofilm.files import check_folder
 from phonofilm.sampling import Denoiser, Given
 from phonofilm.types import Latents
 from phonofilm.weights import PARTS, codecs_folder, digest
@@ -63,7 +66,7 @@ def ship(transformer: Path, codecs: str | Path, output: Path, trained: dict[str,
     Raises:
         PhonofilmError: a part is missing or corrupt.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    check_folder(output).mkdir(parents=True, exist_ok=True)
     codecs = codecs_folder(codecs)
     hashes = {}
     for part in PARTS[1:]:
@@ -87,7 +90,8 @@ def _portable(metadata: Mapping[str, str]) -> dict[str, str]:
     return {**metadata, "recipe": json.dumps(portable(json.loads(metadata["recipe"])), sort_keys=True)}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Put weights together; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m phonofilm.app.experiments.export_model", description="Put a model's weights together."
     )
@@ -96,9 +100,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="how to sample, e.g. shift=3.0")
     given = parser.parse_args(arguments)
-    trained = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in given.set)}
-    print(ship(given.transformer, given.codecs, given.output, trained))
+    return exit_code(lambda: _ship(given), lambda: f"{given.output} is not complete; run the same command again")
+
+
+def _ship(given: argparse.Namespace) -> None:
+    print(ship(given.transformer, given.codecs, given.output, dict(_setting(pair) for pair in given.set)))
+
+
+def _setting(pair: str) -> tuple[str, object]:
+    """A setting from KEY=JSON.
+
+    Raises:
+        PhonofilmError: it is none.
+    """
+    key, equals, value = pair.partition("=")
+    try:
+        if not equals:
+            raise ValueError(pair)
+        return key, parse_json(value)
+    except ValueError as error:
+        raise PhonofilmError(f"--set {pair!r} is not possible; write KEY=JSON, as shift=3.0") from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

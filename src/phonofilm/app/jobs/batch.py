@@ -14,6 +14,7 @@ from phonofilm.app.jobs.outputs import MIX, StemOutput, written_files
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
+from phonofilm.app.jobs.speech import check_subtitles
 from phonofilm.app.session import Report
 from phonofilm.backends.registry import fingerprint
 from phonofilm.checkpoint import file_sha256
@@ -138,6 +139,8 @@ def _apart(wanted: Sequence[Item], items: Sequence[Item]) -> tuple[list[Item], l
         try:
             check_not_read(item.path, [read.get(identity(item.path))])
             StemOutput.of(item.spec).check(item.path, read.values())
+            if item.spec.subtitles:
+                check_subtitles(item.path, read.values())
         except PhonofilmError as error:
             faults.append(f"{item.where}: {error}")
         else:

@@ -36,7 +36,7 @@ from phonofilm.backends.streamed import check_film, sound_of
 from phonofilm.choices import Part, Stem
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
-from phonofilm.media import provenance
+from phonofilm.media import check_output, provenance
 from phonofilm.media.film import Film, write_film
 from phonofilm.media.metadata import digest_of, events_text
 from phonofilm.media.sound.loudness import loudness
@@ -108,7 +108,7 @@ def make_soundtrack(
             f"a loudness of {spec.loudness:g} LUFS is not possible; choose {LOUDNESS[0]:g} to {LOUDNESS[1]:g}"
         )
     read = [spec.making.source, spec.music_file, *(said for said in spec.say if is_subtitle_file(said))]
-    check_not_read(path, read)
+    check_not_read(check_output(path), read)
     if spec.subtitles:
         check_subtitles(path, read)
     job("reading", 0, 1)

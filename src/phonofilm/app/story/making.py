@@ -20,7 +20,7 @@ from phonofilm.app.jobs.speech import rate_of
 from phonofilm.app.story.board import Placed, Story, timeline
 from phonofilm.app.story.joining import lay, own_sound, pictures
 from phonofilm.app.story.memory import Remembering, told_without
-from phonofilm.app.story.sheet import check_sheet, story_sheet
+from phonofilm.app.story.sheet import story_sheet
 from phonofilm.backends.base import Backend, JobContext
 from phonofilm.backends.canvas.fit import to_length
 from phonofilm.backends.canvas.stems import stems_of
@@ -34,6 +34,7 @@ from phonofilm.files import check_folder, folder_for, write_bytes
 from phonofilm.media import check_output, provenance, read_clip, write_clip
 from phonofilm.media.metadata import digest_of
 from phonofilm.media.resample import mix, resample_audio
+from phonofilm.media.sheet import check_sheet
 from phonofilm.media.sound.stems import read_stems
 from phonofilm.media.write import write_joined
 from phonofilm.provenance.layers import Marking

@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw
 
 from phonofilm.app.story.board import Placed, Story
 from phonofilm.app.story.joining import Read
-from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic
 from phonofilm.media.fonts import draw_text, wrapped
-from phonofilm.media.sheet import FAINT, INK, PAPER, WIDTH
+from phonofilm.media.sheet import FAINT, INK, PAPER, WIDTH, check_sheet
 
 PICTURES, HEIGHT, TEXT, GAP = 5, 180, 420, 14
 
@@ -49,13 +48,3 @@ def story_sheet(path: Path, story: Story, placed: Sequence[Placed], read: Read, 
     with atomic(path) as temporary:
         image.save(temporary, format="PNG")
     return path
-
-
-def check_sheet(path: Path) -> None:
-    """Refuse a name that is no picture.
-
-    Raises:
-        PhonofilmError: it is not .png.
-    """
-    if path.suffix.lower() != ".png":
-        raise PhonofilmError(f"{path.name}: a contact sheet is a .png")

@@ -7,10 +7,10 @@ and beside a self-test of the instrument.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,15 +19,20 @@ from phonofilm.evaluation.dataset import Entry, scan
 from phonofilm.evaluation.foley_world.detect import Observation, observe, outside
 from phonofilm.evaluation.foley_world.metrics import Value, f1_counts, match, pooled, shuffled_sync, summarise, sync
 from phonofilm.files import printable
-from phonofilm.types import Clip, Event
+from phonofilm.types import Clip, Event, Progress
 from phonofilm.workers import Workers
 
 REFERENCE_SEED = 20_000_000  # far from every seed that training draws
 PROTOCOL = "foley-world-score/2"
+Found = TypeVar("Found")
 
 
 def score_folder(
-    folder: str | Path, truth: str | Path | None = None, reference: int = 200, workers: int = 2
+    folder: str | Path,
+    truth: str | Path | None = None,
+    reference: int = 200,
+    workers: int = 2,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score every clip of a folder and its sub-folders; prompts and true events come from the files' own metadata.
 
@@ -37,6 +42,7 @@ def score_folder(
             (for foley and animate).
         reference: how many true clips stand beside it and test the instrument; 0 leaves them out.
         workers: processes.
+        progress: told of clips that are scored, and of scenes that are drawn for the reference, which takes minutes.
 
     Returns:
         protocol, clips (how many are scored), unreadable and outside (file and reason of each: what is not a family's
@@ -45,16 +51,18 @@ def score_folder(
     Raises:
         PhonofilmError: no folder, or no clip in it that can be read and scored.
     """
+    report = progress or (lambda stage, done, total: None)
     found = scan(folder)
-    known = true_events(Path(truth)) if truth is not None else {}
+    known = true_events(Path(truth), report) if truth is not None else {}
     jobs = [(entry, known.get(entry.name)) for entry in found.clips]
+    scenes = _reference_scenes(reference)
     with Workers(workers) as pool:
-        seen = list(pool.map(_observe_file, jobs))
+        seen = list(_told(pool.map(_observe_file, jobs), report, "scoring", len(jobs)))
         clips = [clip for clip in seen if isinstance(clip, Observation)]
         left = [bad for bad in seen if not isinstance(bad, Observation)]
         if not clips:
             raise PhonofilmError(f"no clip in {folder} can be scored: {left[0]['file']}: {left[0]['why']}")
-        true = list(pool.map(_observe_truth, _reference_scenes(reference), chunksize=4))
+        true = list(_told(pool.map(_observe_truth, scenes, chunksize=4), report, "drawing truth", len(scenes)))
     result: dict[str, Any] = {
         "protocol": PROTOCOL,
         "clips": len(clips),
@@ -70,16 +78,25 @@ def score_folder(
     return result
 
 
-def true_events(folder: Path) -> dict[str, tuple[Event, ...]]:
+def _told(found: Iterable[Found], report: Progress, stage: str, total: int) -> Iterator[Found]:
+    """The same, telling how many there were so far."""
+    report(stage, 0, total)
+    for done, one in enumerate(found, start=1):
+        report(stage, done, total)
+        yield one
+
+
+def true_events(folder: Path, progress: Progress | None = None) -> dict[str, tuple[Event, ...]]:
     """True events of each clip of a folder, by name without suffix, from the files' metadata."""
     from phonofilm.media import read_clip
 
     try:
-        clips = scan(folder).clips
+        clips = [entry for entry in scan(folder).clips if not entry.problem]
     except PhonofilmError as error:
         hint = f"write true clips first: phonofilm world bounce -n 64 --mp4 -o {folder}"
         raise PhonofilmError(f"{error} ({hint})") from error
-    return {entry.name: read_clip(entry.path).events for entry in clips if not entry.problem}
+    report = progress or (lambda stage, done, total: None)
+    return {entry.name: read_clip(entry.path).events for entry in _told(clips, report, "reading truth", len(clips))}
 
 
 def self_test(clips: Sequence[Observation], clicks: Sequence[Observation]) -> dict[str, Any]:
@@ -136,7 +153,7 @@ def _file(entry: Entry) -> str:
     return printable(entry.path.name)
 
 
-def _reference_scenes(count: int) -> Iterable[tuple[str, int]]:
+def _reference_scenes(count: int) -> list[tuple[str, int]]:
     return [(("bounce", "strike")[i % 2], REFERENCE_SEED + i // 2) for i in range(count)]
 
 

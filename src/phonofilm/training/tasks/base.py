@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -151,24 +151,33 @@ class Task(Protocol):
 
 
 def open_task(path: str | Path, overrides: Sequence[str] = ()) -> Task:
-    """Read a recipe and make its task.
+    """The task of a recipe, with `key.sub=value` overrides applied.
 
     Raises:
         PhonofilmError: an unreadable recipe, an unknown kind or setting.
     """
-    values = read_toml(path, overrides)
-    return make_task(values, str(path))
+    return make_task(read_toml(path, overrides), str(path))
 
 
 def make_task(values: Mapping[str, Any], where: str = "recipe") -> Task:
     """The task of a recipe given as nested dicts."""
+    cls, recipe = parsed(values, where)
+    return cls(recipe)
+
+
+def parsed(values: Mapping[str, Any], where: str = "recipe") -> tuple[Callable[[Any], Task], Any]:
+    """What is trained, and the settings of it; nothing is opened yet.
+
+    Raises:
+        PhonofilmError: an unknown kind or setting.
+    """
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         said = "no line says what it trains" if kind is None else f"kind = {kind!r} is none that can be trained"
         raise PhonofilmError(f'{where}: {said}; write kind = "…" at its top, one of {", ".join(KINDS)}')
     module, _, name = KINDS[kind].partition(":")
     cls = getattr(importlib.import_module(module), name)
-    return cls(from_dict(cls.Recipe, values))
+    return cls, from_dict(cls.Recipe, values)
 
 
 def mix(*parts: object) -> int:

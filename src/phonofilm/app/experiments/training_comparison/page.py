@@ -27,7 +27,8 @@ def write_page(found: dict[str, Any], folder: Path) -> Path:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """The page, line by line."""
+    """The page, line by line, of an analysis or of the JSON that was written of one."""
+    found = {**found, **{part: _ordered(found[part]) for part in ("systems", "differences")}}
     systems = found["systems"]
     seeds = min(len(system["each"]) for system in systems.values())
     yield "# Joint, cascade, U-Net"
@@ -43,6 +44,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _differences(found)
     yield from _seeds(systems)
     yield from _validation(systems)
+
+
+def _ordered(of_systems: dict[str, Any]) -> dict[str, Any]:
+    return {name: of_systems[name] for name in NAMES if name in of_systems}
 
 
 def _cost(systems: dict[str, Any], budget: float) -> Iterator[str]:
@@ -70,6 +75,8 @@ def _cost(systems: dict[str, Any], budget: float) -> Iterator[str]:
 
 def _scores(found: dict[str, Any], seeds: int) -> Iterator[str]:
     systems = found["systems"]
+    # measured before chance was counted over all other clips, and with it the difference
+    paired = all("above_chance" in system for system in systems.values())
     title = f"Scores: {found['clips']} held-out prompts, {seeds} {'seeds' if seeds > 1 else 'seed'} of training"
     yield from table_head(title, "measure", *(NAMES[name] for name in systems), "truth")
     for metric in SHOWN:
@@ -80,12 +87,16 @@ def _scores(found: dict[str, Any], seeds: int) -> Iterator[str]:
             chance = [_number(float(np.mean(system["shuffled"]))) for system in systems.values()]
             true = found["truth"]["sync_f1_60ms_shuffled"]["value"]
             yield f"| &emsp;shuffled: chance | {' | '.join(chance)} | {_number(true)} |"
-            above = [_interval(system["above_chance"], sign="+") for system in systems.values()]
-            yield f"| &emsp;above chance | {' | '.join(above)} | |"
+            if paired:
+                above = [_interval(system["above_chance"], sign="+") for system in systems.values()]
+                yield f"| &emsp;above chance | {' | '.join(above)} | |"
     yield ""
     yield "Pooled over seeds; brackets hold 95 % intervals (bootstrap over prompts, each with the clips of all seeds)."
-    yield "*Shuffled* pairs each picture with the sounds of all other clips of its family; *above chance* is the paired"
-    yield "difference from that."
+    if paired:
+        yield "*Shuffled* pairs each picture with the sounds of all other clips of its family; *above chance* is the"
+        yield "paired difference from that."
+    else:
+        yield "*Shuffled* pairs each picture with the sound of another clip of its family."
     yield ""
 
 
