@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from phonofilm import files
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import atomic, check_file, check_folder, folder_for, write_bytes
 
@@ -58,7 +59,7 @@ def test_a_place_that_is_not_there_or_not_to_be_reached_is_said_before(tmp_path,
             check_folder(tmp_path / name)
     with pytest.raises(PhonofilmError, match=r"cannot be reached: File name too long; choose another folder"):
         check_folder(tmp_path / ("n" * 300) / "sub")
-    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # as where a whole drive is missing
+    monkeypatch.setattr(files, "_is_there", lambda path: False)  # as where a whole drive is missing
     monkeypatch.setattr(Path, "exists", lambda path: False)
     with pytest.raises(PhonofilmError, match=r"^/ is not there; choose another folder for out\.mp4$"):
         check_file("/mnt/out.mp4")

@@ -89,7 +89,7 @@ def check_folder(path: str | Path) -> Path:
 def _check_place(folder: Path, name: str) -> None:
     """Refuse a folder in which nothing could be written; missing ones will be made in the nearest that is there."""
     try:
-        place = next(part for part in (folder, *folder.parents) if os.path.lexists(part) or part == part.parent)
+        place = next(part for part in (folder, *folder.parents) if _is_there(part) or part == part.parent)
         there, is_folder = place.exists(), place.is_dir()
     except OSError as error:  # a folder that is not to be looked into, a name that is too long, a drive that is gone
         raise PhonofilmError(f"{folder} cannot be reached: {error.strerror}; choose another folder") from error
@@ -100,6 +100,15 @@ def _check_place(folder: Path, name: str) -> None:
         raise PhonofilmError(f"{place} is a file; name a folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise PhonofilmError(f"folder {place} is not writable; choose another one for {name}")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has this name, a link to nothing too; errors other than that nothing has are raised."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @contextmanager

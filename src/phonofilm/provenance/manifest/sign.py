@@ -35,6 +35,9 @@ CARRIES = {
 OTHER = "application/octet-stream"
 """Files of any other kind, over all of whose bytes a manifest beside them counts."""
 BESIDE = ".c2pa"
+CORE = {"backing_store_memory_threshold_in_mb": 16, "merkle_tree_chunk_size_in_kb": 1024}
+"""So that films of any length are signed and verified in the same memory: copies in the making lie on disk, and the
+picture and sound of an MP4 are hashed in pieces. Files of other kinds are hashed 256 MiB at a time."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def context() -> Any:
     settings: dict[str, Any] = {
         "verify": {"verify_trust": bool(anchors), "remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},
+        "core": CORE,
     }
     if anchors:
         settings["trust"] = {"user_anchors": anchors}
