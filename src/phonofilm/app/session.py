@@ -183,6 +183,12 @@ class Report:
         """A line of the result, for people."""
         self._lines.append(line)
 
+    def print_files(self, facts: Mapping[str, Any]) -> None:
+        """Lines that name the files that a job wrote, by the facts of it: its clip, the subtitles and the stems."""
+        for name in (facts["path"], facts.get("subtitles"), *facts.get("stems", {}).values()):
+            if name is not None:
+                self.print_line(str(name))
+
     def set_fields(self, **facts: Any) -> None:
         """Facts of the result, for programs."""
         self.result.update(facts)

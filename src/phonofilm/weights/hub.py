@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm.errors import PhonofilmError
+from phonofilm.files import check_folder
 from phonofilm.types import Progress
 from phonofilm.weights.catalog import Pinned, Published
 from phonofilm.weights.public import models_home, read_manifest, write_manifest
@@ -58,8 +59,9 @@ def look_up(model: Published, endpoint: str | None = None) -> Listing:
     """Ask the hub for the files of a model, and add those that are pinned.
 
     Raises:
-        PhonofilmError: the hub cannot be reached, or does not have the files.
+        PhonofilmError: the hub cannot be reached or does not have the files, or they could not be written here.
     """
+    check_folder(models_home() / model.name)
     pinned = tuple(_pinned(file) for file in model.pinned)
     if not model.repository:
         return Listing(model, "", pinned)

@@ -74,7 +74,6 @@ def evaluate(
     from phonofilm.app.reports.evaluation.csv_tables import clip_rows, metric_rows, write_csv
     from phonofilm.app.reports.evaluation.page import write_page
     from phonofilm.app.reports.evaluation.table import result_lines
-    from phonofilm.evaluation.features.cache import default_cache
     from phonofilm.evaluation.suite.registry import metrics as known_metrics
     from phonofilm.evaluation.suite.runner import Settings, unused_weights, write_json
     from phonofilm.evaluation.suite.runner import evaluate as run
@@ -84,7 +83,6 @@ def evaluate(
         folder = check_folder(output or Path(f"evaluation-{generated.resolve().name}"))
         for name in WRITTEN:
             check_not_read(check_file(folder / name), [prompts, *_weights(weights or []).values()])
-        check_folder(cache or default_cache())
         settings = Settings(
             preset=preset,
             metrics=_split(metrics),

@@ -29,7 +29,6 @@ from phonofilm.app.cli.common.options import (
 )
 from phonofilm.app.cli.common.output import destination, is_pipe
 from phonofilm.app.session import Report, Session
-from phonofilm.choices import STEMS
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
 
@@ -257,7 +256,6 @@ def _follow(
 
 def _make(report: Report, options: GenerationOptions, output: Path, count: int = 1, **fields: Any) -> None:
     """Check what can be checked, then make one clip after another; with --dry-run say what that would take."""
-    from phonofilm.app.jobs.outputs import written_files
     from phonofilm.app.jobs.pool import BackendPool
     from phonofilm.app.jobs.runner import numbered, run
     from phonofilm.app.jobs.spec import RequestSpec
@@ -284,8 +282,8 @@ def _make(report: Report, options: GenerationOptions, output: Path, count: int =
                 report.finished(path.name, number + 1, count)
     names = ["-"] if is_pipe(output) else [str(path) for path in paths]
     for facts, name in zip(made, names, strict=True):
-        for file in written_files(facts) if name != "-" else ():
-            report.print_line(file)
+        if name != "-":
+            report.print_files(facts)
         facts["path"] = name
     report.set_fields(outputs=made, model=options.model)
     return None
@@ -316,18 +314,10 @@ def _make_batch(
 
 
 def _note_omitted(report: Report, spec: RequestSpec) -> None:
-    """Say what a film will lack because of --only; a retake keeps of its clip what it does not make again."""
-    from phonofilm.backends.canvas.stems import wanted
-
-    if spec.only is None or spec.task not in ("generate", "foley"):
-        return
-    found = wanted(spec.bare())
-    there = {*found.stems, *spec.given_stems}
-    absent = ["the picture"] if spec.task == "generate" and not found.picture else []
-    absent += [stem for stem in STEMS if stem not in there] if there else ["the sound"]
-    if absent:
+    """Say what a film will lack because of --only."""
+    if absent := spec.omitted:
         words = absent[0] if len(absent) == 1 else f"{', '.join(absent[:-1])} and {absent[-1]}"
-        report.warn(f"--only {','.join(spec.only)} leaves out {words}")
+        report.warn(f"--only {','.join(spec.only or ())} leaves out {words}")
 
 
 def _say_plan(report: Report, spec: RequestSpec) -> None:

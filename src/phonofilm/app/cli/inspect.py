@@ -25,15 +25,14 @@ def sheet(
     [dim]$[/] phonofilm sheet ball.mp4 -o ball.png
     """
     from phonofilm.media import read_clip
-    from phonofilm.media.sheet import check_sheet
-    from phonofilm.media.sheet import sheet as write_sheet
+    from phonofilm.media import sheet as sheets
 
     with Session.of(ctx).report("sheet") as report:
-        check_not_read(check_sheet(output), [clip])
+        check_not_read(sheets.check_sheet(output), [clip])
         report.progress("reading", 0, 1)
         source = read_clip(clip)
         report.progress("drawing", 0, 1)
-        write_sheet(source, output)
+        sheets.sheet(source, output)
         report.set_fields(path=str(output))
         report.print_line(str(output))
 

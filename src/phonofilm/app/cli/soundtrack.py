@@ -45,7 +45,6 @@ def soundtrack(
     [dim]$[/] phonofilm soundtrack film.mp4 --effects "a rubber ball on tiles" --music song.wav -14 -o for-web.mp4
     [dim]$[/] phonofilm soundtrack film.mp4 --say subtitles -o spoken.mp4
     """
-    from phonofilm.app.jobs.outputs import written_files
     from phonofilm.app.jobs.pool import BackendPool
     from phonofilm.app.jobs.soundtrack import FILM, WEB, SoundtrackSpec, make_soundtrack
     from phonofilm.app.jobs.spec import RequestSpec
@@ -75,6 +74,6 @@ def soundtrack(
         with destination(output, report) as target:
             made = make_soundtrack(spec, target, report.job(), BackendPool())
         name = "-" if is_pipe(output) else str(output)
-        for file in written_files(made) if name != "-" else ():
-            report.print_line(file)
+        if name != "-":
+            report.print_files(made)
         report.set_fields(outputs=[made | {"path": name}], model=options.model)

@@ -21,7 +21,6 @@ from phonofilm.app.limits import Limit, check_limits
 from phonofilm.app.session import Report, Session
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import optional
-from phonofilm.files import check_file
 
 if TYPE_CHECKING:
     from phonofilm.app.live.making import Making, StreamSpec
@@ -95,12 +94,7 @@ def stream(
         from phonofilm.app.live.making import StreamSpec
         from phonofilm.streaming.outputs import check_stream_output
         from phonofilm.streaming.prompts import check_prompt, read_script
-        from phonofilm.streaming.saved import check_state
 
-        if state is not None:
-            check_file(state)
-            if resume:
-                check_state(state)
         file = None if output is None or piped else check_stream_output(output)
         spec = StreamSpec(
             prompt if prompt is None else check_prompt(prompt),

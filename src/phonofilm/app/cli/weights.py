@@ -10,7 +10,6 @@ import typer
 from phonofilm.app.cli.common.command import CommandLine
 from phonofilm.app.session import Session
 from phonofilm.errors import PhonofilmError
-from phonofilm.files import check_folder
 
 if TYPE_CHECKING:
     from phonofilm.weights import Judge, PublicModel, Published
@@ -39,7 +38,6 @@ def get(
     """
     from phonofilm.weights import CATALOG, EMBEDDED, JUDGES, SPEAKERS
     from phonofilm.weights.hub import fetch, look_up
-    from phonofilm.weights.public import models_home
 
     session = Session.of(ctx)
     with session.report("weights get") as report:
@@ -52,7 +50,6 @@ def get(
                 f"no public model named {name!r}; there are {', '.join(CATALOG)}, to judge {judges}, "
                 f"and to speak {', '.join(SPEAKERS)}"
             )
-        check_folder(models_home() / model.name)
         report.progress("asking", 0, 1)
         listing = look_up(model)
         _accept(session, listing, yes)

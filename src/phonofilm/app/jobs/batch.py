@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonofilm import strict_json
-from phonofilm.app.jobs.outputs import MIX, StemOutput, written_files
+from phonofilm.app.jobs.outputs import MIX, StemOutput
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.jobs.runner import check_job, numbered, run
 from phonofilm.app.jobs.spec import LOADING, InvalidRequest, RequestSpec
@@ -85,8 +85,7 @@ def run_batch(
     rows = [_row(item) + "\n" for item in items if item.path in there]
     write_bytes(folder / INDEX, "".join(rows).encode())
     for facts in made:
-        for file in written_files(facts):
-            report.print_line(file)
+        report.print_files(facts)
     report.set_fields(outputs=made, model=base.model, kept=len(kept), index=str(folder / INDEX))
 
 

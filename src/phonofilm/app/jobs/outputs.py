@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -176,12 +175,6 @@ def tapes(folder: Path | None, path: Path) -> Iterator[Tape]:
 def with_mix(clip: Clip) -> Mapping[str, np.ndarray]:
     """The stems of a clip, and their mix."""
     return {**clip.stems, MIX: clip.waveform} if clip.waveform is not None and clip.stems else {}
-
-
-def written_files(facts: Mapping[str, Any]) -> list[str]:
-    """The files that a job wrote, by the facts of it: its clip, the subtitles and the stems."""
-    names = (facts["path"], facts.get("subtitles"), *facts.get("stems", {}).values())
-    return [str(name) for name in names if name is not None]
 
 
 def files(folder: Path | None, path: Path, names: Mapping[str, object]) -> dict[str, str]:

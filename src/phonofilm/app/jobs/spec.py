@@ -18,12 +18,14 @@ import numpy as np
 
 from phonofilm.app.jobs.fields import READERS, Invalid, plain
 from phonofilm.app.jobs.pool import Loading
+from phonofilm.backends.canvas.stems import wanted
 from phonofilm.backends.requests import Fault, check, value_faults
 from phonofilm.choices import (
     DEVICES,
     NETWORKS,
     OFFLOADS,
     QUANTIZATIONS,
+    STEMS,
     TASKS,
     NetworkName,
     Offload,
@@ -164,6 +166,16 @@ class RequestSpec:
         midi = self.hits if self.hits is not None and is_midi(self.hits) else None
         named = (self.source, image, self.follow, midi, *self.given_stems.values())
         return tuple(name for name in named if name is not None)
+
+    @property
+    def omitted(self) -> list[str]:
+        """Parts that the film will not have since `only` does not name them; a retake keeps those of its clip."""
+        if self.only is None or self.task not in ("generate", "foley"):
+            return []
+        found = wanted(self.bare())
+        there = {*found.stems, *self.given_stems}
+        picture = ["the picture"] if self.task == "generate" and not found.picture else []
+        return picture + ([stem for stem in STEMS if stem not in there] if there else ["the sound"])
 
     @staticmethod
     def of(

@@ -12,6 +12,7 @@ from typing import Any
 
 from phonofilm import __version__
 from phonofilm.errors import PhonofilmError, Unwritable
+from phonofilm.files import check_file
 from phonofilm.media import provenance
 from phonofilm.media.live.fragments import FragmentWriter
 from phonofilm.media.metadata import digest_of
@@ -21,7 +22,7 @@ from phonofilm.streaming.film import GrowingFilm, Keeper
 from phonofilm.streaming.loop import MadeChunk, run
 from phonofilm.streaming.outputs import FileOutput, Output, Tee
 from phonofilm.streaming.prompts import Cue
-from phonofilm.streaming.saved import Saved, load_state
+from phonofilm.streaming.saved import Saved, check_state, load_state
 from phonofilm.streaming.source import LiveSource
 from phonofilm.streaming.statistics import Statistics
 from phonofilm.types import Made
@@ -41,6 +42,9 @@ class StreamSpec:
         file: where it grows; None where it is only watched. paced: it is made as fast as it is played.
         state: a file for its state, saved every so many chunks. resume: go on from that state.
         sampling: what the source is told when it begins, see `LiveSource.begin`.
+
+    Raises:
+        PhonofilmError: a state that could not be written, or is none to go on from.
     """
 
     prompt: str | None
@@ -54,6 +58,12 @@ class StreamSpec:
     resume: bool = False
     layers: Layers = field(default_factory=Layers)
     sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.state is not None:
+            check_file(self.state)
+            if self.resume:
+                check_state(self.state)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from phonofilm.evaluation.suite.registry import UNSUPPORTED_BENCHMARK_METRICS, M
 from phonofilm.evaluation.suite.result_cache import ResultCache
 from phonofilm.evaluation.suite.screening import ScreeningNote, screen_clips, uneven_pairs, unpaired
 from phonofilm.extras import install_command
-from phonofilm.files import printable
+from phonofilm.files import check_folder, printable
 from phonofilm.perception.common.optional_imports import BY_HAND
 from phonofilm.types import Progress
 from phonofilm.weights import JUDGES, describe, fetched_judges
@@ -76,6 +76,7 @@ def evaluate(
         PhonofilmError: a folder, file, preset or metric that does not exist, or a folder without a clip to score.
     """
     settings = settings or Settings()
+    check_folder(settings.cache or default_cache())
     metrics = choose(settings.preset, settings.metrics)
     given_weights = _weights(metrics, settings.weights)
     folders = [scan(generated), *([scan(reference)] if reference is not None else [])]
