@@ -61,9 +61,10 @@ fuzz: $(DEV)
 check-wheel: $(DEV)
 	$(BIN)/python scripts/check_wheel.py
 
-# the tables of README.md and docs/results.md, from the shipped weights
+# the tables of README.md and docs/results.md, from the shipped weights; MODEL=checkpoints/nano_128 CLIPS=16 for another
+# model, or fewer scenes: those with stems get a page of their own, docs/results-NAME.md. A stopped run goes on
 results: $(DEV)
-	$(BIN)/python -m phonofilm.app.experiments.results
+	$(BIN)/python -m phonofilm.app.experiments.results $(if $(MODEL),--model $(MODEL)) $(if $(CLIPS),--clips $(CLIPS))
 
 # joint against cascade against U-Net, trained at equal cost: hours; docs/comparison.md
 compare: $(DEV)

@@ -3,7 +3,8 @@
     python -m phonofilm.app.experiments.results [--model nano] [--clips 64] [-o docs]
 
 Clips are written as files and scored from the files alone; what is there already is kept, so a stopped
-run goes on where it was.
+run goes on where it was. A model with stems, such as checkpoints/nano_128, is measured on all six families
+(`scene_results`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonofilm.errors import PhonofilmError
+from phonofilm.app.experiments import scene_results, scene_results_report
+from phonofilm.errors import PhonofilmError, exit_code
 from phonofilm.types import Clip, Request
 from phonofilm.workers import Workers
 
@@ -227,12 +229,25 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def keeps_stems(model: str) -> bool:
+    """Whether a model of ours has speech, effects and music apart.
+
+    Raises:
+        PhonofilmError: there is no such model here.
+    """
+    from phonofilm.checkpoint import read_metadata
+    from phonofilm.weights import locate, part_files
+
+    config = json.loads(read_metadata(part_files(locate(model))["transformer"]).get("config", "{}"))
+    return int(config.get("audio", {}).get("stems", 1)) > 1
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m phonofilm.app.experiments.results", description=__doc__.splitlines()[0]
     )  # type: ignore[union-attr]
     parser.add_argument("--model", default="nano", help="a model's name or the folder of its weights")
-    parser.add_argument("--clips", type=int, default=64, help="held-out scenes per task")
+    parser.add_argument("--clips", "-n", type=int, default=64, help="held-out scenes per task; with stems, per family")
     parser.add_argument("--controls", type=int, default=32, help="clips of each control")
     parser.add_argument("--work", type=Path, default=Path("out/results"), help="folder of the clips made")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="folder of results.md and results.json")
@@ -241,7 +256,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--systems", action="store_true", help="measure only one pass against two, and keep the rest of results.json"
     )
+    group = parser.add_argument_group("of models with stems")
+    group.add_argument("--families", default="", help="with commas between; all six if not said")
+    group.add_argument("--tasks", default=",".join(scene_results.TASKS), help="with commas between")
+    group.add_argument("--steps", type=int, help="of the sampler; the model's own if not said")
     given = parser.parse_args(arguments)
+    sys.exit(exit_code(lambda: measure(given), lambda: "run the same command again to go on"))
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Measure the model that was asked for, as its sound is: one mix, or stems."""
     if given.fresh:
         shutil.rmtree(given.work, ignore_errors=True)
     from phonofilm.app.experiments.results_report import update_readme, write_report
@@ -249,6 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    if keeps_stems(given.model):
+        families, tasks = (tuple(filter(None, names.split(","))) for names in (given.families, given.tasks))
+        results = scene_results.run(
+            given.model, given.clips, given.work, say, families, tasks, given.steps, given.workers
+        )
+        print(scene_results_report.write_report(results, given.output))
+        return
     if given.systems:
         before = json.loads((given.output / "results.json").read_text(encoding="utf-8"))
         results = run_systems(given.model, before, given.work, say, given.workers)
