@@ -11,6 +11,7 @@ import pytest
 
 from phonofilm.app.experiments import scene_results
 from phonofilm.app.experiments.results import keeps_stems, main
+from phonofilm.app.experiments.rows import read_rows
 from phonofilm.app.experiments.scene_results import Scene
 from phonofilm.app.experiments.scene_results_report import floor_of, lines
 
@@ -64,8 +65,6 @@ def test_results_are_kept_by_clip_and_go_on(small, tiny_stems_model: Path, tmp_p
 
 
 def test_a_line_that_was_cut_off_is_scored_again(tmp_path: Path):
-    from phonofilm.app.experiments.sampler_sweep import read_rows
-
     kept = tmp_path / "scores.jsonl"
     kept.write_text('{"task": "truth", "family": "talk", "number": 0}\n{"task": "tru')
     assert [row["number"] for row in read_rows(kept)] == [0]

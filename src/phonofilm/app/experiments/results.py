@@ -16,15 +16,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from phonofilm import world
 from phonofilm.app.experiments import scene_results, scene_results_report
+from phonofilm.app.experiments.joint_vs_cascade import evaluated
+from phonofilm.backends.native import NativeBackend
+from phonofilm.checkpoint import read_metadata
 from phonofilm.errors import PhonofilmError, exit_code
+from phonofilm.media import read_clip, write_clip
 from phonofilm.types import Clip, Request
+from phonofilm.weights import digest, locate, part_files
 from phonofilm.workers import Workers
-
-if TYPE_CHECKING:
-    from phonofilm.backends.native import NativeBackend
 
 HELD_OUT = 10_000_000  # first seed of the scenes whose prompts, pictures and sounds are the test set
 FAMILIES = ("bounce", "strike")
@@ -67,17 +70,12 @@ def scene(number: int) -> tuple[str, int]:
 
 
 def true_clip(number: int) -> Clip:
-    from phonofilm import world
-
     return world.clips([world.sample(*scene(number))])[0]
 
 
 def make_clips(job: tuple[str, Trial, Path, Sequence[int]]) -> int:
     """One worker's share of a trial."""
     import torch
-
-    from phonofilm.backends.native import NativeBackend
-    from phonofilm.media import write_clip
 
     torch.set_num_threads(1)
     model, trial, folder, numbers = job
@@ -126,8 +124,6 @@ def _path(folder: Path, trial: Trial, number: int) -> Path:
 
 
 def write_truth(folder: Path, numbers: Sequence[int]) -> None:
-    from phonofilm.media import write_clip
-
     for number in numbers:
         path = folder / "truth" / f"{number:04d}.mp4"
         if not path.exists():
@@ -143,9 +139,7 @@ def run(
     model: str, clips: int, controls: int, work: Path, sheet: Path, say: Callable[[str], None], workers: int = 2
 ) -> dict[str, Any]:
     """Make and score everything; see `report` for what comes of it."""
-    from phonofilm.app.experiments.joint_vs_cascade import evaluated
     from phonofilm.evaluation.foley_world.codec_gate import codec_gate
-    from phonofilm.weights import digest, locate
 
     place = locate(model)
     results: dict[str, Any] = {"model": Path(model).name, "weights": digest(place), "clips": clips}
@@ -183,9 +177,6 @@ def run_systems(
     Raises:
         PhonofilmError: the results of before are of other weights.
     """
-    from phonofilm.app.experiments.joint_vs_cascade import evaluated
-    from phonofilm.weights import digest, locate
-
     if before.get("weights") != digest(locate(model)):
         raise PhonofilmError(f"the results that are there are of other weights than {model} has now: run all of them")
     work, clips = work / before["weights"][:12], before["clips"]
@@ -202,7 +193,6 @@ def run_systems(
 def copies(work: Path, clips: int, sheet: Path, count: int = 4000) -> dict[str, float]:
     """See `results_copies.nearest`."""
     from phonofilm.app.experiments.memorization import nearest
-    from phonofilm.media import read_clip
 
     made, true = ([read_clip(work / name / f"{n:04d}.mp4") for n in range(clips)] for name in ("generate", "truth"))
     return nearest(made, true, count, sheet)
@@ -211,8 +201,6 @@ def copies(work: Path, clips: int, sheet: Path, count: int = 4000) -> dict[str, 
 def seed_distance(work: Path, count: int) -> dict[str, float]:
     """Do three seeds of one prompt give three motions? Mean absolute pixel difference (0..255), smallest first."""
     import numpy as np
-
-    from phonofilm.media import read_clip
 
     gaps = []
     for number in range(count):
@@ -235,9 +223,6 @@ def keeps_stems(model: str) -> bool:
     Raises:
         PhonofilmError: there is no such model here.
     """
-    from phonofilm.checkpoint import read_metadata
-    from phonofilm.weights import locate, part_files
-
     config = json.loads(read_metadata(part_files(locate(model))["transformer"]).get("config", "{}"))
     return int(config.get("audio", {}).get("stems", 1)) > 1
 

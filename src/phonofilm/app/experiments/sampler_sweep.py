@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from phonofilm.app.experiments.results import FAMILIES
+from phonofilm.app.experiments.rows import Row, append_row, read_rows
 from phonofilm.app.reports.intervals import interval_text
 from phonofilm.choices import SAMPLERS, SamplerName
 from phonofilm.errors import PhonofilmError, exit_code
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 50_000_000
 SHOWN = {"sync_f1_60ms": "sync F1 ±60 ms", "colour": "colour", "pitch": "pitch", "melody": "melody"}
-
-Row = dict[str, Any]
-"""Of one clip: number, family, seconds it took, and of each metric (part, whole)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,10 @@ class Setting:
 
 
 def measure(backend: NativeBackend, setting: Setting, clips: int, kept: Path) -> list[Row]:
-    """One row a clip, appended to the file `kept` as it is made; those that are there are not made again."""
+    """One row a clip, appended to the file `kept` as it is made; those that are there are not made again.
+
+    Of each clip its number, its family, the seconds it took, and of each metric (part, whole).
+    """
     from phonofilm import world
     from phonofilm.evaluation.foley_world.detect import observe
     from phonofilm.evaluation.foley_world.metrics import METRICS
@@ -87,20 +88,8 @@ def measure(backend: NativeBackend, setting: Setting, clips: int, kept: Path) ->
         seen = observe(made, str(number))
         counts = {name: METRICS[name](seen) for name in SHOWN}
         rows.append({"number": number, "family": family, "seconds": seconds, "counts": counts})
-        with kept.open("a") as opened:
-            opened.write(json.dumps(rows[-1]) + "\n")
+        append_row(kept, rows[-1])
     return [row for row in rows if row["number"] < clips]
-
-
-def read_rows(kept: Path) -> list[Row]:
-    """What an earlier run left; a last line that was cut off as it was written is made again."""
-    if not kept.exists():
-        return []
-    text = kept.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        kept.write_text(whole)
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def table(results: Iterable[tuple[Setting, Sequence[Row]]]) -> Iterator[str]:

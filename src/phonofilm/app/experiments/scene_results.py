@@ -11,26 +11,29 @@ these very weights, world and scorers; other ones begin anew.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from phonofilm.app.experiments.sampler_sweep import read_rows
+from phonofilm import world
+from phonofilm.app.experiments.rows import Row, append_row, read_rows
+from phonofilm.backends.native import NativeBackend
 from phonofilm.errors import PhonofilmError
+from phonofilm.evaluation.foley_world.edition2.against import onset_f1, sight_f1
+from phonofilm.evaluation.foley_world.edition2.asked import Asked
+from phonofilm.evaluation.foley_world.edition2.score import Heard, Seen, measures, summarise
+from phonofilm.media import read_clip, write_clip
+from phonofilm.media.sound.stems import read_stems
 from phonofilm.types import Clip, Request
+from phonofilm.weights import digest, locate
 from phonofilm.workers import Workers
-
-if TYPE_CHECKING:
-    from phonofilm.backends.native import NativeBackend
-    from phonofilm.evaluation.foley_world.edition2.score import Heard, Seen
-    from phonofilm.world.common.scene import Truth
+from phonofilm.world.common.scene import Truth
 
 HELD_OUT = 91_000_000
 """First seed of the scenes: no training, no threshold of a scorer and no setting was chosen on those from here on."""
@@ -44,9 +47,7 @@ TOGETHER = 8
 EVERY = 10.0
 """Seconds between two lines of progress."""
 
-Row = dict[str, Any]
-"""Of one clip: task, family, number, its scores, and those with another clip of its family (`shuffled`)."""
-Look = tuple["Seen", "Heard"]
+Look = tuple[Seen, Heard]
 
 
 @dataclass(frozen=True, order=True)
@@ -62,8 +63,6 @@ class Scene:
 
     @property
     def truth(self) -> Truth:
-        from phonofilm import world
-
         return world.sample(self.family, HELD_OUT + self.number, SECONDS, edition=2)
 
     @property
@@ -87,18 +86,14 @@ def run(
     Raises:
         PhonofilmError: a family or a task that there is not, too few clips, or a model that is not here.
     """
-    from phonofilm.world import FAMILIES
-
-    families = families or FAMILIES
-    for name, known, asked in (("family", FAMILIES, families), ("task", TASKS, tasks)):
+    families = families or world.FAMILIES
+    for name, known, asked in (("family", world.FAMILIES, families), ("task", TASKS, tasks)):
         if unknown := set(asked) - set(known):
             raise PhonofilmError(f"there is no {name} {min(unknown)!r}; choose from {', '.join(known)}")
     if clips < 1:
         raise PhonofilmError(f"{clips} clips a family are too few; choose --clips 1 or more")
-    from phonofilm.weights import digest, locate
-
-    weights, world, scorers = digest(locate(model)), sources("phonofilm.world"), sources(*SCORERS)
-    kept = work / f"{weights[:12]}-{world}{f'-{steps}-steps' if steps else ''}"
+    weights, scorers = digest(locate(model)), sources(*SCORERS)
+    kept = work / f"{weights[:12]}-{sources('phonofilm.world')}{f'-{steps}-steps' if steps else ''}"
     scenes = [
         Scene(task, family, number) for number in range(clips) for task in ("truth", *tasks) for family in families
     ]
@@ -143,14 +138,11 @@ def _made(
         todo = [scene for scene in scenes if (scene.task == "truth") == true and not scene.path(work).exists()]
         jobs = [(model, steps, work, scene) for scene in todo]
         for made in _told(_each(make, jobs, workers), len(jobs), "drawn" if true else "made", say):
-            _append(work / "made.jsonl", made)
+            append_row(work / "made.jsonl", made)
 
 
 def make(job: tuple[str, int | None, Path, Scene]) -> Row:
     """One clip, written; how long it took to make."""
-    from phonofilm import world
-    from phonofilm.media import write_clip
-
     model, steps, work, scene = job
     truth, path = scene.truth, scene.path(work)
     started = time.perf_counter()
@@ -177,16 +169,11 @@ def make(job: tuple[str, int | None, Path, Scene]) -> Row:
 
 @lru_cache(1)
 def _loaded(model: str) -> NativeBackend:
-    from phonofilm.backends.native import NativeBackend
-
     return NativeBackend.load(model)
 
 
 def read(path: Path) -> Clip:
     """A clip with its stems."""
-    from phonofilm.media import read_clip
-    from phonofilm.media.sound.stems import read_stems
-
     clip = read_clip(path)
     return clip if clip.waveform is None else clip.with_(stems=read_stems(path, clip.waveform.shape))
 
@@ -199,12 +186,12 @@ def _scored(
     todo = [(work, scene) for scene in sorted(set(scenes) - set(rows))]
     for row in _told(_each(score, todo, workers, TOGETHER), len(todo), "scored", say):
         rows[Scene(row["task"], row["family"], row["number"])] = row
-        _append(kept, row)
+        append_row(kept, row)
     return rows
 
 
 def score(job: tuple[Path, Scene]) -> Row:
-    """A clip's measures, and their control: the same with what the clip before it has instead."""
+    """A clip's measures (`scores`), and their control: the same with what the clip before it has (`shuffled`)."""
     work, scene = job
     row: Row = {"task": scene.task, "family": scene.family, "number": scene.number, "shuffled": {}}
     row["scores"] = _measured(work, scene, scene, scene)
@@ -226,10 +213,6 @@ def _measured(
     work: Path, scene: Scene, picture: Scene, sound: Scene, only: Sequence[str] | None = None
 ) -> dict[str, float]:
     """Measures of one clip's picture and another one's sound, by what a scene asks for."""
-    from phonofilm.evaluation.foley_world.edition2.against import onset_f1, sight_f1
-    from phonofilm.evaluation.foley_world.edition2.asked import Asked
-    from phonofilm.evaluation.foley_world.edition2.score import measures
-
     seen, heard, asked = _look(picture.path(work))[0], _look(sound.path(work))[1], Asked.of(scene.truth)
     found: dict[str, float | None] = {**measures(seen, heard, asked, only)}
     if scene.task in ("foley", "animate"):
@@ -244,16 +227,12 @@ def _measured(
 @lru_cache(6)
 def _look(path: Path) -> Look:
     """A written clip; what is looked for in it is looked for once."""
-    from phonofilm.evaluation.foley_world.edition2.score import Heard, Seen
-
     clip = read(path)
     return Seen(clip.picture.frames, float(clip.picture.fps)), Heard.of(clip)
 
 
 def summed(rows: Mapping[Scene, Row], scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
     """By measure its mean over some clips, with a 95 % interval and their number, and its control's."""
-    from phonofilm.evaluation.foley_world.edition2.score import summarise
-
     there = [rows[scene] for scene in scenes]
     found: dict[str, dict[str, Any]] = {
         name: value.as_dict() for name, value in summarise([row["scores"] for row in there]).items()
@@ -283,12 +262,6 @@ def _told(rows: Iterable[Row], total: int, what: str, say: Callable[[str], None]
             left = f", about {(now - began) / done * (total - done) / 60:.0f} min left" if done < total else ""
             say(f"{done} of {total} clips {what}{left}")
             said = now
-
-
-def _append(file: Path, row: Row) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(json.dumps(row) + "\n")
 
 
 def _median_seconds(file: Path) -> dict[str, float]:
