@@ -42,7 +42,12 @@ from phonofilm.app.server.work.worker import Worker
 
 WORKER_POINTS = ("claim", "write", "upload", "rename", "commit", "committed")
 SERVER_POINTS = ("accept", "rename", "webhook")
-FORK = multiprocessing.get_context("fork")  # what is imported is not imported again at each restart
+# All are forked from a process without threads: what is imported is not imported again at each restart, and no child
+# inherits a lock that a thread held just then. Forked from here, one child in thirty never began (SQLite's mutexes).
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(
+    ["phonofilm.app.server.http.app", "phonofilm.app.server.work.worker", "uvicorn", "fastapi.testclient", "pytest"]
+)
 PAUSE = 0.3
 """Seconds before a request that was not answered is sent again."""
 WITH_PICTURE = 40
@@ -151,8 +156,11 @@ class Site:
             return True
 
     def freeze(self, seconds: float = 300) -> None:
-        """Stop a worker in the middle of a job until another one has taken that job; then let it go on."""
-        until = time.monotonic() + seconds
+        """Stop a worker in the middle of a job until another one has taken that job; then let it go on.
+
+        One that was stopped in the middle of a write keeps all others from writing: it goes on, and another is stopped.
+        """
+        until, longest = time.monotonic() + seconds, 12 * self.settings.lease_seconds
         while time.monotonic() < until and not self.ended.wait(0.05):
             with self.lock:
                 name, job = self._busy()
@@ -160,8 +168,8 @@ class Site:
                     continue
                 self.spared, pid = name, self.processes[name].pid
                 os.kill(pid, signal.SIGSTOP)
-            taken = False
-            while not (taken or self.ended.is_set()) and time.monotonic() < until:
+            taken, begun = False, time.monotonic()
+            while not (taken or self.ended.is_set()) and time.monotonic() < min(until, begun + longest):
                 time.sleep(0.1)
                 with self.database.read() as connection:
                     row = connection.execute(select(jobs.c.status, jobs.c.attempt).where(jobs.c.id == job[0])).one()

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from phonofilm import strict_json
 from phonofilm.app.server.base.logs import log_error
+from phonofilm.app.server.store.database import StoreAwayError
 from phonofilm.app.web.bodies import Send
 from phonofilm.app.web.refusals import RefusedError
 
@@ -40,6 +41,11 @@ class StrictResponse(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return strict_json.dumps(content).encode()
+
+
+def away() -> RefusedError:
+    """503: the store is busy, or not there."""
+    return RefusedError(503, "the store does not answer now; try again", {"Retry-After": "2"})
 
 
 def envelope(refusal: RefusedError) -> dict[str, Any]:
@@ -90,7 +96,8 @@ def register(app: FastAPI) -> None:
         message = said.get(error.status_code, "the request cannot be met")
         return answer(RefusedError(error.status_code, message, dict(error.headers or {})))
 
+    @app.exception_handler(StoreAwayError)
     @app.exception_handler(OperationalError)
-    def stuck(request: Request, error: OperationalError) -> StrictResponse:
+    def stuck(request: Request, error: Exception) -> StrictResponse:
         log_error("the store does not answer")
-        return answer(RefusedError(503, "the store does not answer now; try again", {"Retry-After": "2"}))
+        return answer(away())

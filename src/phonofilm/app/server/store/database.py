@@ -11,18 +11,31 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, RootTransaction, RowMapping, Select, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
+from phonofilm.app.server.store.turns import Turns
 from phonofilm.errors import PhonofilmError
 
-BUSY_SECONDS = 30
-READING = "phonofilm_reading"
+PATIENCE = 10.0
+"""Seconds for which a writer waits for its turn; whoever can wait longer asks again."""
+CONNECTIONS = 64
+"""Of one process at most; as many threads as there are may ask at once without opening files anew."""
+READING, ALONE = "phonofilm_reading", "alone"
+"""How a connection is used: True for a transaction that reads, `ALONE` for one statement that does."""
+
+
+class StoreAwayError(Exception):
+    """The store did not begin a transaction in time, so nothing was changed: it may be asked again."""
 
 
 class Database:
     """Transactions on one database.
+
+    SQLite has one writer at a time, and whoever waits for it looks again and again, in no order. So the threads of a
+    process wait for one another at a lock of ours, which wakes them, and only one of them at a time asks SQLite.
 
     Args:
         url: as SQLAlchemy has them: "sqlite:////data/phonofilm.db" or "postgresql+psycopg://user@host/name".
@@ -36,6 +49,7 @@ class Database:
             parsed = make_url(url)
             self.sqlite = parsed.get_backend_name() == "sqlite"
             self.engine = _sqlite(url) if self.sqlite else create_engine(url, pool_pre_ping=True, pool_size=10)
+            self._turns = Turns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise PhonofilmError(
                 "--database must be sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME, with its driver installed"
@@ -48,35 +62,66 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes; on disk when the block has ended."""
-        with self.engine.begin() as connection:
-            yield connection
+        """A transaction that writes; on disk when the block has ended.
+
+        Raises:
+            StoreAwayError: it could not begin within `PATIENCE`.
+        """
+        if self.sqlite and not self._turns.take(PATIENCE):
+            raise StoreAwayError("the store has too many writers now")
+        try:
+            with self._connected() as connection, _begun(connection):
+                yield connection
+        finally:
+            if self.sqlite:
+                self._turns.give()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view, which waits for no writer."""
-        with self.engine.connect().execution_options(**{READING: True}) as connection, connection.begin():
+        """A consistent view, which waits for no writer.
+
+        Raises:
+            StoreAwayError: the store does not answer.
+        """
+        with self._connected() as connection:
+            try:
+                with connection.execution_options(**{READING: True}).begin():
+                    yield connection
+            except OperationalError as error:
+                raise StoreAwayError(f"the store does not answer: {error.orig}") from error
+
+    def look(self, query: Select[Any], **values: Any) -> RowMapping | None:
+        """The first row of one statement that reads, which needs no transaction of its own.
+
+        Raises:
+            StoreAwayError: the store does not answer.
+        """
+        with self._connected() as connection:
+            try:
+                return connection.execution_options(**{READING: ALONE}).execute(query, values).mappings().first()
+            except OperationalError as error:
+                raise StoreAwayError(f"the store does not answer: {error.orig}") from error
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            connection = self.engine.connect()
+        except (OperationalError, NoConnectionError) as error:
+            raise StoreAwayError(f"the store does not answer: {error}") from error
+        with connection:
             yield connection
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to a revision, forward or back ("base" is none at all).
 
         Raises:
-            PhonofilmError: a store that a newer version of Phonofilm wrote.
+            PhonofilmError: a store that a newer version of Phonofilm wrote, or one that others keep busy.
         """
-        config = _config()
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        with self.engine.begin() as connection:
-            config.attributes["connection"] = connection
-            now = MigrationContext.configure(connection).get_current_revision()
-            if now is not None and now not in known:
-                raise PhonofilmError(
-                    f"the store has revision {now}, of a newer Phonofilm; use that version, which can take it back"
-                )
-            order = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
-            wanted = order[-1] if revision == "head" else revision
-            back = revision == "base" or (now is not None and order.index(wanted) < order.index(now))
-            (command.downgrade if back else command.upgrade)(config, revision)
+        try:
+            with self.write() as connection:
+                _migrate(connection, revision)
+        except StoreAwayError as error:
+            raise PhonofilmError(f"the tables of the store cannot be checked: {error}; try again") from error
 
     def revision(self) -> str | None:
         """The revision that the tables have."""
@@ -88,20 +133,44 @@ class Database:
         self.engine.dispose()
 
 
+def _migrate(connection: Connection, revision: str) -> None:
+    config = _config()
+    order = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    config.attributes["connection"] = connection
+    now = MigrationContext.configure(connection).get_current_revision()
+    if now is not None and now not in order:
+        raise PhonofilmError(
+            f"the store has revision {now}, of a newer Phonofilm; use that version, which can take it back"
+        )
+    wanted = order[-1] if revision == "head" else revision
+    back = revision == "base" or (now is not None and order.index(wanted) < order.index(now))
+    (command.downgrade if back else command.upgrade)(config, revision)
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
 
 
+def _begun(connection: Connection) -> RootTransaction:
+    """A transaction on a connection; it fails here, where nothing was done yet, or never for being busy."""
+    try:
+        return connection.begin()
+    except OperationalError as error:
+        raise StoreAwayError(f"the store is busy: {error.orig}") from error
+
+
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, connect_args={"timeout": PATIENCE, "check_same_thread": False}, pool_size=CONNECTIONS, max_overflow=0
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, below
         cursor = connection.cursor()
-        for setting in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        for setting in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={int(PATIENCE * 1000)}"):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 
@@ -109,6 +178,7 @@ def _sqlite(url: str) -> Engine:
     def begin(connection: Connection) -> None:
         # a writer waits for its turn here, and not in the middle, where it could only fail
         reading = connection.get_execution_options().get(READING)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if reading != ALONE:
+            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine

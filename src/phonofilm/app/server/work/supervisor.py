@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from phonofilm.app.server.base.logs import log
+from phonofilm.app.server.base.logs import log, log_error
 from phonofilm.app.server.base.settings import VARIABLE, Settings
 from phonofilm.app.server.store.claims import release
 from phonofilm.app.server.store.database import Database
@@ -50,10 +50,17 @@ class Supervisor:
             begun += 1
             if self._stop.is_set():
                 return
-            release(self.database, name)
+            self._release(name)
             pause = 0.2 if time.monotonic() - started > 10 else min(2 * pause, LONGEST_PAUSE)
             log("worker died and is begun again", worker=name, code=code, pause=pause)
             self._stop.wait(pause)
+
+    def _release(self, name: str) -> None:
+        """Free the job of a dead worker at once; where the store is away, its lease ends by itself."""
+        try:
+            release(self.database, name)
+        except Exception:
+            log_error("the store could not be told", worker=name)
 
     def stop(self) -> None:
         """Let the workers finish what they have in hand, for as long as the settings allow."""

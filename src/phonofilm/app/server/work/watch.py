@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from phonofilm.app.server.base.logs import log_error
 from phonofilm.app.server.store.claims import Claims
+from phonofilm.app.server.store.database import StoreAwayError
 from phonofilm.app.server.store.records import Job
 
 TOLD = 0.4
@@ -79,7 +81,8 @@ class Watch:
         now = time.monotonic()
         if now - self._asked >= FRESH:
             self._asked = now
-            self.lost = not self.claims.wanted(self.job)
+            with suppress(StoreAwayError):  # the lease decides
+                self.lost = not self.claims.wanted(self.job)
         return self.lost
 
     def _tell(self) -> None:

@@ -14,10 +14,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from phonofilm.app.jobs.pool import BackendPool, Loading
 from phonofilm.app.server.base.failpoints import failpoint
@@ -25,7 +28,7 @@ from phonofilm.app.server.base.files import INPUTS, RESULTS, Files
 from phonofilm.app.server.base.logs import log, log_error, start_logs
 from phonofilm.app.server.base.settings import VARIABLE, Settings
 from phonofilm.app.server.store.claims import Claims
-from phonofilm.app.server.store.database import Database
+from phonofilm.app.server.store.database import Database, StoreAwayError
 from phonofilm.app.server.store.ending import CANCELLED, Error
 from phonofilm.app.server.store.records import Job
 from phonofilm.app.server.work.making import Made, Maker
@@ -36,8 +39,13 @@ from phonofilm.errors import Cancelled, PhonofilmError
 
 IDLE = 0.1
 """Seconds between two looks at an empty queue."""
+AWAY = 1.0
+"""Seconds before a store that was away is asked again."""
 LIFE = 3.0
 """Seconds between two signs of life."""
+POLITE = 5
+"""By how much a worker beside a server steps back where processors are short: answers come first."""
+STORE_ERRORS = (StoreAwayError, OperationalError)
 
 
 def worker_name() -> str:
@@ -83,15 +91,28 @@ class Worker:
         life.start()
         log("worker ready", worker=self.name)
         while self._asked_at is None:
-            job = self.claims.claim() if self.claims.waiting() else None
-            if job is None:
-                time.sleep(IDLE)
-            else:
-                self.do(job)
+            try:
+                if not self.step():
+                    time.sleep(IDLE)
+            except STORE_ERRORS:  # a job that was in hand has a lease, which ends
+                log_error("the store is away", worker=self.name)
+                time.sleep(AWAY)
         self._gone.set()
         life.join()
-        self.claims.leave()
+        with suppress(*STORE_ERRORS):
+            self.claims.leave()
         log("worker left", worker=self.name)
+
+    def step(self) -> bool:
+        """Do the next job; returns whether there was one.
+
+        Raises:
+            StoreAwayError, OperationalError: the store does not answer.
+        """
+        job = self.claims.claim() if self.claims.waiting() else None
+        if job is not None:
+            self.do(job)
+        return job is not None
 
     def load(self) -> None:
         """Read the usual model, so that the first film does not wait for it."""
@@ -134,20 +155,34 @@ class Worker:
                 failpoint("write")
                 result = self._publish(job, made, context)
             except Cancelled:
-                if self._stopping() and self.claims.give_back(job):
+                if self._stopping() and self._tell(lambda: self.claims.give_back(job)):
                     return "given back"
-                self.claims.fail(job, CANCELLED)
+                self._tell(lambda: self.claims.fail(job, CANCELLED))
                 return "cancelled"
+            except STORE_ERRORS:
+                raise
             except Exception as error:
                 said = _said(error, job, (self.settings.scratch, Path(self.settings.files_url)))
-                self.claims.fail(job, said)
+                self._tell(lambda: self.claims.fail(job, said))
                 return said[0]
-        if self.claims.complete(job, result, made.seconds, context.notices):
-            return "completed"
+            # the lease is kept for as long as it takes to tell the store
+            if self._tell(lambda: self.claims.complete(job, result, made.seconds, context.notices)):
+                return "completed"
         # cancelled, erased, or taken over by another worker while the last file was written
         self.files.remove(RESULTS, job.id, str(job.attempt))
-        self.claims.fail(job, CANCELLED)
+        self._tell(lambda: self.claims.fail(job, CANCELLED))
         return "lost"
+
+    def _tell(self, tell: Callable[[], bool]) -> bool:
+        """Tell the store, and again as long as it is away and nothing was changed; returns what it answers."""
+        while True:
+            try:
+                return tell()
+            except StoreAwayError:
+                if self._stopping():
+                    raise
+                log_error("the store is away", worker=self.name)
+                time.sleep(AWAY)
 
     def _inputs(self, job: Job, folder: Path) -> dict[str, Path]:
         return {
@@ -203,6 +238,8 @@ def main(arguments: list[str], environment: Mapping[str, str] = os.environ) -> i
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; it tells us
+    if worker.parent is not None:
+        os.nice(POLITE)
     worker.load()
     worker.run()
     return 0
