@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 from studio import FILM, Studio, png
 
+from phonofilm.app.server.http import films
 from phonofilm.app.server.http.others import samples_of
 from phonofilm.app.server.store.deliveries import Deliveries
 from phonofilm.app.server.work.outgoing import Reply
@@ -243,10 +246,36 @@ def test_what_cannot_be_is_refused(studio, film):
     assert studio.client.put("/v1/videos").status_code == 405
 
 
-@pytest.mark.parametrize("what", ["story", "characters"])
-def test_what_is_unfinished_says_what_is_missing(studio, what):
-    answer = studio.client.post(f"/v1/videos/{what}", json={})
+def test_what_is_unfinished_says_what_is_missing(studio):
+    answer = studio.client.post("/v1/videos/characters", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_available")
+
+
+def test_the_quick_answer_about_a_film_is_that_of_the_route_byte_by_byte(tmp_path, monkeypatch):
+    studio = Studio(tmp_path)
+    film = studio.made()
+    waiting = [studio.client.post("/v1/videos", json=FILM | {"priority": n}).json()["id"] for n in (0, 5, 0)]
+    nobody = f"video_{'0' * 32}"
+    asked = [f"/v1/videos/{id}" for id in (film["id"], *waiting, nobody)]
+    quick = [studio.client.get(path) for path in asked]
+    assert [answer.json().get("queue_position") for answer in quick[1:4]] == [1, 0, 2]
+    assert 'route="/v1/videos/{video_id}",status="404"' in studio.client.get("/metrics").text
+    stranger = studio.called(key="pf_no")
+    refused = studio.called(key=studio.key("bert", "write")).get(asked[0])
+    monkeypatch.setattr(films, "_PATH", re.compile("never"))
+    for one, other in zip(quick, [studio.client.get(path) for path in asked], strict=True):
+        assert (one.status_code, one.content, one.headers) == (other.status_code, other.content, other.headers)
+    again = studio.called(key=studio.key("carl", "write")).get(asked[0])
+    assert (refused.status_code, refused.content) == (again.status_code, again.content) == (403, refused.content)
+    assert stranger.get(asked[0]).status_code == 200, "on this machine alone no key is needed"
+
+
+def test_a_film_is_looked_up_in_one_statement(tmp_path):
+    studio, told = Studio(tmp_path), []
+    film = studio.client.post("/v1/videos", json=FILM).json()
+    event.listen(studio.parts.database.engine, "before_cursor_execute", lambda *asked: told.append(asked[2]))
+    assert studio.client.get(f"/v1/videos/{film['id']}").status_code == 200
+    assert len(told) == 1, told
 
 
 def test_models_health_and_metrics(studio, film):

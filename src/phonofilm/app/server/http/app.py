@@ -15,6 +15,7 @@ from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http.access import Access
 from phonofilm.app.server.http.desk import Desk
 from phonofilm.app.server.http.errors import StrictResponse, register
+from phonofilm.app.server.http.films import Status
 from phonofilm.app.server.http.guard import Guard, Rules
 from phonofilm.app.server.http.live import live_router
 from phonofilm.app.server.http.openapi import describe
@@ -92,5 +93,6 @@ def create_app(
     app.include_router(other_router(desk, workers))
     describe(app)
     limits = rules or Rules(upload=settings.upload, body=settings.body, seconds=settings.receive_seconds)
+    app.add_middleware(Status, standing=desk.standing, threaded=not database.sqlite)
     app.add_middleware(Guard, rules=limits, metrics=desk.metrics)
     return app, Parts(database, queue, files, service, access)

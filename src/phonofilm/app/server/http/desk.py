@@ -127,8 +127,19 @@ class Desk:
         """
         job = self.service.queue.get(id, self.who(request, scope).sees)
         if job is None:
-            raise RefusedError(404, "there is no such film", code="not_found", param="video_id")
+            raise _unknown()
         return job
+
+    def standing(self, request: Request, id: str) -> Film:
+        """A job of who asks as it stands, with its place in the queue.
+
+        Raises:
+            RefusedError: 401, 403, or 404, also where it is somebody else's.
+        """
+        found = self.service.queue.standing(id, self.who(request, "read").sees)
+        if found is None:
+            raise _unknown()
+        return film(*found)
 
     def shown(self, job: Job) -> Film:
         """A job, with its place in the queue."""
@@ -187,3 +198,7 @@ class Desk:
         self.service.files.remove(RESULTS, job.id)
         self.service.files.remove(INPUTS, job.id)
         log("job erased", job=job.id)
+
+
+def _unknown() -> RefusedError:
+    return RefusedError(404, "there is no such film", code="not_found", param="video_id")

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from phonofilm import strict_json
+from phonofilm.app.server.base.logs import log_error
 from phonofilm.app.server.http.bodies import Film
+from phonofilm.app.server.http.errors import away, refuse
+from phonofilm.app.server.store.database import StoreAwayError
 from phonofilm.app.server.store.records import Job
+from phonofilm.app.web.bodies import Receive, Scope, Send
+from phonofilm.app.web.refusals import RefusedError
 
 TYPES = {"mp4": "video/mp4", "wav": "audio/wav", "webp": "image/webp", "jpg": "image/jpeg", "json": "application/json"}
 TYPES |= {"zip": "application/zip", "vtt": "text/vtt; charset=utf-8"}
+
+ID = "[a-z]{1,10}_[0-9a-f]{32}"
+"""What the names of films look like."""
+ROUTE = SimpleNamespace(path="/v1/videos/{video_id}")
+"""As metrics name it."""
+_PATH = re.compile(f"/v1/videos/({ID})", re.ASCII)
 
 
 def film(job: Job, ahead: int | None = None) -> Film:
@@ -60,3 +78,46 @@ def recipe(job: Job) -> dict[str, Any]:
     """All that was asked, to ask it again."""
     asked = {name: value for name, value in job.spec.items() if name != "inputs"}
     return {"id": job.id, "task": job.task, "model": job.model, **asked, "facts": dict(job.result.get("facts", {}))}
+
+
+class Status:
+    """ASGI middleware, within the guard: answers `GET /v1/videos/{id}`, which every client asks again and again.
+
+    It says what the application's route says, which describes it, without what other requests pass on their way there:
+    no list of routes, one statement to the store, no second check of what was just made.
+
+    Args:
+        standing: finds a film of who asks. threaded: whether the store is far, so that a thread waits for it; a row of
+            a file here takes less than handing it to one.
+    """
+
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], standing: Callable[[Request, str], Film], threaded: bool
+    ) -> None:
+        self._app, self._standing, self._threaded = app, standing, threaded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = ROUTE
+        request = Request(scope)
+        try:
+            if self._threaded:
+                body = await run_in_threadpool(self._answer, request, asked[1])
+            else:
+                body = self._answer(request, asked[1])
+        except RefusedError as refusal:
+            await refuse(refusal, send)
+            return
+        except StoreAwayError:
+            log_error("the store does not answer")
+            await refuse(away(), send)
+            return
+        headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _answer(self, request: Request, id: str) -> bytes:
+        return strict_json.dumps(self._standing(request, id).model_dump(mode="json")).encode()

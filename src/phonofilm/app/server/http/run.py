@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from phonofilm.app.server.base.logs import log, log_error, start_logs
 from phonofilm.app.server.base.settings import Settings
@@ -32,6 +32,8 @@ from phonofilm.files import check_folder
 SWEEPS = 60.0
 HEAD_SECONDS = 10.0
 """In which the head of a request must arrive."""
+LONGEST_HEAD = 65_536
+"""Bytes of a head that comes in pieces."""
 CONNECTIONS = 1000
 LARGEST_MESSAGE = 16_384
 """Bytes of a message over a WebSocket."""
@@ -62,12 +64,29 @@ class Address:
             return False
 
 
-class PatientOnce(H11Protocol):
-    """HTTP/1.1 that waits only so long for the head of a request: whoever drips it byte by byte is cut off."""
+class PatientOnce(HttpToolsProtocol):
+    """HTTP/1.1 whose heads come in time and are short: whoever drips one byte by byte, or never ends it, is cut off."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._in_head, self._head = False, 0
         self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > LONGEST_HEAD:
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._deadline.cancel()
+        super().on_headers_complete()
 
     def _wait_for_head(self) -> None:
         self._deadline = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._cut)
@@ -76,20 +95,14 @@ class PatientOnce(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
 
-    def handle_events(self) -> None:
-        before = self.cycle
-        super().handle_events()
-        if self.cycle is not before:
-            self._deadline.cancel()
-
     def on_response_complete(self) -> None:
         self._deadline.cancel()
         self._wait_for_head()
         super().on_response_complete()
 
-    def handle_websocket_upgrade(self, event: Any) -> None:
+    def handle_websocket_upgrade(self) -> None:
         self._deadline.cancel()
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from phonofilm.app.server.store.database import Database
 from phonofilm.app.server.store.schema import keys
@@ -21,6 +21,7 @@ Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """See one's own jobs; make and erase them; see metrics and everybody's jobs."""
 _FORM = re.compile(r"pf_([0-9a-f]{12})_([0-9A-Za-z_-]{43})", re.ASCII)
+NAMED = select(keys).where(keys.c.id == bindparam("id"))
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
 
@@ -63,16 +64,14 @@ class Keys:
         match = _FORM.fullmatch(text)
         row = None
         if match is not None:
-            with self.database.read() as connection:
-                row = connection.execute(select(keys).where(keys.c.id == match[1])).mappings().first()
+            row = self.database.look(NAMED, id=match[1])
         kept = row["hash"] if row is not None else _NOBODY
         right = hmac.compare_digest(_hash(match[2] if match else text), kept)
         return None if row is None or not right or row["revoked_at"] is not None else _key(row)
 
     def named(self, id: str) -> Key | None:
         """A key by its id, unless it was revoked."""
-        with self.database.read() as connection:
-            row = connection.execute(select(keys).where(keys.c.id == id)).mappings().first()
+        row = self.database.look(NAMED, id=id)
         return None if row is None or row["revoked_at"] is not None else _key(row)
 
     def revoke(self, id: str) -> None:

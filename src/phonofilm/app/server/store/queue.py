@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from phonofilm.app.server.base.failpoints import failpoint
@@ -17,7 +18,22 @@ from phonofilm.app.server.store.records import STATUSES, Job, Limits, NewJob, St
 from phonofilm.app.server.store.schema import idempotency, jobs, usage
 from phonofilm.errors import PhonofilmError
 
+AHEAD = "jobs_ahead"
 WAITING: tuple[Status, ...] = ("queued", "in_progress")
+
+
+def _standing() -> Select[Any]:
+    """A job of this id, and how many are done before it."""
+    other = jobs.alias()
+    older = (other.c.priority == jobs.c.priority) & (other.c.number < jobs.c.number)
+    turn = or_(other.c.priority > jobs.c.priority, older)
+    ahead = select(func.count()).select_from(other).where(other.c.status == "queued", turn).scalar_subquery()
+    return select(jobs, case((jobs.c.status == "queued", ahead)).label(AHEAD)).where(jobs.c.id == bindparam("id"))
+
+
+STANDING = _standing()
+STANDING_OF = STANDING.where(jobs.c.owner == bindparam("owner"))
+"""Made once: to build them takes longer than to ask them."""
 
 
 class QueueFull(PhonofilmError):
@@ -109,9 +125,17 @@ class Queue:
         query = select(jobs).where(jobs.c.id == id)
         if owner is not None:
             query = query.where(jobs.c.owner == owner)
-        with self.database.read() as connection:
-            row = connection.execute(query).mappings().first()
+        row = self.database.look(query)
         return None if row is None else Job.of(row)
+
+    def standing(self, id: str, owner: str | None = None) -> tuple[Job, int | None] | None:
+        """As `get`, and how many jobs are done before it, as long as it waits; in one statement."""
+        row = self.database.look(STANDING if owner is None else STANDING_OF, id=id, owner=owner)
+        if row is None:
+            return None
+        values = dict(row)
+        before = values.pop(AHEAD)
+        return Job.of(values), before
 
     def list(
         self, owner: str | None, after: str | None = None, limit: int = 20, newest_first: bool = True
