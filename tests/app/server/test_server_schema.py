@@ -173,7 +173,7 @@ def fuzz(folder, count: int) -> dict[str, Counter[int]]:
 
 def check(answers: dict[str, Counter[int]], least: int, share: float = 0.2) -> None:
     print("\n" + "\n".join(f"{label}: {dict(sorted(found.items()))}" for label, found in answers.items()))
-    assert len(answers) == 18
+    assert len(answers) == 19
     assert sum(found.total() for found in answers.values()) >= least
     for label, found in answers.items():
         assert not [status for status in found if status >= 500], label

@@ -148,6 +148,13 @@ def server_film(place, studio) -> Way:
     return Way(content(place, made(studio), "video"), BOTH)
 
 
+def server_story(place, studio) -> Way:
+    shots = [{"prompt": "a ball", "seconds": 2}] * 2
+    answer = studio.client.post("/v1/videos/story", json={"shots": shots, "size": "64x64", "fps": 24})
+    studio.work()
+    return Way(content(place, answer.json()["id"], "video"), BOTH)
+
+
 def server_sound(place, studio) -> Way:
     return Way(content(place, made(studio), "audio"), SOUND, composite=False, logged=False)
 
@@ -187,7 +194,7 @@ def content(place: Path, film: str, variant: str) -> Path:
 FILM_CLIENTS: dict[str, object] = {}
 WAYS = (
     generate, batch, foley, animate, extend, retake, soundtrack, words_alone, story, stream, live_foley, python_run,
-    python_save, server_film, server_sound, server_stem, server_speech,
+    python_save, server_film, server_story, server_sound, server_stem, server_speech,
 )  # fmt: skip
 
 
@@ -201,6 +208,8 @@ def test_every_layer_is_there(place, studio, way):
     assert layers["log"].verdict == "exact" or not out.logged
     marks = layers["watermark"].facts
     found = {name for name, keys in marks.items() if keys["public"]["found"] and keys["private"]["found"]}
+    if "picture" not in found:  # at this size nothing follows from that
+        assert "a mark cannot be looked for in the picture" in " ".join(layers["watermark"].lines)
     if out.frames is not None:
         clip, (start, end) = read_clip(out.made), out.frames
         assert find_in_picture(clip.frames[start:end], clip.fps, PUBLIC).present

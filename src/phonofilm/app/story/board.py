@@ -80,6 +80,11 @@ class Story:
     size: Any = None
     fps: Any = None
 
+    @property
+    def seconds(self) -> float:
+        """How long the film is, up to the rounding of each shot to whole frames."""
+        return sum(shot.seconds - (shot.overlap if shot.join == "dissolve" else 0) for shot in self.shot)
+
     def text(self, number: int) -> str:
         """The prompt of a shot, with what is said of its place and its cast."""
         shot = self.shot[number]
@@ -101,7 +106,20 @@ def read_story(path: str | Path) -> Story:
     Raises:
         PhonofilmError: which shot, and what is wrong with it.
     """
-    values = dict(read_toml(path, what="storyboard", hint="docs/live.md for how one is written"))
+    hint = "docs/live.md for how one is written"
+    return story_of(read_toml(path, what="storyboard", hint=hint), str(path), Path(path).parent)
+
+
+def story_of(values: Mapping[str, Any], path: str, folder: Path, files: bool = True) -> Story:
+    """Check the values of a storyboard, wherever they come from.
+
+    Args:
+        path: what errors call it. folder: from where the names of files count. files: whether they must be there.
+
+    Raises:
+        PhonofilmError: which shot, and what is wrong with it.
+    """
+    values = dict(values)
     cast, places = _names(path, values, "cast"), _names(path, values, "places")
     shots = values.pop("shot", None)
     if not isinstance(shots, list) or not shots:
@@ -118,10 +136,12 @@ def read_story(path: str | Path) -> Story:
         raise PhonofilmError(f"{path}: {error}") from error
     story = Story(found, bed, cast, places, size, fps)
     _check(path, story)
+    if files and bed is not None and bed.file is not None and not (folder / bed.file).is_file():
+        raise PhonofilmError(f"{path}: the music {bed.file} is not there; its place counts from the storyboard's")
     return story
 
 
-def _names(path: str | Path, values: dict[str, Any], section: str) -> dict[str, str]:
+def _names(path: str, values: dict[str, Any], section: str) -> dict[str, str]:
     named = values.pop(section, {})
     if not isinstance(named, dict) or not all(isinstance(text, str) and text.strip() for text in named.values()):
         raise PhonofilmError(
@@ -130,7 +150,7 @@ def _names(path: str | Path, values: dict[str, Any], section: str) -> dict[str, 
     return named
 
 
-def _shot(path: str | Path, number: int, item: Any) -> Shot:
+def _shot(path: str, number: int, item: Any) -> Shot:
     try:
         shot = from_dict(Shot, item)
         check_prompt(shot.prompt)
@@ -150,7 +170,7 @@ def _shot(path: str | Path, number: int, item: Any) -> Shot:
     return shot
 
 
-def _check(path: str | Path, story: Story) -> None:
+def _check(path: str, story: Story) -> None:
     if story.shot[0].join != "cut":
         raise PhonofilmError(f"{path}: shot 1 begins the film, so it cannot dissolve from another one; leave out join")
     for number, shot in enumerate(story.shot, 1):
@@ -175,8 +195,6 @@ def _check(path: str | Path, story: Story) -> None:
         raise PhonofilmError(f"{path}: [music] has either prompt, for a model, or file; give one of them")
     if bed is not None and not (math.isfinite(bed.gain) and -60 <= bed.gain <= 20):
         raise PhonofilmError(f"{path}: a gain of {bed.gain:g} dB is not possible for [music]; choose -60 to 20")
-    if bed is not None and bed.file is not None and not (Path(path).parent / bed.file).is_file():
-        raise PhonofilmError(f"{path}: the music {bed.file} is not there; its place counts from the storyboard's")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from phonofilm.choices import Stem
 from phonofilm.config import parse_json
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_folder, folder_for, write_bytes
-from phonofilm.media import check_output, provenance, read_clip, write_clip
+from phonofilm.media import check_output, provenance, read_clip, stored_size, write_clip
 from phonofilm.media.metadata import digest_of
 from phonofilm.media.resample import mix, resample_audio
 from phonofilm.media.sheet import check_sheet
@@ -44,6 +44,8 @@ from phonofilm.signals.limiting import limited
 from phonofilm.types import Clip, Made, nearest
 
 INDEX = "shots.json"
+SHOT = "shot"
+"""The stage that is reported before each shot, whose own stages follow."""
 ANOTHER = 1000
 """Added to the seed of a shot that is taken again without saying with which."""
 
@@ -135,6 +137,7 @@ class _Maker:
             self.job.warn(told_without(self.spec.base.model, tuple(again)))
         self.bed = self._music()
         for number in range(len(self.story.shot)):
+            self.job(SHOT, number, len(self.story.shot))
             self.files.append(self._shot(number))
         kept = {file.name for file in self.files}
         facts = {"seeds": {str(n + 1): seed for n, seed in self.seeds.items()}, "shots": [f.name for f in self.files]}
@@ -309,6 +312,7 @@ def _join(maker: _Maker, path: Path, marking: Marking, job: JobContext) -> dict[
     write_joined(path, frames, size, fps, pieces, rate, metadata, seal=seal, check=job.check)
     marking.remember(path, metadata, known, job.warn)
     facts: dict[str, Any] = {"path": str(path), "seconds": round(float(placed[-1].end / fps), 6)}
+    facts |= dict(zip(("width", "height"), stored_size(path, size), strict=True))
     facts |= {"frames": placed[-1].end, "samples": maker.samples, "sample_rate": rate, "fps": str(fps)}
     starts = [round(float(place.start / fps), 6) for place in placed]
     facts |= {"shots": [str(file) for file in maker.files], "starts": starts, "made": maker.made}

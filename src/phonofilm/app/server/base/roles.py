@@ -7,6 +7,8 @@ from typing import Any
 
 GIVEN_STEM = "given-"
 """Begins the role of a stem that is given, as "given-speech"."""
+MUSIC = "music"
+"""Music that is laid under a film."""
 OF_REQUESTS = ("source", "image", "follow")
 """Roles that are fields of a `RequestSpec`."""
 

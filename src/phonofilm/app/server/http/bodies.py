@@ -17,15 +17,27 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from phonofilm import strict_json
 from phonofilm.app.jobs import fields
 
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Short = Annotated[str, StringConstraints(max_length=200)]
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")]
 
 
 def _listed(value: Any) -> Any:
     """A form gives one value, or several of the same name."""
     return [value] if isinstance(value, str) else value
+
+
+def _from_json(value: Any) -> Any:
+    """A form gives lists of objects, and objects with names of any letters, as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return strict_json.loads(value.encode(errors="surrogatepass"))
+    except ValueError as error:
+        raise ValueError(f"{error}; in a form this is JSON text") from None
 
 
 def _numbered(value: Any) -> Any:
@@ -127,7 +139,7 @@ class Gains(Body):
     music: Decibels | None = Field(None, description="Decibels; 0 leaves it as it is.")
 
 
-class Sampling(Common):
+class Steering(Common):
     """How a model samples, and how the film says that a model made it."""
 
     seed: Seed = Field(0, description="The same seed gives the same film.")
@@ -148,8 +160,6 @@ class Sampling(Common):
     draft: bool = Field(False, description="Quick and rough.")
     upsample: bool = Field(False, description="LTX-2: make half the size first, then enlarge and refine it.")
     loras: Names = Field([], description="LoRAs of this server (`GET /v1/models`), as NAME or NAME:STRENGTH.")
-    effects: Text = Field("", description="A prompt of the effects alone, for models with stems.")
-    music: Text = Field("", description="A prompt of the music alone, for models with stems.")
     label: bool = Field(False, description="Write AI into the picture that is made.")
     notice: bool = Field(False, description="Say it at the beginning of the sound that is made.")
     publish_prompt: bool = Field(False, description="Put the prompt into the signed manifest.")
@@ -159,8 +169,19 @@ class Sampling(Common):
         made: dict[str, Any] = {"negative": self.negative_prompt, "steps": self.num_inference_steps}
         made |= {"guidance": self.guidance_scale, "modality_guidance": self.modality_guidance_scale}
         made["stg"] = self.stg_scale
-        alike = ("seed", "video_seed", "audio_seed", "sampler", "draft", "upsample", "loras", "effects", "music")
+        alike = ("seed", "video_seed", "audio_seed", "sampler", "draft", "upsample", "loras")
         return made | {name: getattr(self, name) for name in (*alike, "label", "notice", "publish_prompt")}
+
+
+class Sampling(Steering):
+    """A clip of its own."""
+
+    effects: Text = Field("", description="A prompt of the effects alone, for models with stems.")
+    music: Text = Field("", description="A prompt of the music alone, for models with stems.")
+
+    def request(self) -> dict[str, Any]:
+        """See `Steering.request`."""
+        return super().request() | {"effects": self.effects, "music": self.music}
 
 
 class Choosing(Sampling):
@@ -171,7 +192,7 @@ class Choosing(Sampling):
     gain: Gains | None = Field(None, description="Levels of stems in decibels, for models with stems.")
 
     def request(self) -> dict[str, Any]:
-        """See `Sampling.request`."""
+        """See `Steering.request`."""
         gain = {} if self.gain is None else self.gain.model_dump(exclude_none=True)
         return super().request() | {"only": self.only, "no": self.without, "gain": gain}
 
@@ -192,7 +213,7 @@ class Timing(Choosing):
     adapters: Names = Field([], description="Control modules of this server (`GET /v1/models`).")
 
     def request(self) -> dict[str, Any]:
-        """See `Sampling.request`."""
+        """See `Steering.request`."""
         names = ("hits", "sync", "control_scale", "adapters")
         return super().request() | {name: getattr(self, name) for name in names}
 
@@ -210,9 +231,7 @@ class Making(Timing):
 
     prompt: Text = Field(min_length=1, description="What is seen and heard, in prose; words in quotes are spoken.")
     seconds: Seconds | None = Field(None, description="How long; the model's own length if not said.")
-    size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
-        None, description="WIDTHxHEIGHT in pixels; the model's own size if not said."
-    )
+    size: Size | None = Field(None, description="WIDTHxHEIGHT in pixels; the model's own size if not said.")
     fps: Annotated[float, Field(ge=1, le=120), FINITE, NUMBERED] | None = Field(None, description="Frames a second.")
     input_reference: ImageReference | None = Field(
         None, description="The first picture: a file in a form, or an object with its address."
@@ -244,7 +263,7 @@ class Working(Sampling):
     prompt: Text = Field("", description="What is seen and heard.")
 
     def request(self) -> dict[str, Any]:
-        """See `Sampling.request`."""
+        """See `Steering.request`."""
         made = super().request() | {"prompt": self.prompt}
         return made | ({"mix_as": self.mix_as} if isinstance(self, OfMix) else {})
 
@@ -284,9 +303,7 @@ class Animating(Working, Choosing, OfMix):
     `effects`, `music`) or given (`speech_file` and so on of a form)."""
 
     input_reference: ImageReference | None = Field(None, description="The first picture.")
-    size: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = Field(
-        None, description="WIDTHxHEIGHT in pixels."
-    )
+    size: Size | None = Field(None, description="WIDTHxHEIGHT in pixels.")
     fps: Annotated[float, Field(ge=1, le=120), FINITE, NUMBERED] | None = Field(None, description="Frames a second.")
 
     def request(self) -> dict[str, Any]:
@@ -302,6 +319,64 @@ class Soundtrack(Working):
     keep: bool = Field(False, description="Whether the film's own sound stays, too.")
     subtitles: bool = Field(False, description="Also write what is said and heard as WebVTT.")
     loudness: Annotated[float, Field(ge=-50, le=-5), FINITE, NUMBERED] = Field(-23.0, description="LUFS of the whole.")
+
+
+class Shot(Body):
+    """One shot of a story."""
+
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")] = Field(
+        description="What is seen and heard in it."
+    )
+    seconds: Seconds = Field(description="How long it is.")
+    cast: Names = Field([], description="Who is in it: names of the story's `cast`.")
+    place: Short | None = Field(None, description="Where it is: a name of the story's `places`.")
+    effects: Text = Field("", description="A prompt of its effects alone, for models with stems.")
+    say: Texts = Field([], description='What is said besides the words in quotes, as "Hello@1.5" or "man: Hi".')
+    voices: Names = Field([], description="Whose voices, in the order of who speaks.")
+    join: Literal["cut", "dissolve"] = Field("cut", description="How it begins; the first one is a cut.")
+    overlap: Annotated[float, Field(gt=0, le=600), FINITE, NUMBERED] = Field(
+        0.5, description="Seconds of a dissolve, fewer than the shot has."
+    )
+    seed: Seed | None = Field(None, description="Its own seed; the story's with the shot's number added if not said.")
+
+
+class Bed(Body):
+    """Music that goes on under all shots; in a form `music_file` may be given instead of a prompt."""
+
+    prompt: Text = Field("", description="Music that the model makes, for models with stems.")
+    gain: Annotated[float, Field(ge=-60, le=20), FINITE, NUMBERED] = Field(0.0, description="Decibels.")
+
+
+Look = Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=r"\S")]
+Looks = Annotated[dict[Short, Look], BeforeValidator(_from_json), Field(max_length=50)]
+SHOTS = 100
+
+
+class Telling(Steering):
+    """A film of several shots, cut or dissolved, with music that goes on over the cuts."""
+
+    shots: Annotated[list[Shot], BeforeValidator(_from_json), Field(min_length=1, max_length=SHOTS)] = Field(
+        description="The shots in their order; in a form, JSON text."
+    )
+    music: Bed | None = Field(None, description="Music under all of them.")
+    cast: Looks = Field({}, description="Who is in it, and what each looks and sounds like, by name.")
+    places: Looks = Field({}, description="Where it is, and what each place looks and sounds like, by name.")
+    size: Size | None = Field(None, description="WIDTHxHEIGHT in pixels; the model's own size if not said.")
+    fps: Annotated[float, Field(ge=1, le=120), FINITE, NUMBERED] | None = Field(None, description="Frames a second.")
+
+    def request(self) -> dict[str, Any]:
+        """See `Steering.request`; what all shots have in common."""
+        told = " / ".join(shot.prompt for shot in self.shots)
+        return super().request() | {"task": "generate", "prompt": told, "size": self.size, "fps": self.fps}
+
+    def board(self, music_file: str | None) -> dict[str, Any]:
+        """The storyboard, as its TOML file has it."""
+        shots = [shot.model_dump(exclude_none=True) for shot in self.shots]
+        board: dict[str, Any] = {"shot": shots, "cast": self.cast, "places": self.places}
+        if self.music is not None or music_file is not None:
+            bed = {} if self.music is None else self.music.model_dump()
+            board["music"] = bed if music_file is None else bed | {"file": music_file}
+        return board
 
 
 class Speaking(Body):
@@ -337,7 +412,7 @@ class Film(BaseModel):
     prompt: str | None = Field(None, description="The words it was asked for with.")
     remixed_from_video_id: str | None = Field(None, description="The film it was made of.")
     error: dict[str, str] | None = Field(None, description="Why it failed: code and message.")
-    task: str = Field(description="generate, foley, animate, extend, retake, edit, remix, soundtrack or speech.")
+    task: str = Field(description="generate, foley, animate, extend, retake, edit, remix, soundtrack, story or speech.")
     stage: str | None = Field(None, description="What is being done.")
     seconds_left: float | None = Field(None, description="About how long it will still take.")
     queue_position: int | None = Field(None, description="How many are made before it.")

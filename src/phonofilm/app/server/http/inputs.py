@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phonofilm.app.server.base.files import RESULTS
-from phonofilm.app.server.base.roles import GIVEN_STEM
+from phonofilm.app.server.base.roles import GIVEN_STEM, MUSIC
 from phonofilm.app.server.base.settings import Settings
 from phonofilm.app.server.http.access import Identity
 from phonofilm.app.server.http.bodies import ImageReference, VideoReference
@@ -113,7 +113,7 @@ class Inputs:
             RefusedError: 400.
         """
         if "music_file" in sent.files:
-            given.files["music"] = self._sound(sent.files["music_file"], "music_file")
+            given.files[MUSIC] = self._sound(sent.files["music_file"], "music_file")
 
     def hits(self, sent: Sent, said: str | None, seconds: float | None) -> str | None:
         """Moments at which something sounds: those that are said, or the notes of a MIDI file within the clip.

@@ -23,6 +23,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     bodies.Foley,
     bodies.Animating,
     bodies.Soundtrack,
+    bodies.Telling,
     bodies.Speaking,
 )
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -60,6 +61,8 @@ def _form(body: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:
     described = body.model_json_schema(ref_template="{model}")
     fields: dict[str, Any] = {}
     for name, field in described["properties"].items():
+        if "$ref" in field.get("items", {}):  # a list of objects, which a form has as text
+            field = {"type": "string", "contentMediaType": "application/json", "description": field["description"]}
         inner = [part["$ref"] for part in field.get("anyOf", ()) if "$ref" in part]
         if not inner:
             fields[name] = field

@@ -13,15 +13,18 @@ from starlette.responses import Response, StreamingResponse
 
 from phonofilm import strict_json
 from phonofilm.app.server.base.files import INPUTS
+from phonofilm.app.server.base.roles import MUSIC
 from phonofilm.app.server.http import bodies
 from phonofilm.app.server.http.bodies import Deleted, Film, Films
 from phonofilm.app.server.http.desk import LOOKS, Asked, Desk
-from phonofilm.app.server.http.films import TYPES
+from phonofilm.app.server.http.films import ID, TYPES
 from phonofilm.app.server.http.openapi import REFUSALS, takes
 from phonofilm.app.server.store.records import Job, NewJob
+from phonofilm.app.story.board import story_of
 from phonofilm.app.web.refusals import RefusedError
+from phonofilm.errors import PhonofilmError
 
-Id = Annotated[str, Path(pattern=r"^[a-z]{1,10}_[0-9a-f]{32}$", description="The name of a film.")]
+Id = Annotated[str, Path(pattern=f"^{ID}$", description="The name of a film.")]
 Variant = Literal[
     "video", "audio", "thumbnail", "spritesheet", "stems", "speech", "effects", "music", "mix", "waveform",
     "subtitles", "recipe",
@@ -37,7 +40,6 @@ PART: dict[int | str, dict[str, Any]] = {
 }
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
-    "story": "a story of several scenes is not made yet; make its scenes one by one and extend each",
 }
 
 
@@ -120,6 +122,8 @@ def _remixed(desk: Desk, source: Job, values: bodies.Remixing, asked: Asked) -> 
     for role, name in source.spec.get("inputs", {}).items():
         asked.given.copies[role] = (INPUTS, source.id, name)
     asked.given.seconds, asked.given.parent = source.seconds, source.id
+    if source.kind == "story":
+        raise RefusedError(400, "a story has no one prompt; send it again with other shots", param="video_id")
     more = {"soundtrack": source.spec["soundtrack"]} if "soundtrack" in source.spec else {}
     values = values.model_copy(update={"model": values.model or source.model})
     request = {**source.spec["request"], "prompt": values.prompt}
@@ -156,6 +160,19 @@ def _working(made: APIRouter, desk: Desk) -> None:
             "soundtrack", _request("foley", values, asked), values, asked, kind="soundtrack", soundtrack=more
         )
 
+    def story(values: bodies.Telling, asked: Asked) -> NewJob:
+        desk.service.inputs.music(asked.sent, asked.given)
+        board = values.board(asked.given.names.get(MUSIC))
+        try:
+            told = story_of(board, "story", asked.place, files=False)
+        except PhonofilmError as error:
+            raise RefusedError(400, str(error), code="invalid_value", param="shots") from None
+        if told.seconds > desk.service.settings.seconds:
+            most = f"a story may last {desk.service.settings.seconds:g} s here; this one has {told.seconds:g}"
+            raise RefusedError(400, most, code="invalid_value", param="shots")
+        asked.given.seconds = round(told.seconds, 6)
+        return desk.film_job("story", values.request(), values, asked, kind="story", story=board)
+
     film, timed = ("video", *GIVEN), ("video", *TIMED, *GIVEN)
     for path, body, files, plan, summary in (
         ("/videos/edits", bodies.Editing, timed, on_film("edit"), "Make a film, or a part of it, by other words."),
@@ -165,6 +182,7 @@ def _working(made: APIRouter, desk: Desk) -> None:
         ("/videos/animate", bodies.Animating, ("audio", "input_reference", *film), on_film("animate", True),
          "Make a picture for a sound."),
         ("/videos/soundtrack", bodies.Soundtrack, ("video", "music_file"), soundtrack, "Make a whole sound track."),
+        ("/videos/story", bodies.Telling, ("music_file",), story, "Make a film of several shots."),
     ):  # fmt: skip
         _offer(made, desk, path, body, files, plan, summary)
 
@@ -192,7 +210,6 @@ def _missing(made: APIRouter) -> None:
     only: dict[int | str, dict[str, Any]] = {501: REFUSALS[501]}
     made.post("/videos/characters", responses=only, status_code=501, include_in_schema=False)(refuse("characters"))
     made.get("/videos/characters/{id}", status_code=501, include_in_schema=False)(refuse("characters"))
-    made.post("/videos/story", status_code=501, include_in_schema=False)(refuse("story"))
 
 
 def _looking(made: APIRouter, desk: Desk) -> None:
@@ -211,7 +228,7 @@ def _looking(made: APIRouter, desk: Desk) -> None:
 
     @made.get("/videos/{video_id}", response_model=Film, summary="How a film is doing.")
     def found(video_id: Id, request: Request) -> Film:
-        return desk.shown(desk.find(request, video_id))
+        return desk.standing(request, video_id)  # `Status` answers first
 
     @made.delete("/videos/{video_id}", response_model=Deleted, summary="Cancel a film, and erase all of it.")
     def erased(video_id: Id, request: Request) -> Deleted:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from phonofilm import __version__
@@ -14,10 +15,13 @@ from phonofilm.app.jobs.pool import BackendPool
 from phonofilm.app.jobs.runner import run
 from phonofilm.app.jobs.soundtrack import SoundtrackSpec, make_soundtrack
 from phonofilm.app.jobs.spec import RequestSpec
-from phonofilm.app.server.base.roles import fields_of, split_strength
+from phonofilm.app.server.base.roles import MUSIC, fields_of, split_strength
 from phonofilm.app.server.store.records import Job
 from phonofilm.app.server.work.policy import Content, Policy, ask
 from phonofilm.app.server.work.previews import events_of, make_previews, peaks
+from phonofilm.app.server.work.watch import fraction
+from phonofilm.app.story.board import story_of
+from phonofilm.app.story.making import SHOT, StorySpec, make_story, shots_folder
 from phonofilm.backends.base import JobContext
 from phonofilm.backends.canvas.stems import stems_of, wanted
 from phonofilm.errors import PhonofilmError
@@ -29,6 +33,10 @@ from phonofilm.types import Clip
 from phonofilm.types import Made as MadeParts
 
 MAKING = ("prompt", "negative", "effects", "music")
+LOCAL = ("shots", "made")
+"""Facts about a story that only its folder of shots gives a meaning."""
+STEPS = 100
+"""Into which the progress of a shot is divided."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,8 @@ class Maker:
         given = inputs.get("source") or inputs.get("music")
         text = _words(job.spec)
         ask(self.policies, Content("before", job.task, text, inputs.get("image"), given))
-        made = {"film": self._film, "soundtrack": self._soundtrack, "speech": self._speech}[job.kind]
-        found = made(job, inputs, folder, context)
+        made = {"film": self._film, "soundtrack": self._soundtrack, "speech": self._speech, "story": self._story}
+        found = made[job.kind](job, inputs, folder, context)
         film = found.files.get("video") or found.files["audio"]
         ask(self.policies, Content("after", job.task, text, inputs.get("image"), film))
         return found
@@ -117,6 +125,16 @@ class Maker:
         path = folder / "video.mp4"
         return self._shown(path, make_soundtrack(spec, path, context, self.pool), {}, context)
 
+    def _story(self, job: Job, inputs: Mapping[str, Path], folder: Path, context: JobContext) -> Made:
+        board = dict(job.spec["story"])
+        if MUSIC in inputs:
+            board["music"] = {**board["music"], "file": str(inputs[MUSIC].absolute())}
+        told = StorySpec(story_of(board, "story", folder), self.spec(job, inputs), folder)
+        path = folder / "video.mp4"
+        facts = make_story(told, path, shot_by_shot(context), self.pool)
+        rmtree(shots_folder(path))
+        return self._shown(path, {name: value for name, value in facts.items() if name not in LOCAL}, {}, context)
+
     def _shown(self, path: Path, facts: dict[str, Any], stems: Mapping[str, Path], context: JobContext) -> Made:
         step: Callable[[int, int], None] = lambda done, total: context("previews", done, total)  # noqa: E731
         metadata = read_metadata(path)
@@ -154,6 +172,23 @@ class Maker:
         return Made({"audio": path, "waveform": shape}, said.seconds, facts)
 
 
+def shot_by_shot(context: JobContext) -> JobContext:
+    """A context for a story: the steps of each of its shots count as a part of the sampling of the whole."""
+    at, of, reached = 0, 1, 0.0
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal at, of, reached
+        if stage == SHOT:
+            at, of, reached = done, total, 0.0
+        if context.progress is not None:
+            reached = fraction(stage, done, total, reached)
+            context.progress("sampling", round(STEPS * (at + reached)), STEPS * of)
+
+    told = JobContext(progress, context.cancel, context.tell)
+    told.notices = context.notices
+    return told
+
+
 def _file_of(said: str, files: Mapping[str, str]) -> str:
     """What a client's name of a LoRA or adapter is here, with the strength that may follow it."""
     name, strength = split_strength(said, files)
@@ -178,5 +213,13 @@ def _words(spec: Mapping[str, Any]) -> str:
         *spec.get("soundtrack", {}).get("say", ()),
         spec.get("speech", {}).get("input", ""),
     )
-    found = [*(request.get(name, "") for name in MAKING), *said]
+    found = [*(request.get(name, "") for name in MAKING), *said, *_story_words(spec.get("story", {}))]
     return "\n".join(text for text in found if text)
+
+
+def _story_words(board: Mapping[str, Any]) -> Iterator[str]:
+    """All text of a storyboard, for policies."""
+    yield from (*board.get("cast", {}).values(), *board.get("places", {}).values())
+    yield board.get("music", {}).get("prompt", "")
+    for shot in board.get("shot", ()):
+        yield from (shot["prompt"], shot.get("effects", ""), *shot.get("say", ()))
