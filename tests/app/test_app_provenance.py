@@ -210,6 +210,17 @@ def test_the_command_line_says_it_in_words(tmp_path: Path, capsys: pytest.Captur
     assert "changed after it was signed" in layers[0]["lines"][0]
 
 
+def test_a_retaken_part_of_a_small_film_is_said_to_be_no_place_to_look(tmp_path: Path) -> None:
+    source, path = tmp_path / "source.mkv", tmp_path / "film.mkv"
+    slope = np.broadcast_to(np.linspace(60, 180, 64, dtype=np.uint8)[None, None, :, None], (96, 64, 64, 3))
+    Clip(slope.copy(), Fraction(24)).save(source)
+    run(job(task="retake", source=str(source), span=[0, 1], seconds=None, only=["video"]), path)
+    layer = {layer.name: layer for layer in verify(path)}["watermark"]
+    assert "a mark cannot be looked for in the picture: at 64x64 pixels" in layer.lines[1]
+    assert not layer.facts["picture"]["public"]["found"]
+    assert "64x64" in layer.facts["picture"]["public"]["reason"]
+
+
 def test_a_certificate_that_is_missing_is_said_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

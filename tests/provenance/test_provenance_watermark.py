@@ -163,6 +163,13 @@ def test_it_is_said_why_a_picture_cannot_be_looked_into(shape: tuple[int, ...], 
     assert not found.present
 
 
+def test_a_small_picture_without_a_mark_proves_nothing_and_a_large_one_does(frames: np.ndarray) -> None:
+    small = find_in_picture(np.ascontiguousarray(frames[:, ::2, ::2]), FPS, PUBLIC)
+    assert not small.present
+    assert "64x64" in small.unsure
+    assert find_in_picture(frames, FPS, PUBLIC).unsure == ""
+
+
 def test_what_was_given_keeps_every_bit(frames: np.ndarray, sound: np.ndarray) -> None:
     source = Clip(frames, FPS, sound[:, : 3 * RATE], RATE)
     new = frames.copy()

@@ -12,7 +12,7 @@ import numpy as np
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import lacking, missing
 from phonofilm.media import probe, read_clip
-from phonofilm.media.metadata import SOURCE_TYPES
+from phonofilm.media.metadata import COMPOSITE, SOURCE_TYPES
 from phonofilm.provenance.kept.fingerprint import fingerprint
 from phonofilm.provenance.kept.home import known_private_key
 from phonofilm.provenance.kept.log import is_there, recall
@@ -61,7 +61,7 @@ def verify(path: str | Path) -> list[Layer]:
     """
     path = Path(path)
     said = probe(path).metadata
-    return [manifest(path), _metadata(said), _watermark(path), _log(path)]
+    return [manifest(path), _metadata(said), _watermark(path, said), _log(path)]
 
 
 def manifest(path: Path) -> Layer:
@@ -136,16 +136,17 @@ def _metadata(said: dict[str, str]) -> Layer:
     return Layer("metadata", "said", (f"the file's own description says that a model made it: {by}",))
 
 
-def _watermark(path: Path) -> Layer:
+def _watermark(path: Path, said: dict[str, str]) -> Layer:
+    part = said.get("digital_source_type") == COMPOSITE
     clip, private = read_clip(path), known_private_key()
     lines, facts = [], {}
     for stream, missing_words in (("sound", "there is no sound"), ("picture", "there is no picture")):
         found = {"public": _look(clip, stream, PUBLIC, missing_words)}
         if private is not None and not found["public"].reason:
             found["private"] = _look(clip, stream, private, missing_words)
-        lines.append(_told(stream, found))
+        lines.append(_told(stream, found, part))
         facts[stream] = {name: {"score": _finite(one.score), "threshold": _finite(one.threshold),
-                                "found": one.present, "reason": one.reason} for name, one in found.items()}  # fmt: skip
+                                "found": one.present, "reason": one.unsure} for name, one in found.items()}  # fmt: skip
     there = [one["found"] for streams in facts.values() for one in streams.values()]
     looked = [one["reason"] == "" for streams in facts.values() for one in streams.values()]
     return Layer("watermark", "found" if any(there) else "none" if any(looked) else "unread", tuple(lines), facts)
@@ -157,13 +158,16 @@ def _look(clip: Clip, stream: str, key: bytes, none: str) -> Found:
     return Found(reason=none) if clip.frames is None or not clip.fps else find_in_picture(clip.frames, clip.fps, key)
 
 
-def _told(stream: str, found: dict[str, Found]) -> str:
-    if reason := found["public"].reason:
-        return f"a mark cannot be looked for in the {stream}: {reason}"
+def _told(stream: str, found: dict[str, Found], part: bool) -> str:
     names = [name for name, one in found.items() if one.present]
+    best = found["public"]
+    if not names and best.unsure:
+        return f"a mark cannot be looked for in the {stream}: {best.unsure}"
     if not names:
-        best = found["public"]
-        return f"no mark was found in the {stream}: {best.score:.1f}, and a mark has {best.threshold:.1f} or more"
+        short = "; only a part of the film was made, which may be too short for it" if part else ""
+        return (
+            f"no mark was found in the {stream}: {best.score:.1f}, and a mark has {best.threshold:.1f} or more{short}"
+        )
     ours = "; the private one says that this installation made it" if "private" in names else ""
     return f"a mark was found in the {stream}, by the {' and the '.join(names)} key{ours}"
 

@@ -113,7 +113,10 @@ def _hides(luma: np.ndarray) -> np.ndarray:
 
 
 def find_in_picture(frames: np.ndarray, fps: Fraction, key: bytes) -> Found:
-    """Look for the mark of a key in frames, uint8 [T, H, W, 3], of which a part may be marked."""
+    """Look for the mark of a key in frames, uint8 [T, H, W, 3], of which a part may be marked.
+
+    Below `SIDE` pixels a mark has a quarter of the cells or fewer: found it is one, not found it may yet be there.
+    """
     count, height, width, _ = frames.shape
     if min(height, width) < SMALLEST:
         return Found(reason=f"the picture is smaller than {SMALLEST} pixels")
@@ -134,7 +137,10 @@ def find_in_picture(frames: np.ndarray, fps: Fraction, key: bytes) -> Found:
                 best = max(best, *(best_sum(seen, each_table, (0, 1, 2)) for each_table in tables))
             if best > limit:
                 return Found(best, limit)
-    return Found(best, limit) if best else Found(reason="the picture does not change")
+    if not best:
+        return Found(reason="the picture does not change")
+    small = f"at {width}x{height} pixels, less than {SIDE}, it may be too weak to be found, and none was"
+    return Found(best, limit, doubt=small if min(height, width) < SIDE else "")
 
 
 def _sizes(size: tuple[int, int]) -> list[int]:

@@ -23,15 +23,22 @@ class Found:
         score: the largest sum over all alignments, in multiples of the feature's length.
         threshold: what an unmarked clip exceeds with a probability of at most `FALSE_POSITIVES`.
         reason: why a mark cannot be looked for here; then there is no score.
+        doubt: why a mark may be there though the score is too small.
     """
 
     score: float = 0.0
     threshold: float = math.inf
     reason: str = ""
+    doubt: str = ""
 
     @property
     def present(self) -> bool:
         return self.score > self.threshold
+
+    @property
+    def unsure(self) -> str:
+        """Why nothing follows from it that no mark was found, or "" where something does."""
+        return "" if self.present else self.reason or self.doubt
 
 
 def signs(key: bytes, kind: str, shape: tuple[int, ...]) -> np.ndarray:
