@@ -29,7 +29,7 @@ SOCKET = SimpleNamespace(Input=lambda name, **options: name, Output=lambda name,
 @pytest.fixture(scope="module")
 def nodes():
     """The package of nodes; what it imports of ComfyUI is declared, and does nothing."""
-    kinds = dict.fromkeys(("Video", "Audio", "Image", "String", "Int", "Float"), SOCKET)
+    kinds = dict.fromkeys(("Video", "Audio", "Image", "String", "Int", "Float", "Combo", "Boolean"), SOCKET)
     io = SimpleNamespace(
         **kinds,
         Custom=lambda name: SOCKET,
@@ -122,6 +122,10 @@ def picture():
     return file.getvalue()
 
 
+SOURCES = ("Load", "SetOptions")
+MAKERS = ("Generate", "Foley", "Animate", "Extend", "Retake", "Soundtrack", "Story")
+
+
 def every_node(nodes):
     listed = nodes.Phonofilm().get_node_list()
     try:
@@ -133,14 +137,15 @@ def every_node(nodes):
 
 def test_each_node_has_a_name_of_its_own_and_says_what_it_gives(nodes):
     schemas = {node.__name__: node.define_schema() for node in every_node(nodes)}
-    assert len({schema.node_id for schema in schemas.values()}) == len(schemas) == 8
+    assert len({schema.node_id for schema in schemas.values()}) == len(schemas) == 11
     assert all(schema.node_id == f"Phonofilm{name}" and schema.description for name, schema in schemas.items())
-    assert all(schema.inputs[0] == "server" for name, schema in schemas.items() if name != "Load")
+    assert all(schema.inputs[0] == "server" for name, schema in schemas.items() if name not in SOURCES)
     assert {name: schema.outputs for name, schema in schemas.items()} == {
         "Load": ["server"],
+        "SetOptions": ["options"],
         "Stems": ["speech", "effects", "music"],
         "Sheet": ["image"],
-    } | {name: ["video", "audio", "film"] for name in ("Generate", "Foley", "Animate", "Extend", "Retake")}
+    } | {name: ["video", "audio", "film"] for name in MAKERS}
 
 
 def test_a_film_is_asked_for_waited_for_and_given(nodes, server):
@@ -159,6 +164,22 @@ def test_a_film_is_asked_for_waited_for_and_given(nodes, server):
     assert audio["waveform"].shape == (1, 2, 100)
     assert audio["waveform"].mean() == pytest.approx(0.5)
     assert json.loads(film) == FILM
+
+
+def test_options_are_sent_as_the_server_takes_them_and_nothing_that_is_not_said(nodes, server):
+    level = {"waveform": torch.full((1, 1, 4), 0.5), "sample_rate": 8000}
+    (options,) = nodes.SetOptions.execute(
+        only="speech, effects", speech_gain=-3.0, sync="off", control_scale=0.0, video_seed=0, draft=True, follow=level
+    )
+    nodes.Generate.execute(server.node, "Rain.", 2.5, 7, say="Hello@1\nman: Hi", options=options)
+    fields = server.asked[0][2]
+    assert {name: fields[name] for name in set(fields) - {"follow", "only", "say"}} == {
+        "prompt": b"Rain.", "seconds": b"2.5", "seed": b"7", "gain[speech]": b"-3.0", "sync": b"false",
+        "control_scale": b"0.0", "video_seed": b"0", "draft": b"true",
+    }  # fmt: skip
+    assert nodes._samples(fields["follow"])[0] == pytest.approx(0.5, abs=1e-3)
+    (nothing,) = nodes.SetOptions.execute()
+    assert (nothing.fields, nothing.files) == ({}, {})
 
 
 def test_stems_and_sheet_are_taken_from_a_film(nodes, server):

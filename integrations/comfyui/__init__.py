@@ -5,6 +5,7 @@ from __future__ import annotations
 import io as bytes_io
 import json
 import wave
+from dataclasses import dataclass, field
 from typing import Any
 
 import comfy.model_management
@@ -17,8 +18,19 @@ from PIL import Image
 from .client import Server
 
 PhonofilmServer = io.Custom("PHONOFILM_SERVER")
+PhonofilmOptions = io.Custom("PHONOFILM_OPTIONS")
 CATEGORY = "phonofilm"
 STEMS = ("speech", "effects", "music")
+SAMPLERS = ("euler", "heun", "multistep", "unipc")
+FLAGS = ("draft", "upsample", "label", "notice", "publish_prompt")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What else is said of a job, as fields and files of the server's API; nothing is sent of what is not said."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def _image_of(content: bytes) -> torch.Tensor:
@@ -79,11 +91,16 @@ def _film_file(video: Any) -> bytes:
     return file.getvalue()
 
 
-def _make(server: Server, path: str, fields: dict[str, Any], files: dict[str, bytes]) -> io.NodeOutput:
+def _make(
+    server: Server, path: str, fields: dict[str, Any], files: dict[str, bytes], options: Options | None = None
+) -> io.NodeOutput:
     """Do a job with ComfyUI's own progress and interrupt; VIDEO, AUDIO and the film's record."""
     bar = comfy.utils.ProgressBar(100)
     interrupted = comfy.model_management.throw_exception_if_processing_interrupted
-    film = server.make(path, fields, files, lambda done: bar.update_absolute(done, 100), interrupted)
+    more = options or Options()
+    film = server.make(
+        path, more.fields | fields, more.files | files, lambda done: bar.update_absolute(done, 100), interrupted
+    )
     video = InputImpl.VideoFromFile(bytes_io.BytesIO(server.content(film, "video")))
     audio = _audio_of(server.content(film, "audio")) if "audio" in film["variants"] else None
     return io.NodeOutput(video, audio, json.dumps(film))
@@ -102,9 +119,34 @@ def _schema(name: str, title: str, about: str, *inputs: Any, outputs: list[Any] 
     )
 
 
+def _more() -> Any:
+    """What the node of options says."""
+    return PhonofilmOptions.Input("options", optional=True)
+
+
+def _listed(text: str, between: str = ",") -> list[str]:
+    """The parts of a text, without space around them."""
+    return [part.strip() for part in text.split(between) if part.strip()]
+
+
 def _film() -> io.String.Input:
     """What a node that made a film says of it."""
     return io.String.Input("film", force_input=True)
+
+
+def _rate() -> io.Float.Input:
+    return io.Float.Input("fps", default=0.0, min=0.0, max=120.0, optional=True, tooltip="0: the model's own.")
+
+
+def _words() -> tuple[io.String.Input, ...]:
+    """What is said, and by whose voices."""
+    lines = "A line each, as Hello@1.5 or man: Hi; and the words in quotes of the prompt."
+    say = io.String.Input("say", default="", multiline=True, optional=True, tooltip=lines)
+    return say, io.String.Input("voices", default="", optional=True, tooltip="Names, with commas between them.")
+
+
+def _said(say: str, voices: str) -> dict[str, Any]:
+    return {"say": _listed(say, "\n"), "voices": _listed(voices)}
 
 
 def _prompt() -> io.String.Input:
@@ -137,6 +179,84 @@ class Load(io.ComfyNode):
         return io.NodeOutput(Server(url, key))
 
 
+class SetOptions(io.ComfyNode):
+    """What else can be said of a job."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        texts = {
+            "model": "A model of the server; its usual one if empty.",
+            "negative_prompt": "What to steer away from.",
+            "guidance_scale": "How strictly to follow the prompt: a number, or two, as 3,7, for picture and sound.",
+            "modality_guidance_scale": "How strictly picture and sound follow one another: one number, or two.",
+            "stg_scale": "Spatio-temporal guidance of LTX-2: one number, or two.",
+            "loras": "LoRAs of the server, as night:0.8, with commas between them.",
+            "only": "Make these alone: video, audio, speech, effects, music.",
+            "without": "Do without these.",
+            "effects": "A prompt of the effects alone.",
+            "music": "A prompt of the music alone.",
+            "hits": "Seconds at which something sounds, as 0.5,1.25@0.8.",
+            "adapters": "Control modules of the server, with commas between them.",
+        }
+        whole = {
+            "num_inference_steps": (0, 1000, "0: the model's own."),
+            "video_seed": (-1, 2**53, "Another seed for the picture; -1: the same."),
+            "audio_seed": (-1, 2**53, "Another seed for the sound; -1: the same."),
+        }
+        level = {"default": 0.0, "min": -96.0, "max": 24.0, "step": 0.5, "optional": True, "tooltip": "Decibels."}
+        return io.Schema(
+            node_id="PhonofilmSetOptions",
+            display_name="Phonofilm options",
+            category=CATEGORY,
+            description="What else can be said of a film; what a task does not take is refused in one sentence.",
+            inputs=[
+                *(io.String.Input(name, default="", optional=True, tooltip=said) for name, said in texts.items()),
+                *(io.Int.Input(name, default=least, min=least, max=most, optional=True, tooltip=said)
+                  for name, (least, most, said) in whole.items()),
+                io.Combo.Input("sampler", options=["", *SAMPLERS], default="", optional=True),
+                io.Combo.Input("mix_as", options=["", *STEMS], default="", optional=True,
+                               tooltip="What a film's one mix of sound is taken for."),
+                io.Combo.Input("sync", options=["", "on", "off"], default="", optional=True,
+                               tooltip="Whether the sound is told moment by moment what is seen."),
+                io.Float.Input("control_scale", default=-1.0, min=-1.0, max=4.0, step=0.05, optional=True,
+                               tooltip="How strongly control modules count; -1: as is usual."),
+                *(io.Float.Input(f"{stem}_gain", **level) for stem in STEMS),
+                *(io.Boolean.Input(name, default=False, optional=True) for name in FLAGS),
+                io.Audio.Input("follow", optional=True, tooltip="Be as loud over time as this sound."),
+                *(io.Audio.Input(f"{stem}_given", optional=True, tooltip=f"The {stem}, which stay as they are.")
+                  for stem in STEMS),
+            ],
+            outputs=[PhonofilmOptions.Output("options")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, model: str = "", negative_prompt: str = "", guidance_scale: str = "", modality_guidance_scale: str = "",
+        stg_scale: str = "", loras: str = "", only: str = "", without: str = "", effects: str = "", music: str = "",
+        hits: str = "", adapters: str = "", num_inference_steps: int = 0, video_seed: int = -1, audio_seed: int = -1,
+        sampler: str = "", mix_as: str = "", sync: str = "", control_scale: float = -1.0, speech_gain: float = 0.0,
+        effects_gain: float = 0.0, music_gain: float = 0.0, draft: bool = False, upsample: bool = False,
+        label: bool = False, notice: bool = False, publish_prompt: bool = False, follow: Any = None,
+        speech_given: Any = None, effects_given: Any = None, music_given: Any = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        said: dict[str, Any] = {"model": model, "negative_prompt": negative_prompt, "guidance_scale": guidance_scale}
+        said |= {"modality_guidance_scale": modality_guidance_scale, "stg_scale": stg_scale, "effects": effects}
+        said |= {"music": music, "hits": hits, "sampler": sampler, "mix_as": mix_as}
+        said |= {"loras": _listed(loras), "adapters": _listed(adapters), "only": _listed(only)}
+        said |= {"without": _listed(without), "num_inference_steps": num_inference_steps}
+        said |= {"draft": draft, "upsample": upsample, "label": label, "notice": notice}
+        said |= {"publish_prompt": publish_prompt}
+        gains = {"speech": speech_gain, "effects": effects_gain, "music": music_gain}
+        said["gain"] = {stem: gain for stem, gain in gains.items() if gain}
+        fields = {name: value for name, value in said.items() if value}
+        seeds = {"video_seed": video_seed, "audio_seed": audio_seed, "control_scale": control_scale}
+        fields |= {name: value for name, value in seeds.items() if value >= 0}
+        fields |= {"sync": sync == "on"} if sync else {}
+        given = {"follow": follow, "speech_file": speech_given, "effects_file": effects_given}
+        files = {name: _sound_file(audio) for name, audio in (given | {"music_file": music_given}).items() if audio}
+        return io.NodeOutput(Options(fields, files))
+
+
 class Generate(io.ComfyNode):
     """A film from words."""
 
@@ -151,15 +271,19 @@ class Generate(io.ComfyNode):
             io.String.Input("size", default="", optional=True, tooltip="As 320x180; the model's own if empty."),
             _seed(),
             io.Image.Input("image", optional=True),
+            _rate(),
+            *_words(),
+            _more(),
         )
 
     @classmethod
     def execute(
-        cls, server: Server, prompt: str, seconds: float, seed: int, size: str = "", image: Any = None
-    ) -> io.NodeOutput:
+        cls, server: Server, prompt: str, seconds: float, seed: int, size: str = "", image: Any = None,
+        fps: float = 0.0, say: str = "", voices: str = "", options: Options | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
         files = {} if image is None else {"input_reference": _picture_file(image)}
-        fields = {"prompt": prompt, "seconds": seconds, "seed": seed, "size": size}
-        return _make(server, "/v1/videos", fields, files)
+        fields = {"prompt": prompt, "seconds": seconds, "seed": seed, "size": size, "fps": fps or None}
+        return _make(server, "/v1/videos", fields | _said(say, voices), files, options)
 
 
 class Foley(io.ComfyNode):
@@ -168,12 +292,21 @@ class Foley(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
-            "Foley", "foley", "The sound of a film; its picture stays.", io.Video.Input("video"), _prompt(), _seed()
+            "Foley",
+            "foley",
+            "The sound of a film; its picture stays.",
+            io.Video.Input("video"),
+            _prompt(),
+            _seed(),
+            _more(),
         )
 
     @classmethod
-    def execute(cls, server: Server, video: Any, prompt: str, seed: int) -> io.NodeOutput:
-        return _make(server, "/v1/videos/foley", {"prompt": prompt, "seed": seed}, {"video": _film_file(video)})
+    def execute(
+        cls, server: Server, video: Any, prompt: str, seed: int, options: Options | None = None
+    ) -> io.NodeOutput:
+        fields = {"prompt": prompt, "seed": seed}
+        return _make(server, "/v1/videos/foley", fields, {"video": _film_file(video)}, options)
 
 
 class Animate(io.ComfyNode):
@@ -182,14 +315,18 @@ class Animate(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         image = io.Image.Input("image", optional=True)
-        return _schema(
-            "Animate", "animate", "A picture for a sound.", io.Audio.Input("audio"), _prompt(), _seed(), image
-        )
+        size = io.String.Input("size", default="", optional=True, tooltip="As 320x180; the model's own if empty.")
+        given = io.Audio.Input("audio"), _prompt(), _seed(), image, size, _rate(), _more()
+        return _schema("Animate", "animate", "A picture for a sound.", *given)
 
     @classmethod
-    def execute(cls, server: Server, audio: Any, prompt: str, seed: int, image: Any = None) -> io.NodeOutput:
+    def execute(
+        cls, server: Server, audio: Any, prompt: str, seed: int, image: Any = None, size: str = "", fps: float = 0.0,
+        options: Options | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
         files = {"audio": _sound_file(audio)} | ({} if image is None else {"input_reference": _picture_file(image)})
-        return _make(server, "/v1/videos/animate", {"prompt": prompt, "seed": seed}, files)
+        fields = {"prompt": prompt, "seed": seed, "size": size, "fps": fps or None}
+        return _make(server, "/v1/videos/animate", fields, files, options)
 
 
 class Extend(io.ComfyNode):
@@ -198,12 +335,15 @@ class Extend(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         seconds = io.Float.Input("seconds", default=2.0, min=0.2, max=600.0, step=0.1)
-        return _schema("Extend", "extend", "A film that goes on.", io.Video.Input("video"), seconds, _prompt(), _seed())
+        given = io.Video.Input("video"), seconds, _prompt(), _seed(), _more()
+        return _schema("Extend", "extend", "A film that goes on.", *given)
 
     @classmethod
-    def execute(cls, server: Server, video: Any, seconds: float, prompt: str, seed: int) -> io.NodeOutput:
+    def execute(
+        cls, server: Server, video: Any, seconds: float, prompt: str, seed: int, options: Options | None = None
+    ) -> io.NodeOutput:
         fields = {"prompt": prompt, "seed": seed, "seconds": seconds}
-        return _make(server, "/v1/videos/extensions", fields, {"video": _film_file(video)})
+        return _make(server, "/v1/videos/extensions", fields, {"video": _film_file(video)}, options)
 
 
 class Retake(io.ComfyNode):
@@ -213,13 +353,84 @@ class Retake(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         start = io.Float.Input("start", default=0.0, min=0.0, max=600.0, step=0.05)
         end = io.Float.Input("end", default=1.0, min=0.0, max=600.0, step=0.05)
-        video = io.Video.Input("video")
-        return _schema("Retake", "retake", "A part of a film, made again.", video, start, end, _prompt(), _seed())
+        given = io.Video.Input("video"), start, end, _prompt(), _seed(), _more()
+        return _schema("Retake", "retake", "A part of a film, made again.", *given)
 
     @classmethod
-    def execute(cls, server: Server, video: Any, start: float, end: float, prompt: str, seed: int) -> io.NodeOutput:
+    def execute(
+        cls, server: Server, video: Any, start: float, end: float, prompt: str, seed: int,
+        options: Options | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
         fields = {"prompt": prompt, "seed": seed, "start": start, "end": end}
-        return _make(server, "/v1/videos/retake", fields, {"video": _film_file(video)})
+        return _make(server, "/v1/videos/retake", fields, {"video": _film_file(video)}, options)
+
+
+class Soundtrack(io.ComfyNode):
+    """A whole sound track."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Soundtrack",
+            "sound track",
+            "Effects that are made, words, music that is given, and the film's own sound.",
+            io.Video.Input("video"),
+            _prompt(),
+            _seed(),
+            *_words(),
+            io.Audio.Input("music", optional=True),
+            io.Boolean.Input("make_effects", default=True, optional=True),
+            io.Boolean.Input("keep", default=False, optional=True, tooltip="Whether the film's own sound stays, too."),
+            io.Float.Input("loudness", default=-23.0, min=-50.0, max=-5.0, optional=True, tooltip="LUFS."),
+            _more(),
+        )
+
+    @classmethod
+    def execute(
+        cls, server: Server, video: Any, prompt: str, seed: int, say: str = "", voices: str = "", music: Any = None,
+        make_effects: bool = True, keep: bool = False, loudness: float = -23.0, options: Options | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        fields = {"prompt": prompt, "seed": seed, "make_effects": make_effects, "keep": keep, "loudness": loudness}
+        files = {"video": _film_file(video)} | ({} if music is None else {"music_file": _sound_file(music)})
+        return _make(server, "/v1/videos/soundtrack", fields | _said(say, voices), files, options)
+
+
+class Story(io.ComfyNode):
+    """A film of several shots."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        shots = json.dumps([{"prompt": "A red ball bounces.", "seconds": 2}, {"prompt": "Rain.", "seconds": 2}])
+        looks = 'JSON, as {"anna": "a woman with red hair"}.'
+        return _schema(
+            "Story",
+            "story",
+            "A film of several shots, cut or dissolved, with music that goes on over the cuts.",
+            io.String.Input(
+                "shots", default=shots, multiline=True, tooltip="A list in JSON, as docs/serving.md has it."
+            ),
+            _seed(),
+            io.String.Input("cast", default="", multiline=True, optional=True, tooltip=f"Who is in it. {looks}"),
+            io.String.Input("places", default="", multiline=True, optional=True, tooltip=f"Where it is. {looks}"),
+            io.String.Input("music_prompt", default="", optional=True, tooltip="Music that the model makes."),
+            io.Audio.Input("music", optional=True),
+            io.Float.Input("music_gain", default=0.0, min=-60.0, max=20.0, optional=True, tooltip="Decibels."),
+            io.String.Input("size", default="", optional=True, tooltip="As 320x180; the model's own if empty."),
+            _rate(),
+            _more(),
+        )
+
+    @classmethod
+    def execute(
+        cls, server: Server, shots: str, seed: int, cast: str = "", places: str = "", music_prompt: str = "",
+        music: Any = None, music_gain: float = 0.0, size: str = "", fps: float = 0.0, options: Options | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        fields = {"shots": shots, "seed": seed, "size": size, "fps": fps or None}
+        fields |= {"cast": cast.strip(), "places": places.strip()}
+        if music_prompt or music is not None:
+            fields["music"] = {"prompt": music_prompt, "gain": music_gain}
+        files = {} if music is None else {"music_file": _sound_file(music)}
+        return _make(server, "/v1/videos/story", fields, files, options)
 
 
 class Stems(io.ComfyNode):
@@ -253,7 +464,8 @@ class Phonofilm(ComfyExtension):
     """All of them."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Load, Generate, Foley, Animate, Extend, Retake, Stems, Sheet]
+        makers = [Generate, Foley, Animate, Extend, Retake, Soundtrack, Story]
+        return [Load, SetOptions, *makers, Stems, Sheet]
 
 
 async def comfy_entrypoint() -> Phonofilm:

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def _form(fields: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[bytes,
     """multipart/form-data (RFC 7578)."""
     mark = secrets.token_hex(16)
     parts = []
-    for name, value in fields.items():
+    for name, value in _flat(fields):
         if value is not None and value != "":
             text = str(value).lower() if isinstance(value, bool) else str(value)
             parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode())
@@ -98,3 +98,14 @@ def _form(fields: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[bytes,
         head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
         parts.append(f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n")
     return b"".join(parts) + f"--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
+
+
+def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """As a form has them: a list as fields of one name, and what is in an object as `name[key]`."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}[{key}]", inner) for key, inner in value.items())
+        elif isinstance(value, list):
+            yield from ((name, inner) for inner in value)
+        else:
+            yield name, value

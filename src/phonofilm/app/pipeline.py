@@ -13,6 +13,20 @@ from phonofilm.backends import Backend, load
 from phonofilm.errors import PhonofilmError
 from phonofilm.types import Clip, Request
 
+CALLED = {
+    "negative": "negative_prompt",
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "modality_guidance": "modality_guidance_scale",
+    "stg": "stg_scale",
+    "size": "height and width",
+    "fps": "frame_rate",
+    "model": "from_pretrained",
+}
+"""Fields of a `Request` that are called otherwise here."""
+Scale = float | tuple[float, float] | None
+"""One number for picture and sound, or one for each."""
+
 
 @dataclass(frozen=True)
 class PipelineOutput:
@@ -54,7 +68,7 @@ class Pipeline:
 
     def __call__(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         negative_prompt: str = "",
         height: int | None = None,
@@ -62,10 +76,13 @@ class Pipeline:
         num_frames: int | None = None,
         frame_rate: float | None = None,
         num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
+        guidance_scale: Scale = None,
+        modality_guidance_scale: Scale = None,
+        stg_scale: Scale = None,
         seed: int = 0,
         image: np.ndarray | None = None,
         callback_on_step_end: Callable[[int, int], None] | None = None,
+        **fields: Any,
     ) -> PipelineOutput:
         """Make a film; what is not said is as the model has it.
 
@@ -73,6 +90,8 @@ class Pipeline:
             num_frames: needs frame_rate, for a film's length is in seconds.
             image: uint8 [H, W, 3], the first picture.
             callback_on_step_end: told (step, steps) of sampling.
+            fields: all else that a `Request` has, under its own name: `task`, `source`, `only`, `no`, `gain`,
+                `effects`, `music`, `given_stems`, `hits`, `sampler`, `draft` and so on.
 
         Raises:
             PhonofilmError: one of height and width alone, frames without a rate, or what the model cannot do.
@@ -81,9 +100,14 @@ class Pipeline:
             raise PhonofilmError("give height and width, or neither")
         if num_frames is not None and frame_rate is None:
             raise PhonofilmError("num_frames needs frame_rate, for a film's length is in seconds")
-        fields: dict[str, Any] = {"negative": negative_prompt, "steps": num_inference_steps, "seed": seed}
+        for name in sorted(set(fields) & set(CALLED)):
+            raise PhonofilmError(f"{name} is {CALLED[name]} here")
+        if num_frames is not None and "seconds" in fields:
+            raise PhonofilmError("give num_frames or seconds, not both")
+        fields |= {"negative": negative_prompt, "steps": num_inference_steps, "seed": seed, "model": self.name}
         fields |= {"size": None if width is None else (width, height), "fps": frame_rate, "image": image}
-        fields |= {"guidance": guidance_scale, "model": self.name}
+        fields |= {"guidance": _both(guidance_scale), "modality_guidance": _both(modality_guidance_scale)}
+        fields["stg"] = _both(stg_scale)
         if num_frames is not None and frame_rate is not None:
             fields["seconds"] = num_frames / frame_rate
 
@@ -95,3 +119,7 @@ class Pipeline:
         frames = None if clip.frames is None else clip.frames[None].astype(np.float32) / 255
         audios = None if clip.waveform is None else clip.waveform[None]
         return PipelineOutput(frames, audios, clip.sample_rate, None if clip.fps is None else float(clip.fps), clip)
+
+
+def _both(scale: Scale) -> tuple[float, float] | None:
+    return (float(scale), float(scale)) if isinstance(scale, int | float) else scale

@@ -27,6 +27,8 @@ KINDS = {"Video": PLAIN, "Audio": PLAIN, "Image": PLAIN, "Float": NUMBER | {"rou
 KINDS |= {
     "String": WIDGET | {"multiline", "placeholder", "dynamic_prompts"},
     "Int": NUMBER | {"control_after_generate"},
+    "Combo": WIDGET | {"options", "control_after_generate", "upload", "image_folder", "remote"},
+    "Boolean": WIDGET | {"label_on", "label_off"},
 }
 SCHEMA = {"node_id", "display_name", "category", "description", "inputs", "outputs", "is_output_node"}
 
@@ -119,7 +121,7 @@ def served(tmp_path, monkeypatch):
 
 
 def test_every_node_has_a_schema_that_fits_what_it_takes(nodes):
-    assert set(nodes.nodes) == {"Load", "Generate", "Foley", "Animate", "Extend", "Retake", "Stems", "Sheet"}
+    assert set(nodes.nodes) == {"Load", "SetOptions", *MAKES, "Stems", "Sheet"}
     ids = set()
     for node in nodes.nodes.values():
         schema = node.define_schema()
@@ -130,6 +132,46 @@ def test_every_node_has_a_schema_that_fits_what_it_takes(nodes):
         required = names[: len(names) - len(node.execute.__func__.__defaults__ or ())]
         assert {given.id for given in schema.inputs if not given.options.get("optional")} == set(required), node
     assert len(ids) == len(nodes.nodes)
+
+
+MAKES = {
+    "Generate": "/v1/videos",
+    "Foley": "/v1/videos/foley",
+    "Animate": "/v1/videos/animate",
+    "Extend": "/v1/videos/extensions",
+    "Retake": "/v1/videos/retake",
+    "Soundtrack": "/v1/videos/soundtrack",
+    "Story": "/v1/videos/story",
+}
+CALLED = {"input_reference": "image", "speech_file": "speech_given", "effects_file": "effects_given"}
+"""Fields that nodes call by other names."""
+NOT_IN_NODES = {
+    "priority": "a graph waits for its own films",
+    "webhook_url": "the node waits for the film",
+    "user": "not used",
+    "generate_sound": "without = audio",
+    "subtitles": "ComfyUI has no type for them",
+    "hits_file": "ComfyUI has no type for MIDI; hits says the same",
+}
+"""Fields of the server that no node has, and why."""
+
+
+def test_nodes_take_all_that_the_server_takes_but_for_what_is_named(nodes, tmp_path):
+    described = Studio(tmp_path).app.openapi()
+    of = {name: {given.id for given in node.define_schema().inputs} for name, node in nodes.nodes.items()}
+    everything: set[str] = set()
+    for name, path in MAKES.items():
+        form = described["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        fields = {field.partition("[")[0] for field in form["properties"]}
+        taken = of[name] | of["SetOptions"]
+        given = "music" if name in ("Soundtrack", "Story") else "music_given"
+        called = CALLED | {"music_file": given, "gain": "speech_gain"}
+        # a film goes to animate as its sound
+        left = {field for field in fields if called.get(field, field) not in taken}
+        left -= {"video"} if name == "Animate" else set()
+        assert left <= set(NOT_IN_NODES), (name, left)
+        everything |= fields
+    assert set(NOT_IN_NODES) <= everything, "what is named there is a field"
 
 
 def test_each_node_makes_what_it_says(nodes, served):
@@ -148,8 +190,12 @@ def test_each_node_makes_what_it_says(nodes, served):
             ("Animate", (audio, "a ball", 1)),
             ("Extend", (video, 0.5, "a ball", 1)),
             ("Retake", (video, 0.2, 0.6, "a ball", 1)),
+            ("Soundtrack", (video, "a ball", 1, "", "", audio)),
+            ("Story", ('[{"prompt": "a ball", "seconds": 0.5, "cast": ["Anna 1"]}]', 1, '{"Anna 1": "a woman"}')),
         ):
-            assert make[name].execute(server, *arguments).args[0].content[4:8] == b"ftyp", name
+            (options,) = make["SetOptions"].execute(model="fake", draft=False, label=True).args
+            made = make[name].execute(server, *arguments, options=options).args[0]
+            assert made.content[4:8] == b"ftyp", name
         stems = make["Stems"].execute(server, film).args
         assert len(stems) == 3
         (sheet,) = make["Sheet"].execute(server, film).args
@@ -174,6 +220,14 @@ def test_what_the_server_refuses_is_one_sentence(nodes, served):
     (nobody,) = make["Load"].execute("http://127.0.0.1:1").args
     with pytest.raises(RuntimeError, match="phonofilm serve"):
         make["Generate"].execute(nobody, "a ball", 1.0, 3)
+
+
+def test_an_option_that_a_task_does_not_take_is_refused_in_one_sentence(nodes, served):
+    make = nodes.nodes
+    (server,) = make["Load"].execute(f"http://127.0.0.1:{served.port}").args
+    (options,) = make["SetOptions"].execute(hits="0.5").args
+    with pytest.raises(RuntimeError, match="there is no field 'hits' here"):
+        make["Story"].execute(server, '[{"prompt": "a ball", "seconds": 1}]', 1, options=options)
 
 
 CORE = {"SaveVideo": {"video": "Video"}, "PreviewImage": {"images": "Image"}, "PreviewAudio": {"audio": "Audio"}}
