@@ -18,6 +18,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": (
         "fastapi",
         "uvicorn",
+        "httptools",
         "sqlalchemy",
         "alembic",
         "fsspec",

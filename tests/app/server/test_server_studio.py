@@ -63,18 +63,29 @@ def after(page, live, action) -> dict:
     return film
 
 
+def first_paint(page) -> float:
+    """Milliseconds from asking for the page to the first of it that is seen."""
+    asked = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    page.until(lambda: page.driver.execute_script(asked))
+    return float(page.driver.execute_script(asked))
+
+
 def test_the_first_film_is_one_click_from_a_cold_page(live, studio):
+    painted = first_paint(studio)
+    studio.driver.get(f"{live.url}/healthz")
+    plain = first_paint(studio)
+    studio.driver.get(live.url)
+    studio.until(lambda: studio.all("#model option"))
     studio.picture("studio-cold")
     assert studio.find("#empty").is_displayed()
-    painted = studio.driver.execute_script(
-        "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
-    )
     sent = studio.driver.execute_script(
         "return performance.getEntriesByType('resource').map(e => [e.name, e.decodedBodySize])"
     )
     assert all(name.startswith(live.url) for name, _ in sent), "nothing comes from elsewhere"
     assert sum(size for _, size in sent) < 300_000
-    assert painted < 10_000
+    assert painted < max(1_000, 3 * plain), (
+        "a second; on a machine that is busy with else, three times what a line takes"
+    )
     studio.click("#go")
     studio.until(lambda: studio.find("#player").is_displayed(), 120)
     studio.until(lambda: studio.driver.execute_script("return document.querySelector('#video').videoWidth") > 0)
@@ -107,6 +118,21 @@ def test_all_that_is_made_of_a_film(live, studio):
     studio.click("#soundtrack-box summary")
     studio.find("#keep").click()
     assert after(studio, live, lambda: studio.click("#soundtrack"))["task"] == "soundtrack"
+
+
+def test_a_story_of_two_shots(live, studio):
+    studio.click("#story-box summary")
+    studio.find("#size").send_keys("64x64")
+    studio.find("#story").clear()
+    studio.find("#story").send_keys("a ball")
+    studio.click("#story-go")
+    studio.until(lambda: "begins with its seconds" in studio.find("#error").text)
+    studio.find("#story").clear()
+    studio.find("#story").send_keys("1 a ball\n~1.5 rain")
+    film = after(studio, live, lambda: studio.click("#story-go"))
+    assert (film["task"], film["seconds"], film["prompt"]) == ("story", "2", "a ball / rain")
+    assert film["facts"]["starts"] == [0, 0.5]
+    studio.picture("studio-story")
 
 
 def test_faders_solo_and_mute(live, studio):

@@ -60,6 +60,24 @@ async function make(event) {
   find("go").disabled = false;
 }
 
+function shots() {
+  return find("story").value.split("\n").filter((line) => line.trim()).map((line) => {
+    const [, dissolves, seconds, prompt] = line.match(/^\s*(~?)\s*(?:(\d+(?:\.\d+)?)\s)?\s*(.*)$/);
+    if (!seconds) throw new Error(`A shot begins with its seconds, as in “2 ${prompt}”.`);
+    return { prompt, seconds: Number(seconds), ...(dissolves && { join: "dissolve" }) };
+  });
+}
+
+async function tell() {
+  const values = { seed: Number(find("seed").value) || 0, model: find("model").value };
+  if (find("size").value) values.size = find("size").value;
+  if (find("draft").checked) values.draft = true;
+  if (find("story-music").value.trim()) values.music = { prompt: find("story-music").value };
+  find("story-go").disabled = true;
+  try { made(await post("/v1/videos/story", { ...values, shots: shots() })); } catch (error) { fail(error); }
+  find("story-go").disabled = false;
+}
+
 async function enter(found) {
   find("login").hidden = true;
   find("make").hidden = false;
@@ -78,6 +96,7 @@ async function begin() {
     return button;
   }));
   find("form").addEventListener("submit", make);
+  find("story-go").addEventListener("click", tell);
   for (const name of ["prompt", "model"]) find(name).addEventListener("input", hint);
   find("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find("form").requestSubmit();
