@@ -1,16 +1,24 @@
-"""Servers and workers that are killed, and clients that know nothing of it: what was accepted must be there, once."""
+"""Servers and workers that are killed, and clients that know nothing of it: what was accepted must be there, once.
+
+    python tests/app/server/crashes.py --clients 20 --jobs 100
+
+does it once, with a death at every failpoint, and prints how many died where and how long it took.
+"""
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import http.client
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import random
 import signal
 import socket
+import tempfile
 import threading
 import time
 import urllib.error
@@ -319,3 +327,33 @@ def storm(site: Site, count: int, at_once: int, kills: int, freezes: int) -> int
         thread.join()
     check(site, accepted)
     return killed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, usual in (("clients", 20), ("jobs", 100), ("kills", 4), ("freezes", 1), ("enough", 1), ("workers", 2)):
+        parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--lease", type=float, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        more = {"attempts": 1000, "queue": 3000, "per_key": 3000, "lease_seconds": asked.lease, "reserve": 0}
+        settings = Settings(Path(folder) / "data", models={"fake": "fake"}, device="cpu", **more)
+        site = Site(settings, asked.workers, looks=1, enough=asked.enough)
+        began = time.monotonic()
+        killed = storm(site, asked.jobs, asked.clients, asked.kills, asked.freezes)
+        spent = f"{time.monotonic() - began:.0f} s, {processor_seconds():.0f} s of processor time"
+    missing = [f"{kind} {point}" for kind, points in (("worker", WORKER_POINTS), ("server", SERVER_POINTS))
+               for point in points if site.deaths[f"{kind} {point}"] < asked.enough]  # fmt: skip
+    print(f"{asked.jobs} jobs of {asked.clients} clients: none lost, none doubled, all files whole; {spent}")
+    print(f"deaths {dict(site.deaths)}, at random {killed}, stopped past a lease {site.frozen}, still alive {missing}")
+
+
+def processor_seconds() -> float:
+    """What this process, and all that were begun, have used (Linux)."""
+    fork = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    used = Path(f"/proc/{fork}/stat").read_text().rpartition(")")[2].split()
+    return time.process_time() + sum(map(int, used[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
