@@ -93,6 +93,6 @@ def create_app(
     app.include_router(other_router(desk, workers))
     describe(app)
     limits = rules or Rules(upload=settings.upload, body=settings.body, seconds=settings.receive_seconds)
-    app.add_middleware(Status, standing=desk.standing, threaded=not database.sqlite)
+    app.add_middleware(Status, standing=desk.standing, asked=desk.asked)
     app.add_middleware(Guard, rules=limits, metrics=desk.metrics)
     return app, Parts(database, queue, files, service, access)

@@ -31,6 +31,7 @@ from phonofilm.app.web.media_files import content_response
 from phonofilm.app.web.refusals import RefusedError
 
 M = TypeVar("M", bound=Common)
+T = TypeVar("T")
 LOOKS = 0.1
 """Seconds between two looks at a job that somebody waits for."""
 LONGEST_WAIT = 3600.0
@@ -145,6 +146,12 @@ class Desk:
         """A job, with its place in the queue."""
         return film(job, self.service.queue.ahead_of(job) if job.status == "queued" else None)
 
+    async def asked(self, question: Callable[..., T], *given: Any) -> T:
+        """What the store says: at once where it is a file here, for which a thread takes longer than the answer."""
+        if self.service.queue.database.sqlite:
+            return question(*given)
+        return await run_in_threadpool(question, *given)
+
     async def wait(self, request: Request, job: Job) -> Job:
         """The job at its end; it is cancelled if nobody waits any more.
 
@@ -156,7 +163,7 @@ class Desk:
             await asyncio.sleep(LOOKS)
             if await request.is_disconnected() or time.monotonic() > until:
                 await run_in_threadpool(self.service.queue.cancel, job.id)
-            found = await run_in_threadpool(self.service.queue.get, job.id)
+            found = await self.asked(self.service.queue.get, job.id)
             if found is None:
                 raise RefusedError(404, "the film was erased", code="not_found")
             job = found

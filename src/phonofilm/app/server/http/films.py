@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from phonofilm import strict_json
@@ -87,14 +86,16 @@ class Status:
     no list of routes, one statement to the store, no second check of what was just made.
 
     Args:
-        standing: finds a film of who asks. threaded: whether the store is far, so that a thread waits for it; a row of
-            a file here takes less than handing it to one.
+        standing: finds a film of who asks. asked: asks the store, as `Desk.asked`.
     """
 
     def __init__(
-        self, app: Callable[..., Awaitable[None]], standing: Callable[[Request, str], Film], threaded: bool
+        self,
+        app: Callable[..., Awaitable[None]],
+        standing: Callable[[Request, str], Film],
+        asked: Callable[..., Awaitable[bytes]],
     ) -> None:
-        self._app, self._standing, self._threaded = app, standing, threaded
+        self._app, self._standing, self._asked = app, standing, asked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
@@ -104,10 +105,7 @@ class Status:
         scope["route"] = ROUTE
         request = Request(scope)
         try:
-            if self._threaded:
-                body = await run_in_threadpool(self._answer, request, asked[1])
-            else:
-                body = self._answer(request, asked[1])
+            body = await self._asked(self._answer, request, asked[1])
         except RefusedError as refusal:
             await refuse(refusal, send)
             return

@@ -16,8 +16,8 @@ from phonofilm.app.server.base.files import INPUTS
 from phonofilm.app.server.base.roles import MUSIC
 from phonofilm.app.server.http import bodies
 from phonofilm.app.server.http.bodies import Deleted, Film, Films
-from phonofilm.app.server.http.desk import LOOKS, Asked, Desk
-from phonofilm.app.server.http.films import ID, TYPES
+from phonofilm.app.server.http.desk import Asked, Desk
+from phonofilm.app.server.http.films import ID, TYPES, film
 from phonofilm.app.server.http.openapi import REFUSALS, takes
 from phonofilm.app.server.store.records import Job, NewJob
 from phonofilm.app.story.board import story_of
@@ -38,6 +38,8 @@ PART: dict[int | str, dict[str, Any]] = {
     206: {"content": FILES, "description": "The part that was asked for."},
     304: {"description": "It is what was sent before."},
 }
+CHANGES = 0.3
+"""Seconds between two looks for a change; a worker tells of one about as often."""
 MISSING = {
     "characters": "characters need a model that keeps a person's looks, and none that runs here does yet",
 }
@@ -268,16 +270,15 @@ async def _events(desk: Desk, request: Request, job: Job) -> AsyncIterator[str]:
     """One event for each change; a comment now and then keeps the connection."""
     said, quiet = "", 0.0
     while True:
-        text = strict_json.dumps((await run_in_threadpool(desk.shown, job)).model_dump())
-        if text != said or quiet > 15:
-            yield f"data: {text}\n\n" if text != said else ": still here\n\n"
-            said, quiet = text, 0.0
-        if job.ended or await request.is_disconnected():
-            return
-        await asyncio.sleep(2 * LOOKS)
-        quiet += 2 * LOOKS
-        found = await run_in_threadpool(desk.service.queue.get, job.id)
+        found = await desk.asked(desk.service.queue.standing, job.id)
         if found is None:
             yield 'event: erased\ndata: {"deleted": true}\n\n'
             return
-        job = found
+        text = strict_json.dumps(film(*found).model_dump())
+        if text != said or quiet > 15:
+            yield f"data: {text}\n\n" if text != said else ": still here\n\n"
+            said, quiet = text, 0.0
+        if found[0].ended or await request.is_disconnected():
+            return
+        await asyncio.sleep(CHANGES)
+        quiet += CHANGES
