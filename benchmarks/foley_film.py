@@ -4,7 +4,8 @@
 
 Draws films of several lengths (H.264, with grain and motion), gives each to `phonofilm foley` in a process of its own,
 and prints a Markdown table: wall and processor seconds, both as a share of the film's length (processor seconds of two
-cores that do nothing else are at best half as many seconds by the clock), and the most memory that was in use.
+cores that do nothing else are at best half as many seconds by the clock), and the most memory that was in use. The last
+line says how much memory a minute more of film takes.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for minutes in (float(text) for text in given.minutes.split(",")):
+        lengths, most = [float(text) for text in given.minutes.split(",")], []
+        for minutes in lengths:
             film = folder / f"film-{minutes:g}-{given.size}-{Fraction(given.fps).numerator}.mp4"
             if not film.exists():
                 draw_film(film, 60 * minutes, (width, height), Fraction(given.fps))
@@ -119,6 +121,10 @@ def main() -> None:
                 f"| {found['processor_share']:.2f} | {found['mib']:.0f} | {stages} |",
                 flush=True,
             )
+            most.append(found["mib"])
+        if len(lengths) > 1:
+            grown = (most[-1] - most[0]) / (lengths[-1] - lengths[0])
+            print(f"\nmemory for a minute more: {grown:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -111,6 +111,15 @@ def test_a_raw_store_gives_back_its_rows(tmp_path: Path) -> None:
         store.frames([10])
 
 
+def test_how_far_a_store_is_can_be_told_every_few_clips(tmp_path, capsys):
+    told: list[tuple[str, int, int]] = []
+    write_raw(FakeSource(), 10, tmp_path / "told", shard=6, batch=3, progress=lambda *where: told.append(where))
+    assert told == [("clips", done, 10) for done in (3, 6, 9, 10)]
+    assert capsys.readouterr().err == ""
+    write_raw(FakeSource(), 10, tmp_path / "said", shard=6, batch=3)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("10/10 clips")
+
+
 def test_an_interrupted_store_goes_on_where_it_was(tmp_path: Path) -> None:
     write_raw(FakeSource(), 10, tmp_path / "whole", shard=4)
     write_raw(FakeSource(), 10, tmp_path / "cut", shard=4)

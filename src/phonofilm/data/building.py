@@ -18,9 +18,12 @@ from phonofilm.config import LARGEST, from_dict, parse_json
 from phonofilm.data.manifest import ClipRecord, read_manifest, write_manifest
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import write_bytes
+from phonofilm.types import Progress
 
 Rows = Sequence[int]
 FACTS = "store.json"
+LINE_SECONDS = 5
+"""A line is printed no more often."""
 
 
 def open_folder(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -146,14 +149,26 @@ def batches(rows: Rows, size: int) -> Iterator[Rows]:
 
 
 class Meter:
-    """A line on the terminal that says how far, how fast and how long still."""
+    """How many clips of a store there are: a line now and then that says how fast and how long still, or `progress`.
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self.total, self.done, self.begun = total, done, done
-        self.since = time.monotonic()
+    Args:
+        progress: told of the stage "clips" in place of lines.
+    """
+
+    def __init__(self, total: int, done: int = 0, progress: Progress | None = None) -> None:
+        self.total, self.done, self.begun, self.progress = total, done, done, progress
+        self.since = self.told = time.monotonic()
 
     def add(self, count: int) -> None:
+        """So many more are done."""
         self.done += count
+        if self.progress is not None:
+            self.progress("clips", self.done, self.total)
+            return
+        now = time.monotonic()
+        if now - self.told < LINE_SECONDS and self.done < self.total:
+            return
+        self.told = now
         speed = (self.done - self.begun) / max(time.monotonic() - self.since, 1e-9)
         left = (self.total - self.done) / max(speed, 1e-9) / 60
         print(f"{self.done}/{self.total} clips  {speed:.1f}/s  {left:.0f} min left", file=sys.stderr, flush=True)

@@ -35,8 +35,8 @@ def write_shards(
     if size[0] != size[1]:
         raise PhonofilmError("shards hold square pictures; give --size one number, or write films with --mp4")
     source = WorldSource(tuple(families), first_seed=seed, seconds=seconds, size=size[0], fps=fps, edition=edition)
-    report.progress("drawing", 0, count)
-    write_raw(source, count, folder, workers=workers)
+    report.progress("clips", 0, count)
+    write_raw(source, count, folder, workers=workers, progress=report.progress)
 
 
 def write_films(
