@@ -62,7 +62,7 @@ TESTS: tuple[Test, ...] = (
 )  # fmt: skip
 
 THRESHOLDS: Mapping[str, float] = {
-    "short": 1.0, "black": 0.3, "frozen": 1.0, "interlaced": 0.3, "bars": 0.02, "small": 0.4,
+    "short": 1.0, "black": 0.3, "frozen": 1.0, "interlaced": 0.4, "bars": 0.02, "small": 0.4,
     "no sound": 0.5, "silence": 0.9, "gap": 0.3, "clipping": 0.00015, "clicks": 0.5, "one channel twice": -36.0,
     "lower rate": 0.6, "short sound": 0.2, "duplicate": 0.5, "sync unknown": 0.5, "offset": 40.0,
     "drift": 20.0, "voice off screen": 0.5, "music bed": 0.5, "test set": 0.5, "by hand": 0.5,

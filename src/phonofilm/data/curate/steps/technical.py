@@ -34,5 +34,5 @@ def _sound(material: Material, known: Mapping[str, Value]) -> Value:
     }  # fmt: skip
 
 
-PICTURE = Step("picture", 2, _picture, packages=("av",))
+PICTURE = Step("picture", 3, _picture, packages=("av",))
 SOUND = Step("sound", 2, _sound, packages=("av",))
