@@ -13,8 +13,9 @@ from curate_films import film
 from phonofilm.app.cli.main import main
 from phonofilm.app.jobs.curation import forecast_lines
 from phonofilm.data.curate.pipeline import Forecast
+from phonofilm.data.curate.registry import STEPS
 
-COSTLY = ("sync", "content", "faces", "events", "speech", "onscreen", "caption")
+COSTLY = tuple(step.name for step in STEPS if step.costly)
 WITHOUT = [part for step in COSTLY for part in ("--without", step)]
 
 

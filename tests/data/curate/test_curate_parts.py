@@ -114,6 +114,9 @@ FINE = {
     "sound": {"heard": True, "lacks": 0.0, "silent": 0.0, "cutout": 0.0, "clipped": 0.0, "clicks": 0.0, "apart": -3.0,
               "highest": 1.0},
     "sync": {"known": True, "offset_ms": -12.0, "drift": 0.5, "drift_known": True},
+    "lips": {"known": False, "offset_ms": 300.0},
+    "text": {"share": 0.0}, "unsafe": {"score": 0.01}, "aesthetic": {"score": 5.5}, "marks": {"made": 0.0},
+    "desync": {"seconds": 0.2}, "against": {"likeness": 0.7},
 }  # fmt: skip
 
 
@@ -136,6 +139,14 @@ FINE = {
         ("sync", {"offset_ms": 120.0}, "offset", "drop"),
         ("sync", {"drift": -60.0}, "drift", "drop"),
         ("sync", {"known": False, "offset_ms": None}, "sync unknown", "aside"),
+        ("text", {"share": 0.75}, "burnt-in text", "drop"),
+        ("unsafe", {"score": 0.9}, "unsafe", "drop"),
+        ("aesthetic", {"score": 2.0}, "aesthetic", "keep"),
+        ("marks", {"made": 1.0}, "made by a model", "aside"),
+        ("lips", {"known": True, "offset_ms": -160.0}, "lip offset", "drop"),
+        ("lips", {"known": True, "offset_ms": 160.0}, "lip offset", "drop"),
+        ("desync", {"seconds": 1.2}, "desync", "keep"),
+        ("against", {"likeness": 0.97}, "like test set", "aside"),
     ],
 )
 def test_each_rule_finds_its_fault_and_no_other(step_name, change, reason, what):
@@ -156,6 +167,13 @@ def test_rules_are_set_by_name():
     for wrong in ("nothing=1", "offset", "offset=far"):
         with pytest.raises(PhonofilmError, match="rule"):
             Rules.of([wrong])
+
+
+def test_an_offset_that_lips_tell_is_known():
+    lost = {**FINE["sync"], "known": False, "offset_ms": None}
+    told = {"known": True, "offset_ms": 20.0}
+    assert Rules.of().findings({**FINE, "sync": lost, "lips": told}) == ()
+    assert Rules.of(["burnt_in_text=0.9"]).thresholds["burnt-in text"] == 0.9
 
 
 def test_every_measure_of_a_rule_is_one_that_a_step_makes():

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate_films import RATE, film, voice
+from curate_films import RATE, film, scene, voice
 from fuzz.damage import damaged
 from phonofilm import PhonofilmError
 from phonofilm.data.curate import measuring, pipeline
@@ -26,11 +26,14 @@ from phonofilm.data.curate.common.records import Rights
 from phonofilm.data.curate.common.step import Step
 from phonofilm.data.curate.output.shards import read_index
 from phonofilm.data.curate.pipeline import Job, curate, forecast, write_set
+from phonofilm.data.curate.registry import STEPS
 from phonofilm.data.curate.review import decide
 from phonofilm.data.curate.rules import Rules
+from phonofilm.media import write_clip
 from phonofilm.media.shots.window import read_window
+from phonofilm.types import Clip
 
-COSTLY = ("sync", "content", "faces", "events", "speech", "onscreen", "caption")
+COSTLY = tuple(step.name for step in STEPS if step.costly)
 KEEP = ["sync unknown=keep", "lower rate=keep", "frozen=keep"]
 
 
@@ -183,6 +186,28 @@ def test_what_is_in_a_test_set_is_thrown_out(made, tmp_path):
     funnel = curate(replace(job, against=(tmp_path / "test",)), quiet)
     assert next(one.does for one in funnel.verdicts if one.shot.key == leaked[0].shot.key) == "drop"
     decide(job.output, {leaked[0].shot.key: "undecided"})
+
+
+def test_a_mirrored_copy_of_a_test_set_is_set_aside_by_its_likeness(tmp_path):
+    """Hashes do not know it; a film of something else stays."""
+    films, test = tmp_path / "films", tmp_path / "test"
+    film(films / "a.mp4", 41)
+    x, y = np.meshgrid(np.arange(96), np.arange(64))
+    discs = np.stack([(np.hypot(x % 32 - 16, (y + step) % 32 - 16) < 10) * 200 + 20 for step in range(24)])
+    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)[None]
+    write_clip(Clip(frames=np.repeat(discs[..., None], 3, 3).astype(np.uint8), fps=12, waveform=tone, sample_rate=RATE),
+               films / "b.mp4")  # fmt: skip
+    test.mkdir()
+    mirrored = np.ascontiguousarray(scene(41)[:, :, ::-1])
+    write_clip(Clip(frames=mirrored, fps=12, waveform=voice(41), sample_rate=RATE), test / "held.mp4")
+    job = job_of(films, tmp_path / "data", against=(test,))
+    found = {one.source.path.name: one for one in curate(job, quiet).verdicts}
+    assert [(one.reason, one.does) for one in found["a.mp4"].findings if one.does != "note"] == [
+        ("like test set", "aside")
+    ]
+    assert found["b.mp4"].results["against"]["likeness"] < 0.85
+    assert found["a.mp4"].results["against"]["like"]
+    assert curate(replace(job, against=()), quiet).absent["likeness"] == "there is no test set (--against)"
 
 
 def test_nothing_to_work_on_is_one_line(tmp_path):

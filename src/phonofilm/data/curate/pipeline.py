@@ -11,6 +11,7 @@ from phonofilm.data.curate.common.records import Rights, Shot, Skipped, Source
 from phonofilm.data.curate.common.results import Results, write_json
 from phonofilm.data.curate.common.step import Step, Value, keys_of
 from phonofilm.data.curate.duplicates import Same, find_duplicates
+from phonofilm.data.curate.likenesses import Like, find_like
 from phonofilm.data.curate.measuring import Progress, find_all_shots, kept_shots, measure_all
 from phonofilm.data.curate.output.card import write_card
 from phonofilm.data.curate.output.record import COLUMNS, record_of
@@ -110,7 +111,7 @@ def forecast(job: Job, progress: Progress) -> Forecast:
     Raises:
         PhonofilmError: as `curate`.
     """
-    steps, absent = chosen_steps(job.without)
+    steps, absent = _steps(job)
     work = job.output / WORK
     sources, skipped = _sources(job, progress)
     kept = {source.digest: kept_shots(work / "shots", source.digest, job.longest) for source in sources}
@@ -133,7 +134,7 @@ def curate(job: Job, progress: Progress) -> Funnel:
     Raises:
         PhonofilmError: nothing to work on, or a folder that cannot be written. A film that cannot be read is listed.
     """
-    steps, absent = chosen_steps(job.without)
+    steps, absent = _steps(job)
     work = job.output / WORK
     sources, skipped = _sources(job, progress)
     found, unread = find_all_shots(sources, work / "shots", job.longest, job.workers, progress)
@@ -142,9 +143,9 @@ def curate(job: Job, progress: Progress) -> Funnel:
     results = Results(work / "results")
     cheap = tuple(step for step in steps if not step.costly)
     measured, damaged, cost = measure_all(cheap, shots, results, job.workers, progress, "cheap steps", job.settings)
-    originals = find_duplicates(_hashes(measured, shots))
-    leaked = _leaked(job, measured, shots, cheap, progress) if job.against else {}
-    _mark(measured, shots, originals, leaked, decisions(job.output))
+    originals = find_duplicates(_results_of("hashes", measured, shots))
+    leaked, like = _leaked(job, measured, shots, cheap, progress) if job.against else ({}, {})
+    _mark(measured, shots, originals, leaked, like, decisions(job.output))
     left = [(source, shot) for source, shot in shots if _stays(job.rules, measured.get(shot.key))]
     more, damaged_too, cost_too = measure_all(steps, left, results, job.workers, progress, "costly steps", job.settings)
     for key, values in more.items():
@@ -209,8 +210,19 @@ def _sampled(shots: list[tuple[Source, Shot]], count: int | None, seed: int) -> 
     return [shots[place] for place in sorted(random.Random(seed).sample(range(len(shots)), count))]
 
 
-def _hashes(measured: Mapping[str, Mapping[str, Value]], shots: Iterable[tuple[Source, Shot]]) -> dict[str, Value]:
-    return {shot.key: measured[shot.key]["hashes"] for _, shot in shots if "hashes" in measured.get(shot.key, {})}
+def _results_of(
+    name: str, measured: Mapping[str, Mapping[str, Value]], shots: Iterable[tuple[Source, Shot]]
+) -> dict[str, Value]:
+    """The results of one step, by shot, where it ran."""
+    return {shot.key: measured[shot.key][name] for _, shot in shots if name in measured.get(shot.key, {})}
+
+
+def _steps(job: Job) -> tuple[tuple[Step, ...], dict[str, str]]:
+    """Steps of a job; likeness is only looked at where there is a test set to be unlike."""
+    steps, absent = chosen_steps(job.without if job.against else (*job.without, "likeness"))
+    if not job.against and "likeness" not in job.without:
+        absent["likeness"] = "there is no test set (--against)"
+    return steps, absent
 
 
 def _leaked(
@@ -219,17 +231,18 @@ def _leaked(
     shots: Sequence[tuple[Source, Shot]],
     steps: Sequence[Step],
     progress: Progress,
-) -> dict[str, Same]:
-    """Shots that are also in the test set."""
+) -> tuple[dict[str, Same], dict[str, Like]]:
+    """Shots that are also in the test set, and how like it every shot is to networks."""
     work = job.output / WORK
     films, _ = identify(find_films(job.against), work / "against.json", Rights(), lambda done, total: None)
     theirs, _ = find_all_shots(films, work / "shots", job.longest, job.workers, progress)
     tests = [(film, shot) for film in films for shot in theirs.get(film.digest, [])]
     known, _, _ = measure_all(steps, tests, Results(work / "results"), job.workers, progress, "test set", job.settings)
     same_file = {film.digest for film in films}
-    found = find_duplicates(_hashes(measured, shots), _hashes(known, tests))
+    found = find_duplicates(_results_of("hashes", measured, shots), _results_of("hashes", known, tests))
     exact = {shot.key: Same(shot.key, 0.0, 0.0) for source, shot in shots if source.digest in same_file}
-    return {**found, **exact}
+    ours, tests_like = (_results_of("likeness", *some) for some in ((measured, shots), (known, tests)))
+    return {**found, **exact}, find_like(ours, tests_like)
 
 
 def _mark(
@@ -237,6 +250,7 @@ def _mark(
     shots: Iterable[tuple[Source, Shot]],
     originals: Mapping[str, Same],
     leaked: Mapping[str, Same],
+    like: Mapping[str, Like],
     decided: Mapping[str, str],
 ) -> None:
     """Add to each shot what is known from looking at all of them, and what was decided by hand."""
@@ -246,7 +260,9 @@ def _mark(
         same = originals.get(shot.key)
         values["shot"] = {"seconds": shot.seconds}
         values["duplicates"] = {"alike": float(same is not None), "of": same.original if same else ""}
-        values["against"] = {"alike": float(shot.key in leaked)}
+        nearest = like.get(shot.key)
+        values["against"] = {"alike": float(shot.key in leaked), "likeness": nearest.likeness if nearest else 0.0,
+                             "like": nearest.original if nearest else ""}  # fmt: skip
         decision = decided.get(shot.key, "")
         values["review"] = {"dropped": float(decision == DROP), "decision": decision}
 

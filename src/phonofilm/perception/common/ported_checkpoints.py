@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from phonofilm.errors import PhonofilmError
 
-WRAPPERS = ("model", "state_dict", "model_state_dict", "generator")
+WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "generator")
 PREFIXES = ("module.",)
 
 

@@ -22,13 +22,12 @@ begins, how much greater the change at its end is than those that follow: what b
 and pictures that were held back are made up for at once."""
 
 MOVES, MUCH, FEWEST = 8, 0.0005, 40
-"""Levels of 255 by which a pixel changes that moves; the share of such pixels, and how many at least, in which combs can
-be seen."""
+"""Levels of 255 by which a pixel changes that moves; their share, and how many, in which combs can be seen."""
 
 PAIRS, WOVEN, ORDER = 3, -0.18, 0.1
 """Pairs of frames in which much moves that it takes to tell; the logarithm of how combed a frame is over how combed
-two fields of neighbouring frames are together, from which on it is woven; and how much more combed, on average, one pair
-of fields must be than the other, which noise is not (chosen on 30 scenes of Foley World at 128x128,
+two fields of neighbouring frames are together, from which on it is woven; and how much more combed, on average, one
+pair of fields must be than the other, which noise is not (chosen on 30 scenes of Foley World at 128x128,
 woven and whole, and 30 whole films of 96x64; those that are reported are others)."""
 
 BAR_DARK, BAR_FLAT, BAR_LEAST, BAR_EVEN = 0.06, 0.012, 0.02, 0.02
@@ -104,8 +103,8 @@ def combed(pairs: np.ndarray) -> float:
 
     The fields of neighbouring frames are woven anew: if the film is woven, the one pair of fields that lies as near in
     time as the two of a frame do is combed as it is, and the other, three times as far apart, is combed more, always in
-    the same order of fields. In a film of whole frames both are combed, and more than any frame. (FFmpeg's `idet` compares
-    the same fields, one frame at a time.)
+    the same order of fields. In a film of whole frames both are combed, and more than any frame. (FFmpeg's `idet`
+    compares the same fields, one frame at a time.)
     """
     if not len(pairs) or pairs.shape[2] < 8:
         return 0.0
@@ -121,7 +120,7 @@ def combed(pairs: np.ndarray) -> float:
 
 
 def _combs(before: np.ndarray, now: np.ndarray) -> tuple[float, float, float] | None:
-    """Logarithms of how combed a frame is where it has changed, and it with the even, and with the odd rows of the frame
+    """Logarithms of how combed a frame is where it has changed, and it with the even, and the odd rows of the one
     before; None where too little moves."""
     moves = (np.abs(now - before) > MOVES)[1:-1]
     if moves.sum() < FEWEST or moves.mean() < MUCH:

@@ -22,6 +22,10 @@ MOVING = 10
 """Pairs of frames that steps see in their own size, where the picture changes most."""
 
 
+LOOKS, APART = (4, 8), 2.0
+"""How few and how many larger pictures steps see of a shot, and seconds between them in between."""
+
+
 class Material:
     """Picture and sound of a shot.
 
@@ -40,7 +44,8 @@ class Material:
         Raises:
             PhonofilmError: damage in the file.
         """
-        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, MOVING)
+        looks = min(max(LOOKS[0], round(self.shot.seconds / APART)), LOOKS[1])
+        return read_window(self.path, self.shot.start, self.shot.stop, SIDE, MOVING, looks)
 
     @property
     def fps(self) -> float:
@@ -55,6 +60,11 @@ class Material:
     def images(self) -> Images:
         """float32 [T, h, w] of luminance 0 … 1, as large as `frames`."""
         return luminance(self.frames, min(self.frames.shape[1:3]))
+
+    @property
+    def looks(self) -> np.ndarray:
+        """uint8 [L, H, W, 3]: a few larger pictures, spread evenly over the shot."""
+        return self.window.looks
 
     @property
     def waveform(self) -> np.ndarray | None:

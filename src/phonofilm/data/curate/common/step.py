@@ -7,11 +7,15 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from phonofilm.data.curate.common.material import Material
 from phonofilm.data.curate.common.records import Shot
+from phonofilm.weights import fetched_judges
+from phonofilm.weights.public import quick_digest
 
 Value = Mapping[str, Any]
 """What a step found, as JSON holds it."""
@@ -28,6 +32,7 @@ class Step:
         needs: steps whose results it takes.
         takes: steps whose results it also takes where they ran. settings: names of settings that it reads.
         modules: what must be installed for it. packages: distributions whose version changes its result.
+        weights: published networks that must have been fetched (`phonofilm weights get NAME`).
         costly: left until cheap steps and near-duplicates have thrown out what they throw out.
     """
 
@@ -39,22 +44,34 @@ class Step:
     settings: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
     costly: bool = False
 
-    def missing(self) -> list[str]:
-        """Modules that it needs and that are not installed."""
-        return [module for module in self.modules if importlib.util.find_spec(module) is None]
+    def missing(self) -> str | None:
+        """What it needs and is not here, in words; None where it can run."""
+        modules = [module for module in self.modules if importlib.util.find_spec(module) is None]
+        if modules:
+            return f"needs {', '.join(modules)}, not installed"
+        lacking = [name for name in self.weights if name not in fetched_judges()]
+        return f"not measured: needs weights (phonofilm weights get {' '.join(lacking)})" if lacking else None
 
     def key(self, shot: Shot, keys: Mapping[str, str], settings: Mapping[str, str]) -> str:
         """Hash of everything that the result depends on: the shot's content, this step, and the steps it needs."""
         parts = [
             self.name, str(self.version), shot.source, str(shot.start), str(shot.stop),
             *(f"{name}={metadata.version(name)}" for name in self.packages),
+            *(f"{name}={_weights_digest(fetched_judges()[name])}" for name in self.weights),
             *(keys[name] for name in self.needs),
             *(f"{name} {keys.get(name, '')}" for name in self.takes),
             *(f"{name}: {settings.get(name, '')}" for name in self.settings),
         ]  # fmt: skip
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+@cache
+def _weights_digest(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return quick_digest(files)
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

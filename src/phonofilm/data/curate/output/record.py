@@ -18,6 +18,7 @@ COLUMNS: Mapping[str, str] = {
     "license": "string", "origin": "string", "consent": "string",
     "sync_known": "bool", "offset_ms": "float64", "sync_confidence": "float64",
     "caption": "string", "captions": "string", "speech": "string", "language": "string", "vtt": "string",
+    "speakers": "int64", "turns": "string", "aesthetic": "float64", "desync": "float64",
     "events": "string", "notes": "string",
 }  # fmt: skip
 """Columns of the index, with their kinds. `crop` is (left, top, right, bottom) as shares of the picture."""
@@ -40,6 +41,8 @@ def record_of(
         "sync_confidence": sync.get("confidence"),
         "caption": caption.get("prompt"), "captions": dict(caption) or None,
         "speech": speech.get("text"), "language": speech.get("language"), "vtt": speech.get("vtt"),
+        "speakers": results.get("speakers", {}).get("count"), "turns": results.get("speakers", {}).get("turns"),
+        "aesthetic": results.get("aesthetic", {}).get("score"), "desync": results.get("desync", {}).get("seconds"),
         "events": results.get("events", {}).get("events"),
         "notes": list(reasons),
     }  # fmt: skip

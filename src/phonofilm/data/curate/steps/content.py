@@ -64,7 +64,7 @@ def colours_of(frames: np.ndarray) -> list[str]:
 
 def _faces(material: Material, known: Mapping[str, Value]) -> Value:
     frames = material.frames[np.linspace(0, len(material.frames) - 1, LOOKS).round().astype(int)]
-    found = _tracker()(frames)
+    found = face_tracker()(frames)
     seen = found.found
     if not seen.any():
         return {"share": 0.0, "height": None, "mouth": None}
@@ -78,7 +78,7 @@ def _faces(material: Material, known: Mapping[str, Value]) -> Value:
 
 
 @cache
-def _tracker() -> FaceTracker:
+def face_tracker() -> FaceTracker:
     return FaceTracker.load()
 
 

@@ -24,7 +24,7 @@ FLAT = 0.02
 
 def _hashes(material: Material, known: Mapping[str, Value]) -> Value:
     imagehash = importlib.import_module("imagehash")
-    frames = _cropped(material.frames, known["picture"]["crop"])
+    frames = inside_bars(material.frames, known["picture"]["crop"])
     count = max(1, round(material.shot.seconds * RATE))
     ticks = np.minimum(((np.arange(count) + 0.5) / RATE * material.fps).astype(int), len(frames) - 1)
     pictures = [
@@ -37,7 +37,8 @@ def _hashes(material: Material, known: Mapping[str, Value]) -> Value:
     return {"pictures": pictures, "sound": packed.tobytes().hex(), "loud": np.packbits(loud).tobytes().hex()}
 
 
-def _cropped(frames: np.ndarray, crop: list[float]) -> np.ndarray:
+def inside_bars(frames: np.ndarray, crop: list[float]) -> np.ndarray:
+    """What lies inside the bars around pictures [T, H, W, 3], by the crop that the step "picture" found."""
     height, width = frames.shape[1:3]
     left, top, right, bottom = crop
     return frames[:, round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
