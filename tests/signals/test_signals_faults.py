@@ -67,29 +67,6 @@ def test_woven_rows_are_told_from_whole_frames():
     assert combed(pairs(np.repeat(film[:1], 5, axis=0))) == 0  # nothing moves
 
 
-def test_a_tiny_or_noisy_film_and_one_that_hardly_moves_are_not_woven():
-    noise = np.random.default_rng(8).normal(0, 12, (24, 64, 96))
-    smooth = 255 * pictures(24, seed=22, fine=5)
-    assert combed(pairs(np.clip(smooth + noise, 0, 255).astype(np.uint8))) == 0
-    tiny = (255 * pictures(24, fine=5)).astype(np.uint8)[:, :32, :48]
-    assert combed(pairs(tiny)) == 0
-    still = (255 * pictures(24, fine=3)).astype(np.uint8)
-    still[2:] = still[1]
-    woven = still.copy()
-    woven[1, 1::2] = still[0, 1::2]
-    assert combed(pairs(woven)) == 0, "of two pairs nothing is told"
-
-
-def test_combs_are_told_through_noise_and_in_either_order_of_fields():
-    noise = np.random.default_rng(8).normal(0, 3, (24, 64, 96))
-    film = (255 * pictures(192, fine=3)).astype(np.uint8)[::4]
-    for first, second in ((0, 1), (1, 0)):
-        woven = film[::2].copy()
-        woven[:, first::2] = film[::2][:, first::2]
-        woven[:, second::2] = film[1::2][:, second::2]
-        assert combed(pairs(np.clip(woven + noise, 0, 255).astype(np.uint8))) > 0.8
-
-
 def test_what_comes_to_rest_is_not_frozen():
     film = pictures(60, hold=1)
     rest = np.stack([film[min(step, 20)] for step in range(60)])
