@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,6 +134,22 @@ def test_two_voices_take_turns():
     assert found["count"] == 2
     assert [turn["speaker"] for turn in found["turns"]] == [0, 1, 0]
     assert [turn["start"] for turn in found["turns"]] == pytest.approx([start for start, _ in spans], abs=0.3)
+
+
+def test_words_are_put_where_their_phonemes_are():
+    from phonofilm.media.resample import resample_audio
+    from phonofilm.perception.speech.alignment import aligned_words
+    from phonofilm.perception.speech.registry import TextToSpeech
+
+    spoken = TextToSpeech()("Nobody told me that the train would leave so early.", "heart")
+    sound = resample_audio(np.asarray(spoken.waveform, np.float32).reshape(1, -1), spoken.sample_rate, 16_000)[0]
+    moved = [dataclasses.replace(word, time=max(0, word.time - 0.12), end=word.end - 0.1) for word in spoken.words]
+    found = aligned_words(moved, sound)
+    assert [word.label for word in found] == [word.label for word in spoken.words]
+    apart = [abs(one.time - other.time) for one, other in zip(found, spoken.words, strict=True)]
+    assert np.median(apart) < 0.05
+    unsaid = [dataclasses.replace(word, label="?") for word in moved]
+    assert list(aligned_words(unsaid, sound)) == unsaid
 
 
 def material(frames: np.ndarray, seed: int) -> SimpleNamespace:

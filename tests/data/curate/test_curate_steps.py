@@ -52,9 +52,28 @@ def test_what_lasts_begins_at_its_onset_and_ends_where_it_has_died_away():
     assert event.score == pytest.approx(0.9)
 
 
+def test_what_sets_in_and_has_no_class_is_unnamed_but_not_where_somebody_speaks():
+    mono = struck(0.3, 1.1, 2.4)
+    strength = onset_strength(mono, RATE)
+    nothing = {"knock": np.zeros(8), "speech": np.zeros(8)}
+    found = hearing.sounded(nothing, np.arange(8) * 0.48, strength, hearing.level_of(mono), 4.0)
+    assert [event.name for event in found] == ["unnamed"] * 3
+    assert [event.start for event in found] == pytest.approx([0.3, 1.1, 2.4], abs=0.02)
+    spoken = {**nothing, "speech": np.isin(np.arange(8), [4, 5, 6]) * 0.9}
+    found = hearing.sounded(spoken, np.arange(8) * 0.48, strength, hearing.level_of(mono), 4.0)
+    assert [event.name for event in found] == ["unnamed", "unnamed", "speech"]
+    assert {event.name for event in events("knock", mono, [0, 1, 2, 3, 4, 5])} == {"knock"}
+    assert captions.heard({"events": [vars(event) for event in found[:2]]}) == ""
+
+
+def test_what_rings_once_is_no_music():
+    assert {event.name for event in events("music", struck(1.1), [2])} == {"unnamed"}
+    assert {event.name for event in events("music", struck(1.1), [2, 3])} == {"music"}
+
+
 def test_two_stretches_are_two_events_and_what_is_unsure_is_none():
-    assert len(events("rain", struck(0.2, 3.0), [0, 5, 6])) == 2
-    assert events("rain", struck(0.2), []) == []
+    assert sum(event.name == "rain" for event in events("rain", struck(0.2, 3.0), [0, 5, 6])) == 2
+    assert events("rain", 0 * struck(0.2), []) == []
 
 
 def test_a_class_has_the_best_score_of_those_that_it_gathers():

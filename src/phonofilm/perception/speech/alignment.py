@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from phonofilm.perception.common.optional_imports import require
+from phonofilm.perception.speech.english import english
 from phonofilm.types import Event
 
 RATE, FRAMES = 16_000, 100
@@ -20,6 +22,9 @@ ATTEMPTS = 4
 QUIET = 10 ** (-40 / 20)
 """Of the loudest moment: below this nobody speaks."""
 STEP = 0.01
+GAP, MARGIN, FAR = 0.6, 0.3, 0.5
+"""Seconds between two words that part what is aligned together; around these words; and by which an aligned word
+may lie from where it was heard."""
 
 Times = list[tuple[float, float]]
 
@@ -59,6 +64,36 @@ def forced(waveform: np.ndarray, pronounced: Sequence[Sequence[str]]) -> Times |
             bounds = np.clip(np.array(spoken) / FRAMES - PADDING, 0, last)
             return [(float(start), float(end)) for start, end in bounds]
     return None
+
+
+def aligned_words(words: Sequence[Event], waveform: np.ndarray) -> tuple[Event, ...]:
+    """English words that were heard, with the times of their phonemes; as they were where these are not found.
+
+    Args:
+        words: with times that are about right, as a recogniser gives them. waveform: float [N] at 16 kHz.
+
+    Raises:
+        PhonofilmError: pocketsphinx or hibari-tts is not installed.
+    """
+    groups: list[list[Event]] = []
+    for word in words:
+        if groups and word.time - (groups[-1][-1].end or groups[-1][-1].time) < GAP:
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return tuple(word for group in groups for word in _aligned(group, waveform))
+
+
+def _aligned(words: Sequence[Event], waveform: np.ndarray) -> list[Event]:
+    first = max(0.0, words[0].time - MARGIN)
+    last = min(len(waveform) / RATE, (words[-1].end or words[-1].time) + MARGIN)
+    part = waveform[round(first * RATE) : round(last * RATE)]
+    times = forced(part, [english().arpabet(word.label or "") for word in words]) if len(part) else None
+    if times is None or any(
+        abs(first + start - word.time) > FAR for word, (start, _) in zip(words, times, strict=True)
+    ):
+        return list(words)
+    return [replace(word, time=first + start, end=first + end) for word, (start, end) in zip(words, times, strict=True)]
 
 
 @cache

@@ -43,7 +43,7 @@ PANS = 0.06
 CLOSE, MEDIUM = 0.4, 0.18
 """Share of the picture's height that a face takes in a close-up and in a medium shot."""
 
-SURE = 0.5
+SURE = 0.6
 """YAMNet's score from which on a sound is named."""
 
 NAMES: Mapping[str, str] = {
@@ -116,8 +116,9 @@ def heard(events: Value) -> str:
     """A sentence about the sounds that are surely heard, in order of time, each once; speech is quoted elsewhere."""
     names: list[str] = []
     for event in events.get("events", ()):
-        if event["score"] >= SURE and event["name"] != "speech" and NAMES[event["name"]] not in names:
-            names.append(NAMES[event["name"]])
+        name = NAMES.get(event["name"])
+        if name and event["score"] >= SURE and event["name"] != "speech" and name not in names:
+            names.append(name)
     return f"The sound of {_listed(names)}." if names else ""
 
 
@@ -217,5 +218,5 @@ def _caption(material: Material, known: Mapping[str, Value]) -> Value:
 
 
 CAPTION = Step(
-    "caption", 1, _caption, needs=("content",), takes=("faces", "events", "speech"), settings=(SETTING,), costly=True
+    "caption", 2, _caption, needs=("content",), takes=("faces", "events", "speech"), settings=(SETTING,), costly=True
 )
