@@ -137,7 +137,7 @@ def _unnamed(
     heights = strength.at(onsets)
     loud = onsets[(heights >= SUDDEN) & (heights >= LOUD * heights.max(initial=0.0))]
     spoken = [event for event in named if event.name in VOICES]
-    ends = [*loud[1:], seconds]
+    ends = [*loud[1:], seconds][: len(loud)]
     return [
         Sounded(UNNAMED, float(start), _died(level, float(start), float(end)), 0.0)
         for start, end in zip(loud, ends, strict=True)
