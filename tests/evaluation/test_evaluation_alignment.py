@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
@@ -138,6 +139,33 @@ def test_blur_rises_with_blur(clips):
 def test_mono_written_twice_is_told_from_narrow_stereo(side, mono):
     middle, other = np.random.default_rng(1).standard_normal((2, 16_000))
     assert is_mono(np.stack([middle + side * other, middle - side * other])) is mono
+
+
+@pytest.mark.parametrize("options", [{}, {"aac_pns": "0"}], ids=["noise substituted", "as we write it"])
+@pytest.mark.parametrize("side", [0.0, 1.0], ids=["mono twice", "narrow"])
+def test_mono_is_told_from_narrow_stereo_after_aac(options, side, tmp_path):
+    left, right = world.clips([world.sample("bounce", 44_000_020)], 16, 4)[0].waveform
+    middle, apart = (left + right) / 2, (left - right) / 2
+    apart = apart * np.sqrt((middle**2).mean() / (apart**2).mean()) * 10 ** (-30 / 20)
+    with av.open(tmp_path / "a.mp4", "w") as output:
+        stream = output.add_stream("aac", rate=16_000, layout="stereo", options=options)
+        stream.bit_rate = 192_000
+        sound = np.stack([middle + side * apart, middle - side * apart]).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout="stereo")
+        frame.sample_rate = 16_000
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    with av.open(tmp_path / "a.mp4") as file:
+        heard = np.concatenate([part.to_ndarray() for part in file.decode(audio=0)], axis=1)
+    ratio = ((heard[0] - heard[1]) ** 2).sum() / ((heard[0] + heard[1]) ** 2).sum()
+    if not side:
+        assert (ratio > 10 ** (-25 / 10)) == (not options), "the encoder's noise is what makes this hard"
+    assert is_mono(heard) is (not side)
+
+
+def test_a_panned_event_in_a_sound_that_is_in_the_middle_is_not_mono():
+    sound = np.repeat(np.random.default_rng(0).standard_normal((1, 48_000)), 2, axis=0)
+    sound[0, 20_000:21_000] *= 0.7
+    assert not is_mono(sound)
 
 
 def test_an_interval_knows_how_few_clips_it_is_of():

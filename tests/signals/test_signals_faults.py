@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import resample_poly
 
 from phonofilm.signals.dissolves import dissolves
+from phonofilm.signals.faults.channels import channels_apart
 from phonofilm.signals.faults.picture import combed, crop_of, longest_run, picture_faults
-from phonofilm.signals.faults.sound import channels_apart, click_times, clipped_share, cutoff_of, sound_faults
+from phonofilm.signals.faults.sound import click_times, clipped_share, cutoff_of, sound_faults
 from phonofilm.signals.fingerprint import sound_distance, sound_fingerprint
 
 RATE = 48_000

@@ -51,6 +51,9 @@ class Container:
 
 
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
+AAC_OPTIONS = {"aac_pns": "0"}
+"""Without noise in place of what is heard as noise (PNS): it is drawn for each channel apart, so that a sound in the
+middle would stand in the room for a moment."""
 # The edit list (on by default, and asked for) is what hides the 1024 samples an AAC encoder starts with
 MP4 = Container(
     "mp4",
@@ -58,13 +61,14 @@ MP4 = Container(
     "aac",
     # x264's macroblock tree reads memory it never set: the same frames would give different bytes
     video_options={"crf": "14", "preset": "medium", "x264-params": "mbtree=0"},
+    audio_options=AAC_OPTIONS,
     options={"movflags": "+faststart", "use_editlist": "1"},
     rates=AAC_RATES,
 )
 CONTAINERS = {
     ".mp4": MP4,
     ".m4v": MP4,
-    ".mov": Container("mov", MP4.video, MP4.audio, MP4.pixels, MP4.video_options, {}, MP4.options, AAC_RATES),
+    ".mov": Container("mov", MP4.video, MP4.audio, MP4.pixels, MP4.video_options, AAC_OPTIONS, MP4.options, AAC_RATES),
     ".webm": Container(
         "webm",
         "libvpx-vp9",

@@ -215,15 +215,15 @@ def _core(name: str, stream: str, take: Extractor, version: int = 1) -> Feature:
 
 CORE = (
     _core("facts", "any", facts),
-    _core("levels", "sound", levels, 2),
+    _core("levels", "sound", levels, 3),
     _core("flicker", "picture", flicker),
     _core("stillness", "picture", stillness),
     _core("blur", "picture", blur),
-    _core("motion", "picture", motion, 6),
+    _core("motion", "picture", motion, 7),
     _core("dynamics", "picture", dynamics, 2),
     _core("onsets", "sound", onsets, 5),
-    _core("sync", "both", sync, 10),
-    _core("places", "sound", places),
+    _core("sync", "both", sync, 11),
+    _core("places", "sound", places, 2),
     _core("dropouts", "both", dropouts),
     _core("log-mel", "sound", log_mel),
 )

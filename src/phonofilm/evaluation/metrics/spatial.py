@@ -12,6 +12,7 @@ import numpy as np
 from einops import rearrange
 from numpy.typing import ArrayLike, NDArray
 
+from phonofilm.signals.faults.channels import channels_apart
 from phonofilm.signals.validation import Floats, finite
 
 SIDE = 256
@@ -22,16 +23,10 @@ EAR_DELAY = 0.00066
 
 
 def is_mono(waveform: ArrayLike, decibels: float = -40.0) -> bool:
-    """Whether a waveform [N] or [C, N] has no places: one channel, or two that differ by less than `decibels`.
-
-    A lossy codec lets two equal channels differ, by up to −61 dB in our own files; the narrowest stereo that is made on
-    purpose has its side at about −30 dB.
-    """
-    sound = np.atleast_2d(finite(waveform, "waveform"))
-    if len(sound) < 2:
-        return True
-    middle, side = sound[0] + sound[1], sound[0] - sound[1]
-    return bool((side**2).sum() <= 10 ** (decibels / 10) * (middle**2).sum())
+    """Whether a waveform [N] or [C, N] has no places: silence, one channel, or two that differ by less than `decibels`
+    apart from a codec's noise. The narrowest stereo that is made on purpose has its side at about −30 dB."""
+    level = channels_apart(np.atleast_2d(finite(waveform, "waveform")))
+    return bool(np.isnan(level) or level <= decibels)
 
 
 @dataclass(frozen=True, eq=False)

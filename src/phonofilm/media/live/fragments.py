@@ -130,7 +130,9 @@ class FragmentWriter:
         context.colorspace = context.color_primaries = context.color_trc = Colorspace.ITU709.value
         context.color_range = ColorRange.MPEG.value
         self._layout = "mono" if self._channels == 1 else "stereo"
-        sound: Any = self._encoders.add_stream("aac", rate=self.sample_rate, layout=self._layout)
+        sound: Any = self._encoders.add_stream(
+            "aac", rate=self.sample_rate, layout=self._layout, options=dict(MP4.audio_options)
+        )
         sound.bit_rate = self._channels * min(128_000, 6 * self.sample_rate)
         self._encoders.start_encoding()
         return picture, sound

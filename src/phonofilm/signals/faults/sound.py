@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, median_filter
 from scipy.signal import welch
 
+from phonofilm.signals.faults.channels import channels_apart
 from phonofilm.signals.faults.picture import longest_run
 from phonofilm.signals.validation import Floats
 
@@ -115,14 +116,6 @@ def _goes_back(bend: Floats, place: int, sample_rate: int) -> bool:
     calm_before, calm_after = (float(np.sqrt((part**2).mean())) + 1e-6 for part in (before, after))
     stands = float(bend[place]) / max(calm_before, calm_after)
     return stands > CLICK and calm_after < CLICK_QUIET * calm_before
-
-
-def channels_apart(sound: Floats) -> float:
-    """Level in dB of the difference of the first two channels against their sum; NaN where there is one or silence."""
-    if len(sound) < 2 or not sound.any():
-        return float("nan")
-    apart, together = ((part**2).mean() for part in (sound[0] - sound[1], sound[0] + sound[1]))
-    return float(10 * np.log10((apart + 1e-14) / (together + 1e-14)))
 
 
 def cutoff_of(sound: Floats, sample_rate: int) -> float:

@@ -61,7 +61,8 @@ class PictureCues:
     flare: [T − 2, 4], how much faster than before it grows brighter (or, by half, darker), from 1.5 frames on.
     sparks: [T − 2, 8], the strongest sudden change of brightness of a small cell against that cell's habit, from 1.5
         frames on.
-    texture: [T, 256], brightness of small cells. flash: greatest brightening that half of all cells share, 0 … 1.
+    texture: [T, 256], brightness of small cells. flash: greatest brightening that half of all cells share, 0 … 1;
+        a cut to a brighter shot is none.
     landings: [T − 1, 16], how much grows brighter in the lower part of a column, from half a frame on.
     courses: [K, 19], see `picture_courses`.
     """
@@ -149,7 +150,7 @@ def picture_cues(momentum: Images, light: Floats, images: Images, cuts: NDArray[
         flare=_uncut(np.maximum(np.diff(_columns(growth), axis=0), 0), 1.5, cuts),
         sparks=_uncut(_strongest(_sudden(images)), 1.5, cuts),
         texture=habit,
-        flash=np.array(float(np.median(shared, axis=1).max(initial=0.0))),
+        flash=np.array(float(_uncut(np.median(shared, axis=1)[:, None], 1.0, cuts).max(initial=0.0))),
         landings=_uncut(_landings(images), 0.5, cuts),
         courses=np.zeros((0, len(CROSSED))) if len(cuts) else picture_courses(images, fps),
     )
