@@ -1,32 +1,45 @@
 """How far the scorers of edition 2 of Foley World tell truth from chance and from planted faults.
 
-    python benchmarks/scorers.py [--clips 24 --families bounce,strike,... --codec nano-128]
+    python benchmarks/scorers.py [--clips 24 --families bounce,strike,... --codec nano-128 --work out/scorers]
 
 On scenes that no threshold was chosen on: every measure of true clips with its 95 % interval; the same of pictures
-with the sound of three other clips of their family; and of clips with a fault that the measure must see. With --codec
-also of eight pictures a family that went through that picture codec, beside the same eight before. Prints a Markdown
-table.
+with the sound of the three clips of their family before; and of clips with a fault that the measure must see. With
+--codec also of eight pictures a family that went through that picture codec, beside the same eight before. Prints a
+Markdown table. What was measured is kept by clip, for this code of the world and of the scorers, so a stopped run goes
+on, and one with more clips adds to one with fewer. On standard error: how far it is, and how long a clip takes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cache, lru_cache, partial
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from phonofilm import world
+from phonofilm.app.experiments.rows import Row, append_row, read_rows
+from phonofilm.app.experiments.scene_results import SCORERS, sources
+from phonofilm.checkpoint import load_module
+from phonofilm.codecs.pixels import from_frames, to_frames
+from phonofilm.codecs.video_vae import VideoVAE
 from phonofilm.evaluation.foley_world.edition2.asked import Asked
-from phonofilm.evaluation.foley_world.edition2.score import MEASURES, Heard, Seen, measures, summarise
+from phonofilm.evaluation.foley_world.edition2.score import Heard, Seen, measures, summarise
 from phonofilm.evaluation.foley_world.metrics import Value
 from phonofilm.types import Clip
+from phonofilm.weights import codecs_folder
 from phonofilm.world.common.scene import Truth
 
 FIRST_SEED = 81_000_000
 LATE = 0.12  # s
 LEAK = 0.1  # of the amplitude of another stem
 CODED = 8  # clips a family that go through a codec
+OTHERS = 3  # clips before, whose sound a picture gets
 Scene = tuple[Clip, Truth]
 Look = tuple[Seen, Heard]
 Summary = dict[str, Value]
@@ -103,10 +116,6 @@ def observed(clip: Clip) -> Look:
     return Seen(clip.frames, float(clip.fps or 24)), Heard.of(clip)
 
 
-def scored(looks: Sequence[tuple[Look, Asked]], only: Sequence[str]) -> Summary:
-    return summarise([measures(*look, asked, only) for look, asked in looks])
-
-
 FAULTS: dict[str, tuple[Callable[[Clip], Clip], tuple[str, ...]]] = {
     "sound 120 ms late": (late, ("sync",)),
     "colours exchanged": (recoloured, ("colour", "two_colours")),
@@ -117,30 +126,18 @@ FAULTS: dict[str, tuple[Callable[[Clip], Clip], tuple[str, ...]]] = {
 """A fault, and the measures that must see it."""
 
 
-def faulty(scenes: Sequence[Scene], looks: Sequence[Look], applies: Sequence[str]) -> dict[str, tuple[str, Value]]:
-    """By measure, the fault that was planted and what the measure then is."""
-    found: dict[str, tuple[str, Value]] = {}
-    wanted = [Asked.of(truth) for _, truth in scenes]
-
-    def add(name: str, planted: Sequence[Look], asked: Sequence[Asked], only: Sequence[str]) -> None:
-        scores = scored(list(zip(planted, asked, strict=True)), only)
-        found.update({measure: (name, value) for measure, value in scores.items()})
-
+def faulty(clip: Clip, truth: Truth, look: Look, applies: Collection[str]) -> dict[str, tuple[str, float]]:
+    """By measure, the fault that was planted into a clip and what the measure then is."""
+    asked, found = Asked.of(truth), {}
     for name, (plant, seen_by) in FAULTS.items():
         if names := [measure for measure in seen_by if measure in applies]:
-            add(
-                name,
-                [_planted(plant(clip), look) for (clip, _), look in zip(scenes, looks, strict=True)],
-                wanted,
-                names,
-            )
-    if "order" in applies:
-        uneven = [(look, a) for look, a in zip(looks, wanted, strict=True) if a.melody != a.melody[::-1]]
-        backwards = [replace(a, melody=a.melody[::-1]) for _, a in uneven]
-        add("order reversed", [look for look, _ in uneven], backwards, ("order", "order_heard"))
-    if "count" in applies:
-        many = [truth for _, truth in scenes if len(truth.params["objects"]) > 1]
-        add("a body removed", [observed(fewer(t)) for t in many], [Asked.of(t) for t in many], ("count",))
+            planted = measures(*_planted(plant(clip), look), asked, names)
+            found.update({measure: (name, value) for measure, value in planted.items()})
+    if asked.melody != asked.melody[::-1]:
+        backwards = measures(*look, replace(asked, melody=asked.melody[::-1]), ("order", "order_heard"))
+        found.update({measure: ("order reversed", value) for measure, value in backwards.items()})
+    if "count" in applies and len(truth.params["objects"]) > 1:
+        found["count"] = ("a body removed", measures(*observed(fewer(truth)), asked, ("count",))["count"])
     return found
 
 
@@ -151,55 +148,93 @@ def _planted(clip: Clip, before: Look) -> Look:
     return observed(clip)
 
 
-def coded(clips: Sequence[Clip], codec: str) -> list[Clip]:
-    """Pictures through a picture codec, a clip at a time."""
-    import torch
+@cache
+def codec_of(name: str) -> VideoVAE:
+    return load_module(VideoVAE, codecs_folder(name) / "video_vae.safetensors").eval()
 
-    from phonofilm.checkpoint import load_module
-    from phonofilm.codecs.pixels import from_frames, to_frames
-    from phonofilm.codecs.video_vae import VideoVAE
-    from phonofilm.weights import codecs_folder
 
-    network = load_module(VideoVAE, codecs_folder(codec) / "video_vae.safetensors").eval()
-    step = network.config.time
-    made = []
-    with torch.inference_mode():
-        for clip in clips:
-            assert clip.frames is not None
-            frames = from_frames(clip.frames)
-            count = frames.shape[2]
-            frames = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, -(count - 1) % step, -1, -1)], 2)
-            picture = network.decode(network.encode(frames)[0])[0][0, :, :count]
-            made.append(clip.with_(frames=to_frames(picture)))
-    return made
+@torch.inference_mode()
+def coded(clip: Clip, codec: str) -> Clip:
+    """A picture through a picture codec."""
+    network = codec_of(codec)
+    frames = from_frames(clip.picture.frames)
+    count = frames.shape[2]
+    frames = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, -(count - 1) % network.config.time, -1, -1)], 2)
+    picture = network.decode(network.encode(frames)[0])[0][0, :, :count]
+    return clip.with_(frames=to_frames(picture))
+
+
+@lru_cache(6)
+def scene(family: str, number: int) -> tuple[Clip, Truth, Look]:
+    """A clip, observed; the three before it are needed with it."""
+    clip, truth = draw(family, FIRST_SEED + number)
+    return clip, truth, observed(clip)
+
+
+def measured(family: str, number: int) -> Row:
+    """What one clip scores by itself, with the sound of others, and with faults."""
+    clip, truth, look = scene(family, number)
+    asked = Asked.of(truth)
+    before = [scene(family, other)[2] for other in range(max(0, number - OTHERS), number)]
+    found = measures(*look, asked)
+    return {
+        "family": family,
+        "number": number,
+        "truth": found,
+        "others": [measures(look[0], heard, asked, HEARD) for _, heard in before],
+        "faults": faulty(clip, truth, look, found),
+    }
+
+
+def through(family: str, number: int, codec: str) -> Row:
+    """What one clip scores after a picture codec."""
+    clip, truth, _ = scene(family, number)
+    return {
+        "family": family,
+        "number": number,
+        "coded": measures(*observed(coded(clip, codec)), Asked.of(truth), SEEN),
+    }
+
+
+def kept_rows(file: Path | None, family: str, count: int, make: Callable[[str, int], Row]) -> list[Row]:
+    """The rows of a family's first clips: those that a file has, and the others, made and added to it."""
+    there = {row["number"]: row for row in (read_rows(file) if file else []) if row["family"] == family}
+    todo, began = [number for number in range(count) if number not in there], time.monotonic()
+    for done, number in enumerate(todo, start=1):
+        there[number] = make(family, number)
+        if file:
+            append_row(file, there[number])
+        each = (time.monotonic() - began) / done
+        left = each * (len(todo) - done)
+        print(f"{family}: {done} of {len(todo)}, {each:.1f} s a clip, about {left:.0f} s left", file=sys.stderr)
+    return [there[number] for number in range(count)]
 
 
 HEADER = """| family | measure | clips | truth | sound of others | planted fault | codec: before, after |
 |---|---|---|---|---|---|---|"""
 
 
-def table(families: Sequence[str], clips: int, codec: str | None) -> str:
-    """A line for every family and measure."""
-    return "\n".join([HEADER, *(line for family in families for line in lines(family, clips, codec))])
+def table(families: Sequence[str], clips: int, codec: str | None, work: Path | None = None) -> str:
+    """A line for every family and measure; rows are kept in a folder, if one is given."""
+    return "\n".join([HEADER, *(line for family in families for line in lines(family, clips, codec, work))])
 
 
-def lines(family: str, clips: int, codec: str | None) -> list[str]:
-    scenes = [draw(family, FIRST_SEED + number) for number in range(clips)]
-    looks = [observed(clip) for clip, _ in scenes]
-    asked = [Asked.of(truth) for _, truth in scenes]
-    truth = scored(list(zip(looks, asked, strict=True)), tuple(MEASURES))
-    pairs = [(i, (i + k) % clips) for i in range(clips) for k in (1, 2, 3) if k < clips]
-    others = scored([((looks[i][0], looks[j][1]), asked[i]) for i, j in pairs], HEARD)
-    faults = faulty(scenes, looks, list(truth))
+def lines(family: str, clips: int, codec: str | None, work: Path | None) -> list[str]:
+    rows = kept_rows(work and work / "scores.jsonl", family, clips, measured)
+    truth = summarise([row["truth"] for row in rows])
+    others = summarise([scores for row in rows for scores in row["others"]])
+    faults = summarise([{name: value for name, (_, value) in row["faults"].items()} for row in rows])
+    names = {name: fault for row in rows for name, (fault, _) in row["faults"].items()}
     kept: tuple[Summary, Summary] | None = None
     if codec:
-        after = [observed(clip) for clip in coded([clip for clip, _ in scenes[:CODED]], codec)]
-        before = list(zip(looks, asked, strict=True))[:CODED]
-        kept = scored(before, SEEN), scored([(a, wanted) for a, (_, wanted) in zip(after, before, strict=True)], SEEN)
+        file = work and work / f"codec-{Path(codec).name}.jsonl"
+        after = kept_rows(file, family, min(clips, CODED), partial(through, codec=codec))
+        before = [{name: value for name, value in row["truth"].items() if name in SEEN} for row in rows[:CODED]]
+        kept = summarise(before), summarise([row["coded"] for row in after])
     result = []
     for name, value in truth.items():
         shuffled = f"{others[name].value:.2f}" if name in others else ""
-        fault = f"{faults[name][1].value:.2f}: {faults[name][0]}" if name in faults else ""
+        fault = f"{faults[name].value:.2f}: {names[name]}" if name in faults else ""
         both = f"{kept[0][name].value:.2f}, {kept[1][name].value:.2f}" if kept and name in kept[0] else ""
         spread = f"{value.value:.2f} ({value.low:.2f} … {value.high:.2f})"
         result.append(f"| {family} | {name} | {value.clips} | {spread} | {shuffled} | {fault} | {both} |")
@@ -216,8 +251,11 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24, help="of each family")
     parser.add_argument("--families", default=",".join(world.FAMILIES), help="with commas between")
     parser.add_argument("--codec", help="a picture codec to send clips through: nano-128, or a folder")
+    parser.add_argument("--work", type=Path, default=Path("out/scorers"), help="folder of what was measured so far")
     given = parser.parse_args()
-    print(table(given.families.split(","), given.clips, given.codec))
+    began, code = time.monotonic(), sources("phonofilm.world", *SCORERS)
+    print(table(given.families.split(","), given.clips, given.codec, given.work / code))
+    print(f"{(time.monotonic() - began) / 60:.1f} min", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,23 @@ def test_doctor_and_models(capsys):
     names = [model["name"] for model in answer(capsys, "models")["models"]]
     assert names[0] == "nano"
     assert "ltx2" in names
+
+
+def test_models_that_are_still_trained_are_named_with_what_they_cost(capsys, folder, tiny_stems_model):
+    place = folder / "checkpoints" / "nano_128"
+    assert answer(capsys, "models")["unfinished"] == []
+    place.parent.mkdir()
+    shutil.copytree(tiny_stems_model, place)
+    (row,) = answer(capsys, "models")["unfinished"]
+    assert (row["name"], row["grid"], row["evaluations"]) == ("checkpoints/nano_128", "128x128, 24 fps, 1 s", 3)
+    _, out, _ = ran(capsys, "models")
+    assert "still in training: all six families" in out
+    assert "128x128, 24 fps, 1 s; 3 network evaluations a clip" in out
+    assert "--model checkpoints/nano_128" in out
+    (place / "transformer.safetensors").write_bytes(b"half of it")
+    (row,) = answer(capsys, "models")["unfinished"]
+    assert not row["present"]
+    assert "corrupt" in row["problem"]
 
 
 def test_debug_shows_the_traceback(capsys):

@@ -22,8 +22,15 @@ def scorers():
     return module
 
 
-def test_two_scenes_make_a_table(scorers):
-    rows = scorers.table(["strike"], 2, None).splitlines()
+def test_two_scenes_make_a_table(scorers, tmp_path):
+    one = scorers.table(["strike"], 1, None, tmp_path)
+    text = scorers.table(["strike"], 2, None, tmp_path)
+    kept = (tmp_path / "scores.jsonl").read_text().splitlines()
+    assert len(kept) == 2, "the first clip was measured once"
+    (tmp_path / "scores.jsonl").write_text("\n".join(kept) + '\n{"family": "str')
+    assert scorers.table(["strike"], 2, None, tmp_path) == text, "nothing is measured again, nor a line cut off read"
+    assert "| strike | sync | 1 |" in one
+    rows = text.splitlines()
     measures = {row.split(" | ")[1]: row.split(" | ")[2:] for row in rows[2:]}
     assert rows[0].count("|") == rows[2].count("|") == 8
     clips, truth, _, fault, _ = measures["order"]

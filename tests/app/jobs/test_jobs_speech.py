@@ -157,6 +157,23 @@ def test_effects_of_a_model_in_windows_and_music_from_a_file_as_loud_as_on_the_w
     assert np.abs(clip.waveform[:, round(10.5 * clip.sample_rate) :]).max() > 0.05  # the last beep
 
 
+def test_of_music_that_is_asked_for_alone_no_effects_come():
+    """The film's own sound stays, and a model that keeps stems apart makes nothing but music."""
+    source = film("film.mkv", 4.0, tone(1000, 4, 24_000))
+    heard = {}
+    for name, make in (("music", False), ("both", True)):
+        making = RequestSpec("", task="foley", source=source, model="fake", music="a waltz")
+        make_soundtrack(SoundtrackSpec(making, make=make, keep=True), Path(f"{name}.mkv"), pool=BackendPool())
+        clip = read_clip(f"{name}.mkv")
+        own = at(clip.waveform, clip.sample_rate, 1000, 0.1, 0.4)
+        heard[name] = [
+            np.abs(clip.waveform[:, round(s * clip.sample_rate) :][:, :800]).max() / own for s in (0.1, 0.53)
+        ]
+        assert at(clip.waveform, clip.sample_rate, 220, 0.1, 0.4) > 0.02 * own, "the hum is the music"
+    assert heard["music"][1] == pytest.approx(heard["music"][0], rel=0.3)
+    assert heard["both"][1] > 1.5 * heard["both"][0], "effects beep half a second into every second"
+
+
 def test_subtitles_of_a_film_are_its_words():
     source = film("film.mp4", 6.0)
     Path("film.srt").write_text(

@@ -63,7 +63,7 @@ def soundtrack(
         asked |= {"music": music or ""} if file is None else {}
         spec = SoundtrackSpec(
             RequestSpec.from_json(options.values() | asked),
-            make=effects is not None or not keep or bool(asked.get("music")),
+            make=effects is not None or not keep,
             say=tuple(say or ()),
             voices=tuple(voice or ()),
             music_file=file,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,12 +95,20 @@ def models(ctx: typer.Context) -> None:
         rows = [_shipped(name) for name in EMBEDDED] + [_public(model) for model in CATALOG.values()]
         judges = [_judge(judge) for judge in JUDGES.values()]
         voices = _voices()
-        report.set_fields(models=rows, judges=judges, voices=voices)
+        unfinished = _unfinished(Path("checkpoints"))
+        report.set_fields(models=rows, unfinished=unfinished, judges=judges, voices=voices)
         report.print_line("what makes: --model")
         for row in rows:
             report.print_line(f"  {row['name']:<16} {row['knows']}")
             report.print_line(f"  {'':<16} {_state(row)}")
             report.print_line(f"  {'':<16} {', '.join(row['tasks'])}; {row['license']}")
+        for row in unfinished:
+            report.print_line(f"  {row['name']}")
+            report.print_line(f"  {'':<16} {row['knows']}")
+            report.print_line(
+                f"  {'':<16} {row['grid']}; {row['evaluations']} network evaluations a clip; {_state(row)}"
+            )
+            report.print_line(f'  {"":<16} phonofilm generate "Rain on a roof." --model {row["name"]} -o rain.mkv')
         report.print_line(
             "  a folder of weights works too, of your own or in diffusers' layout, and so does one .safetensors"
         )
@@ -113,6 +122,36 @@ def models(ctx: typer.Context) -> None:
         for voice in voices:
             state = "here" if voice["problem"] is None else f"not here: {voice['problem']}"
             report.print_line(f"  {voice['name']:<16} {voice['about']}; {state}")
+
+
+UNFINISHED = {
+    "nano_128": "the next nano, its base network, still in training: all six families of Foley World, "
+    "speech, effects and music apart"
+}
+"""What weights of a clone are that do not ship yet, by the names of their folders."""
+
+
+def _unfinished(folder: Path) -> list[dict[str, Any]]:
+    """Weights that a clone holds while they are trained."""
+    from phonofilm.backends.canvas.model_defaults import ModelDefaults
+    from phonofilm.checkpoint import read_metadata, weight_files
+    from phonofilm.types import Geometry
+    from phonofilm.weights import digest
+
+    rows = []
+    for name, knows in UNFINISHED.items():
+        weights = folder / name / "transformer.safetensors"
+        if not (files := weight_files(weights)):
+            continue
+        row = {"name": str(folder / name), "knows": knows, "present": True}
+        row["megabytes"] = round(sum(file.stat().st_size for file in files) / 1e6, 1)
+        try:
+            trained = ModelDefaults.read(read_metadata(weights), Geometry(), str(weights))
+            row |= {"grid": str(trained), "evaluations": trained.evaluations, "weights": digest(folder / name)}
+        except PhonofilmError as error:
+            row |= {"grid": "not readable", "evaluations": 0, "present": False, "problem": str(error)}
+        rows.append(row)
+    return rows
 
 
 def _voices() -> list[dict[str, Any]]:

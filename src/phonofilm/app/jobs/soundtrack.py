@@ -33,7 +33,7 @@ from phonofilm.app.jobs.speech import (
 from phonofilm.backends.base import Backend, JobContext
 from phonofilm.backends.canvas.stems import stems_of
 from phonofilm.backends.streamed import check_film, sound_of
-from phonofilm.choices import Part, Stem
+from phonofilm.choices import Stem
 from phonofilm.errors import PhonofilmError
 from phonofilm.files import check_not_read
 from phonofilm.media import check_output, provenance
@@ -72,7 +72,7 @@ class SoundtrackSpec:
 
     Attributes:
         making: a foley job: the film, and what the effects are made with.
-        make: whether effects are made at all.
+        make: whether effects are made. Music is made where `making` has a prompt for it.
         say: lines as `script.given_line` reads them; or "subtitles", or a file of subtitles.
         voices: of those who speak, in their order.
         music_file: laid under everything.
@@ -90,6 +90,11 @@ class SoundtrackSpec:
     subtitles: bool = False
     loudness: float = FILM
     ducking: Ducking = field(default_factory=Ducking)
+
+    @property
+    def made(self) -> tuple[Stem, ...]:
+        """What a model makes."""
+        return (*(("effects",) if self.make else ()), *(("music",) if self.making.music else ()))
 
 
 def make_soundtrack(
@@ -117,7 +122,7 @@ def make_soundtrack(
     request = check_film(spec.making.bare(), film, path)
     seconds = film.seconds_in(path)
     _check_sound(spec, film)
-    made_any = SOUND_ALONE if spec.make or spec.say else None
+    made_any = SOUND_ALONE if spec.made or spec.say else None
     placed = _spoken(spec, Path(spec.making.source or ""), float(seconds), job)
     with _bed(spec, film, request, placed, seconds, job, pool, marking) as (sound, rate, made):
         placed = tuple(one.at_rate(rate) for one in placed)
@@ -125,7 +130,7 @@ def make_soundtrack(
         if spec.making.notice and made_any:
             _add(sound, 0, np.tile(notice(rate, float(seconds)), (2, 1)))
         gain, reached = _leveled(sound, rate, spec.loudness, job)
-        known = (*(sounds_of(film.path) if spec.make or spec.keep else ()), *events(placed))
+        known = (*(sounds_of(film.path) if spec.made or spec.keep else ()), *events(placed))
         cues = cues_of(known) if spec.subtitles else ()
         metadata = _metadata(spec, made, placed, reached, known)
         job("writing", 0, 1)
@@ -156,7 +161,7 @@ def _check_sound(spec: SoundtrackSpec, film: Film) -> None:
         raise PhonofilmError(f"{film.path} has no sound of its own to keep; leave out --keep")
     if spec.music_file is not None and not has_sound(spec.music_file):
         raise PhonofilmError(f"{spec.music_file} has no sound, so it cannot be the music")
-    if not (spec.make or spec.say or spec.music_file):
+    if not (spec.made or spec.say or spec.music_file):
         raise PhonofilmError("nothing is added to the film's own sound; give --say, --music or --effects, or no --keep")
 
 
@@ -202,7 +207,7 @@ def _bed(
 
     with tempfile.TemporaryDirectory(prefix="phonofilm-") as folder:
         file = Path(folder) / "sound"
-        if spec.make:
+        if spec.made:
             with pool.use(spec.making.loading, job) as backend:
                 request = _for_stems(request, spec, placed, float(seconds), backend)
                 backend.check(request)
@@ -230,14 +235,13 @@ def _bed(
 def _for_stems(
     request: Request, spec: SoundtrackSpec, placed: Sequence[Placed], seconds: float, backend: Backend
 ) -> Request:
-    """What a model with stems is asked for: effects and, with a prompt, music, which hear the words."""
+    """What a model with stems is asked for: effects, and music with a prompt, which hear the words."""
     if "speech" not in stems_of(backend):
         return request
     rate = rate_of(backend)
     words = Clip(waveform=speech_stem(placed, seconds, rate), sample_rate=rate)
     given: dict[Stem, Clip] = {"speech": words} if placed else {}
-    parts: tuple[Part, ...] = ("effects", "music") if request.music else ("effects",)
-    return replace(request, only=parts, given_stems={**request.given_stems, **given})
+    return replace(request, only=spec.made, given_stems={**request.given_stems, **given})
 
 
 def _unspoken(clip: Clip) -> Clip:

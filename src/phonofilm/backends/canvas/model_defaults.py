@@ -132,6 +132,12 @@ class ModelDefaults:
         return sampler
 
     @property
+    def evaluations(self) -> int:
+        """Network evaluations of a clip of one window; those of one step, with all its guidance, run as one batch."""
+        guided = Guidance(self.guidance, self.modality_guidance, self.rescale, self.stg or (0.0, 0.0), self.stg_blocks)
+        return self.steps * (1 if self.student else guided.evaluations)
+
+    @property
     def window(self) -> Window:
         return Window(self.seconds, self.fps, self.size)
 
