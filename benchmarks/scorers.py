@@ -128,7 +128,8 @@ FAULTS: dict[str, tuple[Callable[[Clip], Clip], tuple[str, ...]]] = {
 
 def faulty(clip: Clip, truth: Truth, look: Look, applies: Collection[str]) -> dict[str, tuple[str, float]]:
     """By measure, the fault that was planted into a clip and what the measure then is."""
-    asked, found = Asked.of(truth), {}
+    asked = Asked.of(truth)
+    found: dict[str, tuple[str, float]] = {}
     for name, (plant, seen_by) in FAULTS.items():
         if names := [measure for measure in seen_by if measure in applies]:
             planted = measures(*_planted(plant(clip), look), asked, names)

@@ -143,7 +143,7 @@ def _unfinished(folder: Path) -> list[dict[str, Any]]:
         weights = folder / name / "transformer.safetensors"
         if not (files := weight_files(weights)):
             continue
-        row = {"name": str(folder / name), "knows": knows, "present": True}
+        row: dict[str, Any] = {"name": str(folder / name), "knows": knows, "present": True}
         row["megabytes"] = round(sum(file.stat().st_size for file in files) / 1e6, 1)
         try:
             trained = ModelDefaults.read(read_metadata(weights), Geometry(), str(weights))

@@ -117,16 +117,17 @@ def run(
     }
 
 
-SCORERS = ("phonofilm.evaluation.foley_world", "phonofilm.signals")
+SCORERS = ("phonofilm.evaluation.foley_world", "phonofilm.signals.onsets")
 
 
-def sources(*packages: str) -> str:
-    """Eight digits that name the code of some packages."""
+def sources(*names: str) -> str:
+    """Eight digits that name the code of some packages and modules."""
     found = hashlib.sha256()
-    for package in packages:
-        folder = Path(str(import_module(package).__file__)).parent
-        for file in sorted(folder.rglob("*.py")):
-            found.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
+    for name in names:
+        file = Path(str(import_module(name).__file__))
+        files = sorted(file.parent.rglob("*.py")) if file.stem == "__init__" else [file]
+        for one in files:
+            found.update(one.relative_to(file.parent).as_posix().encode() + one.read_bytes())
     return found.hexdigest()[:8]
 
 

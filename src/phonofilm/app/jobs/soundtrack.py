@@ -94,7 +94,8 @@ class SoundtrackSpec:
     @property
     def made(self) -> tuple[Stem, ...]:
         """What a model makes."""
-        return (*(("effects",) if self.make else ()), *(("music",) if self.making.music else ()))
+        asked: dict[Stem, bool] = {"effects": self.make, "music": bool(self.making.music)}
+        return tuple(stem for stem, wanted in asked.items() if wanted)
 
 
 def make_soundtrack(

@@ -100,9 +100,9 @@ def work_out(request: Request, trained: ModelDefaults) -> Job:
 
 def _notices(job: Job) -> Iterator[str]:
     """How stems that are given, and a source's mix, are understood."""
-    given = job.request.given_stems if job.tracks and job.tracks[0].name else {}
-    for name in (track.name for track in job.tracks if track.name in given):
-        clip = given[name]
+    there = {track.name for track in job.tracks}
+    given = {name: clip for name, clip in job.request.given_stems.items() if name in there}
+    for name, clip in given.items():
         if clip.sample_rate != job.sample_rate:
             yield f"the given {name} is brought from {clip.sample_rate} to {job.sample_rate} Hz"
         end = job.sound[1] if job.sound is not None and job.request.task == "retake" else job.seconds

@@ -27,8 +27,11 @@ def sight_f1(made: Seen, true: Seen, asked: Asked) -> float | None:
     """
     if asked.family not in SIGHTS:
         return None
-    times = ([sight.time for sight in getattr(seen, SIGHTS[asked.family])] for seen in (made, true))
-    return _f1(*times, asked.family)
+    return _f1(_seen(made, asked.family), _seen(true, asked.family), asked.family)
+
+
+def _seen(seen: Seen, family: str) -> list[float]:
+    return [sight.time for sight in getattr(seen, SIGHTS[family])]
 
 
 def _heard(heard: Heard, family: str) -> list[float]:
