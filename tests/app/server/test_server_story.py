@@ -13,6 +13,8 @@ from studio import Studio
 from phonofilm.app.server.work.making import shot_by_shot
 from phonofilm.app.server.work.policy import Content
 from phonofilm.backends.base import JobContext
+from phonofilm.backends.fake import FakeBackend
+from phonofilm.errors import PhonofilmError
 from phonofilm.media import read_clip
 from phonofilm.types import Clip
 
@@ -95,6 +97,8 @@ def test_a_form_gives_shots_as_text_and_music_as_a_file(studio, tmp_path):
         ({"music": {"prompt": "a song", "file": "/etc/passwd"}}, "there is no field 'music.file'"),
         ({"cast": {"anna": " "}}, "cast"),
         ({"sampler": "magic"}, "sampler"),
+        ({"shots": [SHOTS[0], SHOTS[1] | {"voices": ["nobody"]}]}, "shot 2: "),
+        ({"size": "16x1600"}, "side"),
     ],
 )
 def test_what_is_wrong_with_a_story_is_said_at_once(studio, change, said):
@@ -110,13 +114,20 @@ def test_a_form_whose_shots_are_no_json_is_told_so(studio):
     assert "in a form this is JSON text" in answer.json()["error"]["message"]
 
 
-def test_a_shot_that_is_not_possible_ends_the_job_with_its_number(studio):
-    shots = [SHOTS[0], {"prompt": "a", "seconds": 1, "voices": ["nobody"], "say": ["Hi"]}]
-    answer = studio.client.post("/v1/videos/story", json=STORY | {"shots": shots})
+def test_a_shot_that_is_not_possible_ends_the_job_with_its_number(studio, monkeypatch):
+    generate = FakeBackend.generate
+
+    def fails(self, request, *rest, **more):
+        if "rain" in request.prompt:
+            raise PhonofilmError(f"it rains too hard in {studio.settings.scratch}/x")
+        return generate(self, request, *rest, **more)
+
+    monkeypatch.setattr(FakeBackend, "generate", fails)
+    answer = studio.client.post("/v1/videos/story", json=STORY)
     studio.work()
     film = studio.client.get(f"/v1/videos/{answer.json()['id']}").json()
     assert film["status"] == "failed"
-    assert film["error"]["message"].startswith("shot 2: ")
+    assert film["error"]["message"].startswith("shot 2: it rains too hard")
     assert str(studio.settings.folder) not in film["error"]["message"]
     assert not list(studio.settings.scratch.rglob("*.mkv"))
 

@@ -339,6 +339,11 @@ class Shot(Body):
     )
     seed: Seed | None = Field(None, description="Its own seed; the story's with the shot's number added if not said.")
 
+    def request(self) -> dict[str, Any]:
+        """The fields of a `RequestSpec` that are its own."""
+        names = ("prompt", "seconds", "effects", "say", "voices", "seed")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
 
 class Bed(Body):
     """Music that goes on under all shots; in a form `music_file` may be given instead of a prompt."""

@@ -18,6 +18,7 @@ from phonofilm.app.server.http import bodies
 from phonofilm.app.server.http.bodies import Deleted, Film, Films
 from phonofilm.app.server.http.desk import Asked, Desk
 from phonofilm.app.server.http.films import ID, TYPES, film
+from phonofilm.app.server.http.inputs import Given
 from phonofilm.app.server.http.openapi import REFUSALS, takes
 from phonofilm.app.server.store.records import Job, NewJob
 from phonofilm.app.story.board import story_of
@@ -172,6 +173,9 @@ def _working(made: APIRouter, desk: Desk) -> None:
         if told.seconds > desk.service.settings.seconds:
             most = f"a story may last {desk.service.settings.seconds:g} s here; this one has {told.seconds:g}"
             raise RefusedError(400, most, code="invalid_value", param="shots")
+        desk.service.check(values.request(), Given())  # what is wrong in all of them is not the fault of one
+        for number, shot in enumerate(values.shots):
+            _check_shot(desk, values, number, shot)
         asked.given.seconds = round(told.seconds, 6)
         return desk.film_job("story", values.request(), values, asked, kind="story", story=board)
 
@@ -187,6 +191,15 @@ def _working(made: APIRouter, desk: Desk) -> None:
         ("/videos/story", bodies.Telling, ("music_file",), story, "Make a film of several shots."),
     ):  # fmt: skip
         _offer(made, desk, path, body, files, plan, summary)
+
+
+def _check_shot(desk: Desk, values: bodies.Telling, number: int, shot: bodies.Shot) -> None:
+    """Refuse a shot that no model could make."""
+    try:
+        desk.service.check(values.request() | shot.request(), Given())
+    except RefusedError as error:
+        where = f"shots.{number}.{error.param}"
+        raise RefusedError(400, f"shot {number + 1}: {error}", code=error.code, param=where) from None
 
 
 def _request(task: str, values: Any, asked: Asked) -> dict[str, Any]:
