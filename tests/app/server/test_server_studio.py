@@ -76,8 +76,8 @@ def test_the_first_film_is_one_click_from_a_cold_page(live, studio):
     plain = first_paint(studio)
     studio.driver.get(live.url)
     studio.until(lambda: studio.all("#model option"))
+    studio.until(lambda: studio.find("#empty").is_displayed())
     studio.picture("studio-cold")
-    assert studio.find("#empty").is_displayed()
     sent = studio.driver.execute_script(
         "return performance.getEntriesByType('resource').map(e => [e.name, e.decodedBodySize])"
     )
