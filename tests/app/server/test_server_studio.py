@@ -13,7 +13,7 @@ from live import Live
 from browser import browser  # noqa: F401
 from phonofilm.media import read_clip, write_clip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,7 @@ def test_the_first_film_is_one_click_from_a_cold_page(live, studio):
     )
     assert all(name.startswith(live.url) for name, _ in sent), "nothing comes from elsewhere"
     assert sum(size for _, size in sent) < 300_000
-    assert painted < max(1_000, 3 * plain), (
-        "a second; on a machine that is busy with else, three times what a line takes"
-    )
+    assert painted < max(1_000, 5 * plain), "a second, or where the machine is starved five times what one line takes"
     studio.click("#go")
     studio.until(lambda: studio.find("#player").is_displayed(), 120)
     studio.until(lambda: studio.driver.execute_script("return document.querySelector('#video').videoWidth") > 0)
