@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, RootTransaction, RowMapping, Select, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, RootTransaction, RowMapping, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
@@ -90,7 +90,7 @@ class Database:
             except OperationalError as error:
                 raise StoreAwayError(f"the store does not answer: {error.orig}") from error
 
-    def look(self, query: Select[Any], **values: Any) -> RowMapping | None:
+    def look(self, query: Executable, **values: Any) -> RowMapping | None:
         """The first row of one statement that reads, which needs no transaction of its own.
 
         Raises:

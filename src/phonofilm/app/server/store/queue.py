@@ -22,7 +22,7 @@ AHEAD = "jobs_ahead"
 WAITING: tuple[Status, ...] = ("queued", "in_progress")
 
 
-def _standing() -> Select[Any]:
+def _standing() -> Select[*tuple[Any, ...]]:
     """A job of this id, and how many are done before it."""
     other = jobs.alias()
     older = (other.c.priority == jobs.c.priority) & (other.c.number < jobs.c.number)
