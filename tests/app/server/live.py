@@ -26,10 +26,12 @@ class Live:
         command += ["--model", "fake", "--device", "cpu", "--reserve-mb", "0", "--drain", "20", *options]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        until = time.monotonic() + 200
+        until = time.monotonic() + 600
         while not self._ready():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < until, self.log.read_text()
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"the server is not ready: {self.log.read_text()}")
             time.sleep(0.1)
 
     def _ready(self) -> bool:

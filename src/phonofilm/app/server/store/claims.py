@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
 
 from phonofilm.app.server.base.failpoints import failpoint
 from phonofilm.app.server.store.database import Database
@@ -22,6 +22,16 @@ from phonofilm.app.server.store.records import Job
 from phonofilm.app.server.store.schema import jobs, workers
 
 DIED: Error = ("worker_died", "the job ended its worker several times; it is not tried again")
+
+
+def _fence(id: Any, attempt: Any, worker: Any) -> ColumnElement[bool]:
+    """That a job is still this attempt of this worker, and wanted."""
+    mine = (jobs.c.id == id) & (jobs.c.attempt == attempt) & (jobs.c.worker == worker)
+    return mine & (jobs.c.status == "in_progress") & ~jobs.c.cancel_requested
+
+
+WANTED = select(jobs.c.number).where(_fence(bindparam("id"), bindparam("attempt"), bindparam("worker")))
+"""Made once: a worker asks it many times a second, and to build it takes longer than to ask it."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +103,10 @@ class Claims:
 
     def wanted(self, job: Job) -> bool:
         """Whether the job is still this worker's and was not cancelled."""
-        with self.database.read() as connection:
-            return connection.scalar(select(jobs.c.number).where(self._mine(job))) is not None
+        return self.database.look(WANTED, id=job.id, attempt=job.attempt, worker=self.worker) is not None
 
     def _mine(self, job: Job) -> ColumnElement[bool]:
-        """The fence."""
-        mine = (jobs.c.id == job.id) & (jobs.c.attempt == job.attempt) & (jobs.c.worker == self.worker)
-        return mine & (jobs.c.status == "in_progress") & ~jobs.c.cancel_requested
+        return _fence(job.id, job.attempt, self.worker)
 
     def complete(self, job: Job, result: Mapping[str, Any], seconds: float, notices: Sequence[str] = ()) -> bool:
         """Commit what was made, if the job is still this worker's; returns whether it was."""

@@ -43,8 +43,6 @@ AWAY = 1.0
 """Seconds before a store that was away is asked again."""
 LIFE = 3.0
 """Seconds between two signs of life."""
-POLITE = 5
-"""By how much a worker beside a server steps back where processors are short: answers come first."""
 STORE_ERRORS = (StoreAwayError, OperationalError)
 
 
@@ -238,8 +236,6 @@ def main(arguments: list[str], environment: Mapping[str, str] = os.environ) -> i
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; it tells us
-    if worker.parent is not None:
-        os.nice(POLITE)
     worker.load()
     worker.run()
     return 0
