@@ -98,7 +98,7 @@ def test_a_form_gives_shots_as_text_and_music_as_a_file(studio, tmp_path):
         ({"cast": {"anna": " "}}, "cast"),
         ({"sampler": "magic"}, "sampler"),
         ({"shots": [SHOTS[0], SHOTS[1] | {"voices": ["nobody"]}]}, "shot 2: "),
-        ({"size": "16x1600"}, "side"),
+        ({"size": "32x9000"}, "a side of 9000 pixels"),
     ],
 )
 def test_what_is_wrong_with_a_story_is_said_at_once(studio, change, said):
