@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 from studio import FILM, Studio
-from writers import add, count, die, number_in
+from writers import count, count_in, die, number_in
 
 from phonofilm.app.server.store import database as module
 from phonofilm.app.server.store.database import Database, StoreAwayError
@@ -49,18 +49,12 @@ def test_writers_of_several_processes_all_have_their_turn_and_killed_ones_leave_
 
 
 def test_threads_of_one_process_write_one_after_the_other(counter):
-    threads = [threading.Thread(target=count_here, args=(counter, 5)) for _ in range(40)]
+    threads = [threading.Thread(target=count_in, args=(counter, 5)) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert number_in(counter) == 200
-
-
-def count_here(store: Database, times: int) -> None:
-    for _ in range(times):
-        with store.write() as connection:
-            add(connection)
 
 
 def test_a_turn_goes_to_whoever_waits_longest_and_past_whoever_left():

@@ -15,13 +15,19 @@ from phonofilm.app.server.store.schema import workers
 
 def count(url: str, times: int) -> None:
     """Add to a number, one transaction at a time, and leave."""
-    store, done = Database(url), 0
+    store = Database(url)
+    count_in(store, times)
+    store.close()
+
+
+def count_in(store: Database, times: int) -> None:
+    """Add to a number so many times, and again as long as the store is away: nothing was changed then."""
+    done = 0
     while done < times:
-        with suppress(StoreAwayError):  # where processors are short; nothing was changed then
+        with suppress(StoreAwayError):  # where processors are short
             with store.write() as connection:
                 add(connection)
             done += 1
-    store.close()
 
 
 def die(url: str) -> None:
