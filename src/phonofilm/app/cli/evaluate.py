@@ -99,11 +99,11 @@ def evaluate(
         judges = {metric.network for metric in known_metrics()} - {None}
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")
+        result = run(generated, reference, prompts, settings, report.progress)
         for name in unused_weights(settings):
             report.warn(
                 f"--weights {name} is not read: no metric that was asked for takes it; ask with --preset or --metrics"
             )
-        result = run(generated, reference, prompts, settings, report.progress)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(result, folder / "results.json")
         write_page(result, folder / "report.html", worst, report.progress)

@@ -62,7 +62,7 @@ def score_folder(
         left = [bad for bad in seen if not isinstance(bad, Observation)]
         if not clips:
             raise PhonofilmError(f"no clip in {folder} can be scored: {left[0]['file']}: {left[0]['why']}")
-        true = list(_told(pool.map(_observe_truth, scenes, chunksize=4), report, "drawing truth", len(scenes)))
+        true = list(_told(pool.map(_observe_truth, scenes), report, "drawing truth", len(scenes)))
     result: dict[str, Any] = {
         "protocol": PROTOCOL,
         "clips": len(clips),

@@ -35,9 +35,11 @@ CARRIES = {
 OTHER = "application/octet-stream"
 """Files of any other kind, over all of whose bytes a manifest beside them counts."""
 BESIDE = ".c2pa"
-CORE = {"backing_store_memory_threshold_in_mb": 16, "merkle_tree_chunk_size_in_kb": 1024}
-"""So that films of any length are signed and verified in the same memory: copies in the making lie on disk, and the
-picture and sound of an MP4 are hashed in pieces. Files of other kinds are hashed 256 MiB at a time."""
+CORE = {"backing_store_memory_threshold_in_mb": 16}
+"""Copies in the making lie on disk where they are larger."""
+PIECES = {"merkle_tree_chunk_size_in_kb": 1024}
+"""Picture and sound of an MP4 are hashed in pieces, so that a film of any length is signed and verified in the same
+memory. An MP4 in fragments, as one that grew, and files of other kinds are hashed 256 MiB at a time."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def sign(file: Path, claim: Claim, identity: Identity, path: Path | None = None)
     kind, target = mime(path), beside(path)
     info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
     try:
-        builder = c2pa.Builder(json.dumps(_definition(path, claim)), context=context())
+        builder = c2pa.Builder(json.dumps(_definition(path, claim)), context=context(pieces=_is_in_one(file)))
         for number, given in enumerate(claim.given):
             _add_given(builder, given, "parentOf" if number == 0 else "componentOf")
         signer = c2pa.Signer.from_info(info)
@@ -103,19 +105,39 @@ def sign(file: Path, claim: Claim, identity: Identity, path: Path | None = None)
         raise PhonofilmError(f"{path.name} cannot be signed: {error}; --no-sign writes it without") from error
 
 
-def context() -> Any:
-    """Settings of the library: nothing is fetched from anywhere, and the roots of this installation are trusted."""
+def context(pieces: bool = False) -> Any:
+    """Settings of the library: nothing is fetched from anywhere, and the roots of this installation are trusted.
+
+    Args:
+        pieces: hash what is signed in pieces (`PIECES`).
+    """
     with optional("signing"):
         import c2pa
     anchors = trusted_roots().decode()
     settings: dict[str, Any] = {
         "verify": {"verify_trust": bool(anchors), "remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},
-        "core": CORE,
+        "core": CORE | (PIECES if pieces else {}),
     }
     if anchors:
         settings["trust"] = {"user_anchors": anchors}
     return c2pa.Context.from_dict(settings)
+
+
+def _is_in_one(path: Path) -> bool:
+    """Whether all picture and sound of a file lie in one box of media data, as in an MP4 that is not in fragments."""
+    boxes, place, end = [], 0, path.stat().st_size
+    with path.open("rb") as file:
+        while place + 8 <= end:
+            file.seek(place)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size or end - place
+            if size < 8:
+                return False
+            boxes.append(kind)
+            place += size
+    return place == end and boxes.count(b"mdat") == 1 and b"moof" not in boxes
 
 
 def _add_given(builder: Any, path: Path, relationship: str) -> None:
