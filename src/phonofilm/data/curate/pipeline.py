@@ -261,7 +261,7 @@ def _mark(
         values["shot"] = {"seconds": shot.seconds}
         values["duplicates"] = {"alike": float(same is not None), "of": same.original if same else ""}
         nearest = like.get(shot.key)
-        values["against"] = {"alike": float(shot.key in leaked), "likeness": nearest.likeness if nearest else 0.0,
+        values["against"] = {"alike": float(shot.key in leaked), "likeness": nearest.likeness if nearest else None,
                              "like": nearest.original if nearest else ""}  # fmt: skip
         decision = decided.get(shot.key, "")
         values["review"] = {"dropped": float(decision == DROP), "decision": decision}

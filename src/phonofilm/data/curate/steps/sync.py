@@ -30,4 +30,4 @@ def _sync(material: Material, known: Mapping[str, Value]) -> Value:
     }  # fmt: skip
 
 
-SYNC = Step("sync", 2, _sync, costly=True)
+SYNC = Step("sync", 3, _sync, costly=True)

@@ -35,4 +35,4 @@ def _sound(material: Material, known: Mapping[str, Value]) -> Value:
 
 
 PICTURE = Step("picture", 3, _picture, packages=("av",))
-SOUND = Step("sound", 2, _sound, packages=("av",))
+SOUND = Step("sound", 3, _sound, packages=("av",))
