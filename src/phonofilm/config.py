@@ -261,7 +261,9 @@ def _unknown(where: str, key: str, known: Sequence[str]) -> str:
     close = get_close_matches(key, known, n=1, cutoff=0.7)
     name = f"{where}{key}"
     name = name if name.isprintable() and len(name) <= 200 else _shown(name)
-    return f"unknown setting {name}; " + (f"did you mean {where}{close[0]}?" if close else f"known: {', '.join(known)}")
+    within = where.split()[-1] if where.strip() else ""  # without its file, told by the name
+    hint = f"did you mean {within}{close[0]}?" if close else f"known: {', '.join(known)}"
+    return f"unknown setting {name}; {hint}"
 
 
 def portable(values: Any) -> Any:

@@ -254,4 +254,4 @@ class TestBadWeights:
         path = self.broken(tiny_model, tmp_path) / "transformer.safetensors"
         tensors, metadata = load_tensors(path)
         save_tensors(path, tensors, metadata | {"trained": '{"stepps": 3}'})
-        self.refused(path.parent, "did you mean steps")
+        self.refused(path.parent, "did you mean trained.steps")

@@ -304,7 +304,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(
     assert "video_vae, audio_vae, vocoder, generator" in capsys.readouterr().err
     recipe.write_text(f'kind = "audio_vae"\n[run]\noutput = "{tmp_path}/run"\n')
     assert main([str(recipe), "--set", "run.stpes=3"]) == 1
-    assert "did you mean steps" in capsys.readouterr().err
+    assert "did you mean run.steps" in capsys.readouterr().err
 
 
 def test_train_reads_a_recipe_with_overrides(clips: Path, tmp_path: Path) -> None:
