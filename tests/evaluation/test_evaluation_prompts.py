@@ -97,3 +97,10 @@ def test_a_row_without_a_name_is_named(tmp_path):
     (tmp_path / "p.json").write_text('[{"prompt": "x", "dimension": ["scene"]}]')
     with pytest.raises(PhonofilmError, match="row 1"):
         read_prompt_rows(tmp_path / "p.json")
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"name": "a", "prompt": "x"}\n\n{"name": "b", "prompt":\n')
+    with pytest.raises(PhonofilmError, match="line 3 is not JSON"):
+        read_prompt_rows(path)

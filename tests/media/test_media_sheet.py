@@ -55,7 +55,7 @@ def test_every_kind_of_clip_has_a_sheet(tmp_path: Path) -> None:
 def test_what_has_no_sheet(tmp_path: Path) -> None:
     with pytest.raises(PhonofilmError, match="nothing to draw"):
         sheet(Clip(), tmp_path / "sheet.png")
-    with pytest.raises(PhonofilmError, match=r"is a \.png"):
+    with pytest.raises(PhonofilmError, match=r"name it \.png"):
         sheet(flash_and_beep(), tmp_path / "sheet.pdf")
     assert not list(tmp_path.iterdir())
 

@@ -94,11 +94,19 @@ def _rows(source: Path, text: str) -> list[tuple[list[str], Prompt]]:
             return [([_name(name)], Prompt(value)) for name, value in data.items()]
         return _named(source, data if isinstance(data, list) else [data])
     if suffix == ".jsonl":
-        return _named(source, [parse_json(line) for line in text_lines(text) if line.strip()])
+        lines = [(number, line) for number, line in enumerate(text_lines(text), 1) if line.strip()]
+        return _named(source, [_json_line(number, line) for number, line in lines])
     if suffix in (".csv", ".tsv"):
         table = csv.DictReader(io.StringIO(text, newline=""), delimiter="," if suffix == ".csv" else "\t")
         return _named(source, table)
     raise PhonofilmError(f"prompts {source} must be .json, .jsonl, .csv or .tsv")
+
+
+def _json_line(number: int, line: str) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise ValueError(f"line {number} is not JSON") from error
 
 
 def _named(source: Path, rows: Iterable[Any]) -> list[tuple[list[str], Prompt]]:

@@ -95,7 +95,7 @@ def evaluate(
             device=device,
         )
         if reference is not None and reference.resolve() == generated.resolve():
-            report.warn(f"{generated} is compared with itself: every distance is 0, which says nothing of its clips")
+            report.warn(f"{generated} is compared with itself: distances between the same clips say nothing of them")
         judges = {metric.network for metric in known_metrics()} - {None}
         for name in sorted(set(settings.conditioned_on) - judges):
             report.warn(f"no metric is judged by {name}; those that judge are {', '.join(sorted(map(str, judges)))}")

@@ -27,7 +27,7 @@ def control_faults(request: Request) -> Iterator[Fault]:
     seconds = seconds_of(request)
     for place, (time, strength) in enumerate(request.hits):
         if not (math.isfinite(time) and 0 <= time < (math.inf if seconds is None else seconds)):
-            end = "" if seconds is None else f" of {seconds:g} s"
+            end = f" of {seconds:g} s" if seconds is not None and math.isfinite(seconds) else ""
             yield Fault(f"hits[{place}]", f"a hit at {time:g} s is outside the clip{end}")
         if not 0 < strength <= 1:
             yield Fault(f"hits[{place}]", f"a hit of strength {strength:g} is not possible; it is above 0, at most 1")
