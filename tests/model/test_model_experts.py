@@ -77,7 +77,7 @@ def test_one_grouped_product_says_the_same(bias):
     rows = x[order // 2]
     try:  # torch's own operation on plain input: a fault of ours below is no reason to skip
         torch._grouped_mm(x[:16], torch.eye(16).bfloat16()[None], offs=torch.tensor([16], dtype=torch.int32))
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError) as error:  # how torch says that a processor has no such product
         pytest.skip(f"grouped products do not run on this processor: {error}")
     assert_close(layer._grouped(rows, sizes), layer._one_by_one(rows, sizes), rtol=2e-2, atol=2e-2)
 

@@ -18,6 +18,7 @@ def channels_apart(sound: Floats) -> float:
     An AAC encoder may put noise of its own into each channel at a few attacks (perceptual noise substitution), which
     lets equal channels differ by up to −19 dB of the whole. Such a side counts as none: it is gone from nearly all of
     what sounds, and where it is there it has nothing in common with the middle, as that of a panned sound has.
+    What cannot be told from it: a short sound that is wide without any place, in one that is equal everywhere else.
 
     Args:
         sound: [C, N].
